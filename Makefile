@@ -1,0 +1,40 @@
+# The house's five commands. `make demo` and `make test` work on a bare checkout with Python 3.11 or newer.
+PYTHON ?= python3
+MINUTES ?= 10
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench verify clean
+
+# A changed pyproject.toml installs again; uv is used where it is present, plain venv and pip do elsewhere.
+$(READY): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -d $(VENV) || uv venv --seed --python $(PYTHON) $(VENV); \
+	  uv pip install --python $(BIN)/python --quiet -e '.[all,test]'; \
+	else \
+	  test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]'; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/chidu demo $(if $(filter command line environment,$(origin MINUTES)),--minutes $(MINUTES),)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not verify" $(PYTEST)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+bench: $(READY)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+verify: $(READY)
+	$(BIN)/python -m pytest -m verify $(PYTEST)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

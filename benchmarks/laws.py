@@ -1,0 +1,255 @@
+"""Chidu's laws against the usual practice, on real runs: leave the future out, forecast it, compare.
+
+The rival is what most papers do: the additive law, Huber (δ = 1e-3) on log residuals, fitted with SciPy, intervals from
+a bootstrap of the rows. Both see the same runs: those below a tenth of the largest flops (the cheaper half where fewer
+than ten remain; the ladder where targets are marked; the given split where there is one).
+
+    python benchmarks/laws.py --data FOLDER [--json] [--only gadre,farseer]
+
+FOLDER (or CHIDU_LAWS_DATA) holds CSV files with the columns group, params, tokens, flops, loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from chidu.laws import fit
+from chidu.laws.law import LAWS
+from chidu.laws.rows import read_rows
+from chidu.laws.solve import refit, solve
+from chidu.laws.trials import draw_weights
+from chidu.runs.ladder import Ladder
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment: the runs to fit, and the dearer ones to forecast."""
+
+    file: str
+    below: Ladder
+    above: Ladder
+    inputs: tuple[str, str]
+
+
+def cases(folder: Path, only: list[str]) -> Iterator[Case]:
+    """Split every experiment of every file by the rule."""
+    for path in sorted(folder.glob("*.csv")):
+        if only and path.stem not in only:
+            continue
+        table = Ladder.read(path)
+        inputs = ("params", "tokens" if "tokens" in table else "num_experts")
+        if "unique_tokens" in table:
+            # The laws here know nothing of repeated text.
+            table = table.select(table.numbers("tokens") <= table.numbers("unique_tokens"))
+        for group in dict.fromkeys(table.columns["group"].tolist()):
+            runs = table.select(table.columns["group"] == group)
+            seen = training_rows(runs)
+            runs = trajectories(runs)
+            yield Case(path.stem, runs.select(seen), runs.select(~seen), inputs)
+
+
+def trajectories(runs: Ladder) -> Ladder:
+    """Let ``group`` name the trajectory, where one is named, instead of the experiment."""
+    columns = {name: values for name, values in runs.columns.items() if name != "group"}
+    if "run" in columns and len(np.unique(columns["run"])) < len(runs):
+        columns["group"] = columns["run"]
+    return Ladder(columns, runs.source, runs.row_numbers.tolist())
+
+
+def training_rows(runs: Ladder) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """True for the rows to fit."""
+    if "target" in runs:
+        return np.asarray(runs.columns["target"] == 0)
+    if "split" in runs:
+        return np.asarray(runs.columns["split"] == "train")
+    flops = runs.numbers("flops")
+    cheap = flops < flops.max() / 10
+    if cheap.sum() < 10:
+        cheap = np.argsort(np.argsort(flops, kind="stable"), kind="stable") < len(flops) / 2
+    return np.asarray(cheap)
+
+
+class Rival:
+    """The additive law by SciPy's robust least squares from a grid of starts, and a bootstrap of the rows."""
+
+    def __init__(self, runs: Ladder, inputs: tuple[str, str], resamples: int = 100) -> None:
+        self.inputs = inputs
+        x = np.log(np.vstack([runs.numbers(name) for name in inputs]))
+        y = np.log(runs.numbers("loss"))
+        grid = [
+            (a, g, b, h, e) for a in (0, 10) for b in (0, 10) for g in (0.2, 0.6) for h in (0.2, 0.6) for e in (-1, 1)
+        ]
+        ends = [self._solve(np.array(start, dtype=float), x, y) for start in grid]
+        self.best = min(ends, key=lambda end: end.cost).x
+        random = np.random.default_rng(0)
+        draws = [random.integers(0, len(y), len(y)) for _ in range(resamples)]
+        self.refits = [self._solve(self.best, x[:, rows], y[rows]).x for rows in draws]
+
+    @staticmethod
+    def value(theta: Array, x: Array) -> Array:
+        """Log loss at log inputs."""
+        a, g, b, h, e = theta
+        return np.asarray(np.logaddexp(np.logaddexp(a - g * x[0], b - h * x[1]), e))
+
+    def _solve(self, start: Array, x: Array, y: Array) -> Any:
+        return least_squares(lambda theta: self.value(theta, x) - y, start, loss="huber", f_scale=1e-3, max_nfev=300)
+
+    def forecast(self, points: Ladder) -> tuple[Array, Array, Array]:
+        """Loss, and the 90% interval of the bootstrap."""
+        x = np.log(np.vstack([points.numbers(name) for name in self.inputs]))
+        spread = np.exp([self.value(theta, x) for theta in self.refits])
+        low, high = np.quantile(spread, [0.05, 0.95], axis=0)
+        return np.exp(self.value(self.best, x)), low, high
+
+
+def judge(loss: Array, low: Array, high: Array, measured: Array) -> dict[str, float]:
+    """Median error and width in per cent, and the share of runs inside."""
+    return {
+        "error": float(np.median(np.abs(loss / measured - 1)) * 100),
+        "inside": float(np.mean((low <= measured) & (measured <= high)) * 100),
+        "width": float(np.median((high - low) / loss) * 100),
+    }
+
+
+def compare(case: Case) -> dict[str, Any]:
+    """Forecast one experiment's dear runs both ways."""
+    measured = case.above.numbers("loss")
+    found = fit(case.below, inputs=case.inputs if case.inputs[1] != "tokens" else None)
+    table = found.forecast(case.above)
+    ours = judge(table["loss"], table["low"], table["high"], measured)
+    theirs = judge(*Rival(case.below, case.inputs).forecast(case.above), measured)
+    return {"file": case.file, "law": found.law, "runs": len(case.above), "ours": ours, "theirs": theirs}
+
+
+def row(what: str, ours: float, theirs: float, reach: str, unit: str, *, more: bool = False) -> dict[str, Any]:
+    """One line of the result; ratio > 1 is better than the rival."""
+    ratio = (ours / theirs if theirs else float("inf")) if more else theirs / ours
+    return {
+        "what": what,
+        "ours": round(ours, 4),
+        "rival": "additive Huber + bootstrap (SciPy)",
+        "theirs": round(theirs, 4),
+        "ratio": round(ratio, 3) if np.isfinite(ratio) else None,
+        "reach": reach,
+        "unit": unit,
+    }
+
+
+def file_rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Medians over each file's experiments, then over files."""
+    found, medians = [], []
+    for name in dict.fromkeys(result["file"] for result in results):
+        mine = [result for result in results if result["file"] == name]
+        reach = f"{len(mine)} experiments, {sum(result['runs'] for result in mine)} dearer runs"
+        both = {
+            side: {key: [result[side][key] for result in mine] for key in mine[0][side]} for side in ("ours", "theirs")
+        }
+        summary = {
+            side: {key: float(np.mean(v) if key == "inside" else np.median(v)) for key, v in both[side].items()}
+            for side in both
+        }
+        medians.append(summary)
+        found += _summary_rows(name, summary, reach)
+    joint = {
+        side: {
+            key: float((np.mean if key == "inside" else np.median)([each[side][key] for each in medians]))
+            for key in medians[0][side]
+        }
+        for side in ("ours", "theirs")
+    }
+    mean = {side: float(np.mean([each[side]["error"] for each in medians])) for side in joint}
+    reach = f"{len(medians)} files"
+    return [
+        *found,
+        *_summary_rows("all files", joint, reach),
+        row("all files: mean of median errors", mean["ours"], mean["theirs"], reach, "%"),
+    ]
+
+
+def _summary_rows(name: str, summary: dict[str, dict[str, float]], reach: str) -> list[dict[str, Any]]:
+    ours, theirs = summary["ours"], summary["theirs"]
+    return [
+        row(f"{name}: median error of dearer runs", ours["error"], theirs["error"], reach, "%"),
+        row(f"{name}: held by the 90% interval", ours["inside"], theirs["inside"], reach, "%", more=True),
+        row(f"{name}: median width of the interval", ours["width"], theirs["width"], reach, "%"),
+    ]
+
+
+def speed_rows() -> list[dict[str, Any]]:
+    """One additive fit of 240 rows, and refits of it, both in seconds."""
+    random = np.random.default_rng(0)
+    params, tokens = 10 ** random.uniform(7.5, 10.2, 240), 10 ** random.uniform(9, 11.5, 240)
+    loss = (1.8 + 480 / params**0.35 + 2100 / tokens**0.37) * np.exp(random.normal(0, 0.005, 240))
+    runs = Ladder({"params": params, "tokens": tokens, "loss": loss})
+    law = LAWS["additive"]
+    rows = read_rows(runs, law, None, None)
+    solution = solve(rows, law)
+    weights = draw_weights(rows, 4000, random)
+    once = timed(lambda: solve(rows, law), 5)
+    many = timed(lambda: refit(rows, solution, weights), 2)
+    rival_once = timed(lambda: Rival(runs, ("params", "tokens"), 0), 1)
+    rival_many = (timed(lambda: Rival(runs, ("params", "tokens"), 40), 1) - rival_once) * 100
+    return [
+        row("one additive fit of 240 rows", once, rival_once, "planted law, 32 starts of the rival", "s"),
+        row("4,000 refits of 240 rows", many, max(rival_many, 1e-9), "planted law, the rival's from 40", "s"),
+    ]
+
+
+def timed(work: Any, times: int) -> float:
+    """Least seconds of several calls."""
+    spent = []
+    for _ in range(times):
+        clock = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - clock)
+    return min(spent)
+
+
+def main() -> int:
+    """Run the comparison; print it, and with --json end with one document."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("CHIDU_LAWS_DATA"), help="folder of CSV files")
+    parser.add_argument("--only", default="", help="names of files, with commas")
+    parser.add_argument("--json", action="store_true", help="end with one JSON document")
+    flags = parser.parse_args()
+    if flags.data is None or not list(Path(flags.data).glob("*.csv")):
+        print("laws: no CSV files: name their folder with --data or CHIDU_LAWS_DATA", file=sys.stderr)
+        return 1
+    results = []
+    for case in cases(Path(flags.data), [name for name in flags.only.split(",") if name]):
+        result = compare(case)
+        results.append(result)
+        print(
+            f"{result['file']:18} {result['law']:9} "
+            + "  ".join(
+                f"{side} {v['error']:.2f}% {v['inside']:.0f}% in {v['width']:.1f}%"
+                for side, v in (("ours", result["ours"]), ("theirs", result["theirs"]))
+            ),
+            file=sys.stderr,
+        )
+    rows = [*file_rows(results), *speed_rows()]
+    for each in rows:
+        print(
+            f"{each['what']:50} {each['ours']:9.4g} {each['theirs']:9.4g} {each['unit']}  × {each['ratio']}",
+            file=sys.stderr if flags.json else sys.stdout,
+        )
+    if flags.json:
+        print(json.dumps({"rows": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""`python -m chidu`."""
+
+from chidu.cli import main
+
+if __name__ == "__main__":
+    main()

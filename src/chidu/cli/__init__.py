@@ -1,0 +1,86 @@
+"""The command line: one short file a verb, each loading only what it needs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from chidu.cli import backtest, build, demo, doctor, fit, forecast, generate, plan, report, stages
+from chidu.errors import ChiduError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Chidu (尺度): honest, cheap extrapolation for language models.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"chidu {version('chidu')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Chidu (尺度): honest, cheap extrapolation for language models."""
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "demo": demo.command,
+    "build": build.command,
+    "corpus": stages.corpus,
+    "tokenize": stages.tokenize,
+    "ladder": stages.ladder,
+    "train": stages.train,
+    "fit": fit.command,
+    "backtest": backtest.command,
+    "forecast": forecast.command,
+    "plan": plan.command,
+    "generate": generate.command,
+    "report": report.command,
+    "doctor": doctor.command,
+}
+for _name, _command in VERBS.items():
+    app.command(_name)(_command)
+
+
+def main() -> None:
+    """Run the command line; turn every expected error into one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except ChiduError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nchidu: interrupted; run the same command again to go on from here\n")
+        os._exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`chidu fit … | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fail(f"the disk is full (writing {error.filename or 'a file'}): free some and run the same command again")
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            fail(f"{error.filename}: {error.strerror}: name another place, or mend its permissions")
+        raise
+
+
+def fail(message: str) -> None:
+    """Print one line and exit with 1."""
+    sys.stderr.write(f"chidu: {' '.join(message.split())}\n")
+    raise SystemExit(1)

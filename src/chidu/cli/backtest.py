@@ -1,0 +1,31 @@
+"""`chidu backtest`: how well would these runs' cheaper ones have forecast the dearer?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["command"]
+
+
+def command(
+    runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL or Parquet.")],
+    *,
+    law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
+    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    resamples: Annotated[int, typer.Option(help="Refits behind the intervals, at each cut.")] = 200,
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Fit below several cuts of cost, forecast the dearer runs, compare."""
+    import json
+
+    from chidu.laws import backtest
+    from chidu.laws.reading import column_names
+    from chidu.runs.ladder import Ladder
+
+    score = backtest(Ladder.read(runs, column_names(columns)), law, resamples, level=level, seed=seed)
+    typer.echo(json.dumps(score.as_dict(), indent=2, ensure_ascii=False) if as_json else str(score))

@@ -1,0 +1,105 @@
+"""What `demo`, `build` and the single stages share: open the folder, run up to a stage, say what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from chidu.units import format_bytes, format_seconds
+
+__all__ = ["DEFAULT_FOLDER", "undertake"]
+
+DEFAULT_FOLDER = Path("chidu-work")
+
+
+def undertake(
+    folder: Path,
+    last: str,
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+    recollect: bool = False,
+    text: list[Path] | None = None,
+    **flags: Any,
+) -> None:
+    """Run the stages up to `last` in a work folder, or with `dry_run` say what that would do."""
+    from chidu.cli.voice import open_voice
+    from chidu.runs.folder import check_work_folder, open_work_folder
+    from chidu.runs.settings import read_settings, write_settings
+    from chidu.work import check_lab, preview, run, summary
+
+    check_lab()
+    check_work_folder(folder)
+    if text:
+        flags["text"] = tuple(str(path.resolve()) for path in text)
+    settings = read_settings(folder, **flags)
+    check_text(settings.text)
+    voice = open_voice()
+    try:
+        if dry_run:
+            tell_preview(preview(folder, settings, voice.say), last, as_json)
+            return
+        with open_work_folder(folder):
+            write_settings(folder, settings)
+            work = run(folder, settings, voice, last, recollect)
+    finally:
+        voice.close()
+    if as_json:
+        typer.echo(
+            json.dumps(summary(folder) if last == "report" else stage_results(work), ensure_ascii=False, indent=1)
+        )
+    else:
+        tell_end(work, last)
+
+
+def check_text(paths: tuple[str, ...]) -> None:
+    """Refuse paths that are not there before anything is written."""
+    from chidu.errors import TextError
+
+    for path in paths:
+        if not Path(path).exists():
+            raise TextError(f"{path}: no such file or folder: name a .txt, .md or .jsonl file, or a folder of them")
+
+
+def stage_results(work: Any) -> dict[str, Any]:
+    """Return each stage's own summary."""
+    return {name: record.result for name, record in work.records.items()}
+
+
+def tell_end(work: Any, last: str) -> None:
+    """Say in a few lines what is there now."""
+    from chidu.work import summary
+
+    if len(work.skipped) == len(work.records):
+        typer.echo(f"nothing left to do in {work.folder}")
+    if last == "report":
+        found = summary(work.folder)
+        forecast = found["forecast"]
+        typer.echo(
+            f"forecast {forecast['loss']:.4f} "
+            f"({forecast['level']:.0%} interval: {forecast['low']:.4f} to {forecast['high']:.4f}), "
+            f"measured {found['measured']:.4f}, error {found['error_percent']:+.2f}%, "
+            f"{'inside' if found['inside'] else 'OUTSIDE'} the interval"
+        )
+        typer.echo(f"page:  {found['report']}\nmodel: {found['model']}")
+
+
+def tell_preview(found: Any, last: str, as_json: bool) -> None:
+    """Print a dry run's answer."""
+    from chidu.work import STAGES
+
+    wanted = list(STAGES)[: list(STAGES).index(last) + 1]
+    stages = {name: seconds for name, seconds in found.stages.items() if name in wanted}
+    if as_json:
+        typer.echo(json.dumps({**found.as_dict(), "stages": stages, "minutes": sum(stages.values()) / 60}, indent=1))
+        return
+    for name, seconds in stages.items():
+        typer.echo(f"{name:10} {'done already' if not seconds else 'about ' + format_seconds(seconds)}")
+    typer.echo(f"{'together':10} about {format_seconds(sum(stages.values()))}")
+    typer.echo(f"{'disk':10} about {format_bytes(found.disk_bytes)} of {format_bytes(found.free_bytes)} free")
+    if found.disk_bytes > found.free_bytes:
+        sys.stderr.write("chidu: the disk has too little room for this\n")

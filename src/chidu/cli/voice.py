@@ -1,0 +1,118 @@
+"""What a long verb tells on stderr: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from chidu.units import format_seconds
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["BarVoice", "LineVoice", "Remaining", "open_voice"]
+
+
+class Remaining:
+    """How long a stage still takes: the plan's time at first, then more and more what was seen."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.first: float | None = None
+
+    def seconds(self, fraction: float, planned: float | None) -> float | None:
+        """Return the seconds left, or None where nothing is known yet."""
+        elapsed = time.monotonic() - self.started
+        if self.first is None:
+            # A resumed stage starts above 0: what was done before took none of this time.
+            self.first = fraction
+        done = fraction - self.first
+        seen = elapsed * (1 - fraction) / done if done > 0.02 else None
+        if planned is None:
+            return seen
+        expected = planned * (1 - fraction)
+        return expected if seen is None else done * seen + (1 - done) * expected
+
+
+class LineVoice:
+    """Plain lines, a progress line every 15 seconds at the most."""
+
+    EVERY = 15.0
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.told = 0.0
+        self.remaining = Remaining()
+
+    def say(self, text: str) -> None:
+        """Tell one line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
+        """Tell how far a stage is."""
+        if stage != self.stage:
+            self.stage, self.remaining, self.told = stage, Remaining(), time.monotonic()
+        left = self.remaining.seconds(fraction, seconds)
+        if fraction < 1 and time.monotonic() - self.told >= self.EVERY:
+            self.told = time.monotonic()
+            self.say(
+                f"{stage}: {fraction:.0%} {words}" + (f", {format_seconds(left)} left" if left is not None else "")
+            )
+
+    def close(self) -> None:
+        """End."""
+
+
+class BarVoice:
+    """One bar for the stage at work."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self.bar: Progress = Progress(
+            TextColumn("{task.fields[stage]}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.stage = ""
+        self.remaining = Remaining()
+        self.bar.start()
+
+    def say(self, text: str) -> None:
+        """Tell one line, above the bar."""
+        self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
+        """Move the bar."""
+        if stage != self.stage:
+            self._remove()
+            self.stage, self.remaining = stage, Remaining()
+            self.task = self.bar.add_task("", total=1.0, stage=stage)
+        left = self.remaining.seconds(fraction, seconds)
+        words += f", {format_seconds(left)} left" if left is not None else ""
+        if self.task is not None:
+            self.bar.update(self.task, completed=fraction, description=words)
+        if fraction >= 1:
+            self._remove()
+            self.stage = ""
+
+    def _remove(self) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self.bar.stop()
+
+
+def open_voice() -> LineVoice | BarVoice:
+    """Return bars on a terminal, lines elsewhere."""
+    return BarVoice() if sys.stderr.isatty() else LineVoice()

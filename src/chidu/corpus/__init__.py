@@ -1,0 +1,22 @@
+"""Text in, a corpus out: sources of documents, cleaning, the split, the data card."""
+
+from chidu.corpus.build import build_corpus
+from chidu.corpus.document import Document, Dropped
+from chidu.corpus.installed import SNAPSHOT, installed_documentation
+from chidu.corpus.lines import open_whole, read_lines
+from chidu.corpus.normalise import chinese_share, normalise
+from chidu.corpus.text_files import fingerprint_paths, text_files
+
+__all__ = [
+    "SNAPSHOT",
+    "Document",
+    "Dropped",
+    "build_corpus",
+    "chinese_share",
+    "fingerprint_paths",
+    "installed_documentation",
+    "normalise",
+    "open_whole",
+    "read_lines",
+    "text_files",
+]

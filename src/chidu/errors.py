@@ -1,0 +1,87 @@
+"""Every error that Chidu raises on purpose, in one tree.
+
+ChiduError                  shown as one line: what, where, what to do; exit code 1
+├── InputError              something the caller brought is not usable
+│   ├── TableError          a table of runs: a column, a row, a value
+│   ├── TextError           text: none found, too little, not UTF-8
+│   └── SettingError        a setting, a flag or a TOML key
+├── FitError                a law could not be fitted to these rows
+├── TrainingError           a run diverged or its checkpoints can't be used
+├── WorkFolderError         locked, of a newer version, or damaged
+├── ForecastError           a forecast that was changed after it was written, or scored twice
+├── WorkerError             a worker process ended before its work did
+└── MissingPackageError     an optional package is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ChiduError",
+    "FitError",
+    "ForecastError",
+    "InputError",
+    "MissingPackageError",
+    "SettingError",
+    "TableError",
+    "TextError",
+    "TrainingError",
+    "WorkFolderError",
+    "WorkerError",
+    "nearest",
+]
+
+
+class ChiduError(Exception):
+    """Base of all errors that name what is wrong, where, and what to do."""
+
+
+class InputError(ChiduError):
+    """Something the caller brought is not usable."""
+
+
+class TableError(InputError):
+    """A table of runs lacks a column, or a row holds a value that can't be used."""
+
+
+class TextError(InputError):
+    """No text, too little text, or bytes that are not UTF-8."""
+
+
+class SettingError(InputError):
+    """A setting, flag or TOML key is unknown or out of range."""
+
+
+class FitError(ChiduError):
+    """A law could not be fitted to these rows."""
+
+
+class TrainingError(ChiduError):
+    """A run diverged, or none of its checkpoints can be used."""
+
+
+class WorkFolderError(ChiduError):
+    """A work folder is in use by another process, of a newer version, or damaged."""
+
+
+class ForecastError(ChiduError):
+    """A forecast was changed after it was written down, or can't be scored."""
+
+
+class WorkerError(ChiduError):
+    """A worker process ended before its work did."""
+
+
+class MissingPackageError(ChiduError):
+    """An optional package is needed; the message says what to install."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}: run pip install 'chidu[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {match[0]!r}?)" if match else ""

@@ -1,0 +1,242 @@
+"""Fit a law to a table of runs: estimates, intervals, and all that later forecasts and plans need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chidu.errors import FitError
+from chidu.laws.calibration import Calibration, calibrate
+from chidu.laws.choose import choose, score, share
+from chidu.laws.doubts import check_rows, doubts, one_ratio
+from chidu.laws.law import LAWS, Law, find_law
+from chidu.laws.objective import Floats
+from chidu.laws.rows import Rows, read_rows
+from chidu.laws.seen import Seen
+from chidu.laws.solve import Solution, Status, refit, solve
+from chidu.laws.trials import Trial, cut_points, draw_weights, lost_freedom, noise_of, run_trials
+from chidu.runs.ladder import Ladder, Table
+
+if TYPE_CHECKING:
+    from chidu.laws.plan import Plan
+
+__all__ = ["Fit", "Rival", "candidates", "fit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rival:
+    """Another law fitted to the same rows, and how much its disagreement counts (0 to 1)."""
+
+    solution: Solution
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A law's estimates for some runs. Prints itself; `as_dict` and `from_dict` save it whole."""
+
+    law: str
+    """Name of the law."""
+    formula: str
+    """The law over the columns it was fitted on; type in the parameters."""
+    inputs: tuple[str, ...]
+    """The columns the law read."""
+    parameters: Mapping[str, float]
+    """In the units of the columns."""
+    intervals: Mapping[str, tuple[float, float]]
+    """Low and high of each parameter at `level`, over the refits; NaN with resamples=0."""
+    level: float
+    objective: float
+    """Σ weight × Huber(δ = 0.001) of the log residuals."""
+    status: Status
+    warnings: tuple[str, ...]
+    rows: int
+    law_scores: Mapping[str, float]
+    """Of each law tried: mean relative error on the dear runs forecast from the cheap ones; NaN if none could be."""
+    resamples: int
+    seed: int
+    solution: Solution = field(repr=False)
+    refits: Floats = field(repr=False)
+    """Vectors of the refits (resamples, P)."""
+    rivals: tuple[Rival, ...] = field(repr=False)
+    calibration: Calibration = field(repr=False)
+    seen: Seen = field(repr=False)
+
+    def forecast(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> Table:
+        """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
+
+        ``low`` and ``high`` hold a run's measured loss with probability ``level`` (the fit's own where not given).
+        ``extrapolation`` is flops over the largest seen, NaN where the fit's table had none. Raises TableError for a
+        missing column or a value that is not above 0, FitError for a level outside 0..1.
+        """
+        from chidu.laws.forecast import forecast
+
+        return forecast(self, points, self.level if level is None else level)
+
+    def trust(self, points: Ladder | Mapping[str, ArrayLike] | Any) -> tuple[str, str]:
+        """Say whether to trust forecasts at these points: ('yes', 'with care' or 'no', the reason)."""
+        from chidu.laws.forecast import trust
+
+        return trust(self, points)
+
+    def plan(self, flops: float, unique_tokens: float | None = None, level: float | None = None) -> Plan:
+        """Return the params and tokens that make the most of these flops. See `chidu.laws.plan.plan`."""
+        from chidu.laws.plan import plan
+
+        return plan(self, flops, unique_tokens, self.level if level is None else level)
+
+    def __str__(self) -> str:
+        from chidu.laws.show import fit_text
+
+        return fit_text(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a reader wants as JSON, without what only later forecasts need."""
+        wanted = (
+            *("law", "formula", "inputs", "parameters", "intervals", "level", "objective", "status", "rows"),
+            *("law_scores", "warnings", "resamples", "seed"),
+        )
+        whole = self.as_dict()
+        return {name: whole[name] for name in wanted}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON form that `from_dict` reads."""
+        from chidu.laws.saving import fit_to_dict
+
+        return fit_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Fit:
+        """Read what `as_dict` wrote. Raises FitError where it is something else."""
+        from chidu.laws.saving import fit_from_dict
+
+        return fit_from_dict(values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    law: Law
+    rows: Rows
+    solution: Solution
+    trials: list[Trial]
+    noise: float
+
+
+def fit(
+    runs: Ladder | Mapping[str, ArrayLike] | Any,
+    law: str = "auto",
+    resamples: int = 1000,
+    *,
+    level: float = 0.9,
+    seed: int = 0,
+    weights: ArrayLike | None = None,
+    inputs: Sequence[str] | None = None,
+) -> Fit:
+    """Fit a law to runs.
+
+    Parameters
+    ----------
+    runs: a Ladder, a mapping of columns or a data frame. Needed: ``loss`` and the law's inputs; optional ``flops``,
+        ``group`` (runs that share a trajectory), ``weight``. ``params_matmul`` is used in place of ``params``.
+    law: a name in LAWS, or ``auto``: the law that best forecasts the dear runs from the cheap ones, the simpler one
+        unless the richer is better by a tenth.
+    resamples: refits behind the intervals; 0 fits once, without intervals.
+    level: probability that an interval means to hold.
+    weights: one number a row, 0 or more.
+    inputs: columns to read in place of the law's own.
+
+    Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
+    law, are too few, or a setting is out of range.
+    """
+    if not 0 < level < 1:
+        raise FitError(f"level is {level}; it must lie between 0 and 1")
+    if resamples < 0:
+        raise FitError(f"resamples is {resamples}; it must be 0 or more")
+    ladder = Ladder.of(runs)
+    laws = candidates(ladder, inputs, weights) if law == "auto" else [find_law(law)]
+    judged = len(laws) > 1 or resamples > 0
+    read = [(each, read_rows(ladder, each, inputs, weights)) for each in laws]
+    for each, rows in read:
+        check_rows(rows, each, ladder.source)
+    tried = [_try(each, rows, judged, seed) for each, rows in read]
+    scores = {each.law.name: score(each.trials) for each in tried}
+    name = choose(scores, {each.law.name: each.noise for each in tried})
+    best = next(each for each in tried if each.law.name == name)
+    others = [each for each in tried if each is not best]
+    return _result(best, others, scores, resamples=resamples, level=level, seed=seed)
+
+
+def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> list[Law]:
+    """The laws `auto` chooses among: those whose columns are there, vary apart, and have rows enough."""
+    if inputs is not None and len(inputs) == 1:
+        return [LAWS["power"]]
+    has_both = inputs is not None or ("tokens" in runs and ("params" in runs or "params_matmul" in runs))
+    if not has_both:
+        return [LAWS["power" if "flops" in runs else "additive"]]
+    rows = read_rows(runs, LAWS["additive"], inputs, weights)
+    fixed = any(len(np.unique(x)) < 2 for x in rows.inputs)
+    if inputs is None and ("flops" in runs or one_ratio(rows)) and (fixed or one_ratio(rows)):
+        return [LAWS["power"]]
+    points = len(np.unique(rows.inputs, axis=1).T)
+    return [LAWS["additive"], *([LAWS["coupled"]] if points >= len(LAWS["coupled"].parameters) + 2 else [])]
+
+
+def _try(law: Law, rows: Rows, judged: bool, seed: int) -> _Candidate:
+    solution = solve(rows, law)
+    # Rival laws are judged at the same cuts, so the cuts leave room for the richest.
+    cuts = cut_points(rows, max(len(law.parameters), 2 * len(rows.names) + 2)) if judged else []
+    return _Candidate(law, rows, solution, run_trials(rows, law, cuts, seed), noise_of(rows, solution))
+
+
+def _result(
+    best: _Candidate,
+    others: list[_Candidate],
+    scores: Mapping[str, float],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> Fit:
+    law, rows, solution = best.law, best.rows, best.solution
+    random = np.random.default_rng([seed, resamples])
+    refits = np.empty((0, len(solution.theta)))
+    if resamples:
+        refits = refit(rows, solution, draw_weights(rows, resamples, random))
+    parts = [share(scores[each.law.name], scores[law.name]) for each in others]
+    named = solution.named(solution.theta[None])
+    spread = solution.named(refits)
+    intervals = {name: _interval(values, level) for name, values in spread.items()}
+    return Fit(
+        law=law.name,
+        formula=law.over(rows.names),
+        inputs=rows.names,
+        parameters=MappingProxyType({name: float(values[0]) for name, values in named.items()}),
+        intervals=MappingProxyType(intervals),
+        level=level,
+        objective=solution.objective,
+        status=solution.status,
+        warnings=doubts(rows, solution, intervals["E"]),
+        rows=len(rows),
+        law_scores=MappingProxyType(dict(scores)),
+        resamples=resamples,
+        seed=seed,
+        solution=solution,
+        refits=refits,
+        rivals=tuple(Rival(each.solution, part) for each, part in zip(others, parts, strict=True)),
+        calibration=calibrate(
+            best.noise, best.trials, [(part, each.trials) for part, each in zip(parts, others, strict=True)]
+        ),
+        seen=Seen.of(rows, lost_freedom(rows, law)),
+    )
+
+
+def _interval(values: Floats, level: float) -> tuple[float, float]:
+    if not len(values):
+        return (float("nan"), float("nan"))
+    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
+    return (float(low), float(high))

@@ -1,0 +1,130 @@
+"""A law's value elsewhere, with an interval, and a plain word on whether to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chidu.errors import FitError
+from chidu.laws.calibration import disagreement
+from chidu.laws.objective import Floats
+from chidu.laws.solve import Status
+from chidu.laws.trials import deviation
+from chidu.runs.ladder import Ladder, Table
+
+if TYPE_CHECKING:
+    from chidu.laws.fit import Fit
+
+__all__ = ["forecast", "trust"]
+
+FAR = 30.0
+"""Beyond this many times the dearest run's cost a forecast is called far."""
+
+TOO_FAR = 1000.0
+
+
+@dataclass(frozen=True)
+class _View:
+    """Forecasts at points, all (points,), logs natural."""
+
+    inputs: Floats
+    log_loss: Floats
+    deviation: Floats
+    reach: Floats
+    """Cost over the dearest run's."""
+
+
+def _view(fit: Fit, points: Ladder) -> _View:
+    inputs = np.vstack([points.numbers(name) for name in fit.inputs])
+    best = fit.solution.log_loss(inputs)[0]
+    reach = fit.seen.costs(points, inputs) / fit.seen.cost
+    if not len(fit.refits):
+        return _View(inputs, best, np.full(len(best), np.nan), reach)
+    spread = deviation(fit.solution.log_loss(inputs, fit.refits)) * fit.seen.lost_freedom
+    apart = disagreement(best, [(rival.share, rival.solution.log_loss(inputs)[0]) for rival in fit.rivals])
+    return _View(inputs, best, fit.calibration.deviation(spread, np.log(reach), apart), reach)
+
+
+def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: float) -> Table:
+    """Forecast at points. See `Fit.forecast`."""
+    if not 0 < level < 1:
+        raise FitError(f"level is {level}; it must lie between 0 and 1")
+    view = _view(fit, Ladder.of(points))
+    half = fit.calibration.reach(level) * view.deviation
+    return Table(
+        {
+            **dict(zip(fit.inputs, view.inputs, strict=True)),
+            "loss": np.exp(view.log_loss),
+            "low": np.exp(view.log_loss - half),
+            "high": np.exp(view.log_loss + half),
+            "extrapolation": view.reach if fit.seen.has_flops else np.full(len(half), np.nan),
+        }
+    )
+
+
+def trust(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any) -> tuple[str, str]:
+    """Judge forecasts at points by the worst of them. See `Fit.trust`."""
+    view = _view(fit, Ladder.of(points))
+    reach = float(view.reach.max())
+    width = float(np.expm1(fit.calibration.reach(fit.level) * view.deviation).max())
+    grave, slight = _concerns(fit, reach, width), _cautions(fit, view, reach, width)
+    if grave:
+        return "no", "; ".join(grave + slight)
+    if slight:
+        return "with care", "; ".join(slight)
+    return "yes", f"{_how_far(fit, reach)}, within ±{100 * width:.2g}% at {fit.level:.0%}; {_record(fit)}"
+
+
+def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
+    found = []
+    if fit.status is Status.NOT_CONVERGED:
+        found.append("the fit did not converge")
+    if reach > TOO_FAR:
+        found.append(f"{_how_far(fit, reach)}: nothing here was tested so far out")
+    if width > 0.2:
+        found.append(f"the interval is ±{100 * width:.2g}% wide")
+    return found
+
+
+def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
+    found = []
+    if not len(fit.refits):
+        found.append("fitted without refits, so there is no interval")
+    if FAR < reach <= TOO_FAR:
+        found.append(f"{_how_far(fit, reach)} (more than {FAR:g}×)")
+    if 0.05 < width <= 0.2:
+        found.append(f"the interval is ±{100 * width:.2g}% wide")
+    if fit.status is Status.NOT_IDENTIFIED:
+        found.append("the runs do not fix the law's parameters")
+    if reach > 3 and "E" in fit.solution.at_bound:
+        found.append("the runs do not fix the floor E")
+    if not np.isfinite(fit.law_scores[fit.law]):
+        found.append("too few runs to test the law on dearer ones")
+    elif fit.calibration.factor > 2:
+        found.append("the law missed dearer runs by more than its refits explain (the interval is widened)")
+    return found + _off_ratio(fit, view)
+
+
+def _off_ratio(fit: Fit, view: _View) -> list[str]:
+    """Caution where the ratio of the inputs lies far outside of what was seen."""
+    if len(fit.inputs) < 2:
+        return []
+    ratio = view.inputs[1] / view.inputs[0]
+    low, high = fit.seen.ratio
+    if ratio.min() >= low / 3 and ratio.max() <= high * 3:
+        return []
+    worst = ratio.max() if ratio.max() > high * 3 else ratio.min()
+    return [f"{worst:.3g} {fit.inputs[1]} per {fit.inputs[0]}, where the runs had {low:.3g} to {high:.3g}"]
+
+
+def _how_far(fit: Fit, reach: float) -> str:
+    name = "flops" if fit.seen.has_flops else fit.seen.cost_name
+    return f"{reach:.3g}× the largest {name} seen" if reach > 1 else f"within the {name} seen"
+
+
+def _record(fit: Fit) -> str:
+    return f"forecasts of dearer runs from cheaper ones missed by {100 * fit.law_scores[fit.law]:.2g}% on average"

@@ -1,0 +1,127 @@
+"""The columns a law reads, taken out of a table of runs and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chidu.errors import FitError, TableError
+from chidu.laws.law import Law
+from chidu.laws.objective import Floats
+from chidu.runs.ladder import Ladder
+
+__all__ = ["Rows", "read_costs", "read_rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Runs in an order of their own (cost, inputs, loss), so that the table's order changes nothing.
+
+    `inputs` (inputs, rows) in the units of the columns, `loss`, `weights`, `cost` (rows,); `groups` (rows,) numbers the
+    trajectories from 0, and is empty where the table has no column `group`.
+    """
+
+    names: tuple[str, ...]
+    inputs: Floats
+    loss: Floats
+    weights: Floats
+    cost: Floats
+    """What a run costs: its flops, else 6 · params · tokens, else the product of the inputs."""
+    cost_name: str
+    """What `cost` is: `flops`, `6·params·tokens`, or the names of the inputs."""
+    groups: NDArray[np.int_]
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def select(self, index: NDArray[np.int_] | NDArray[np.bool_]) -> Rows:
+        """Return some of the rows."""
+        return replace(
+            self,
+            inputs=self.inputs[:, index],
+            loss=self.loss[index],
+            weights=self.weights[index],
+            cost=self.cost[index],
+            groups=self.groups[index] if len(self.groups) else self.groups,
+        )
+
+
+def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: ArrayLike | None) -> Rows:
+    """Take the law's columns out of the table.
+
+    ``params`` is read from ``params_matmul`` where the table has it. Weights come from the argument, else from a column
+    ``weight``, else are 1. Raises TableError naming file, row and column of what can't be used, FitError where no rows
+    are left.
+    """
+    if not len(runs):
+        raise FitError(f"{runs.source}: no rows")
+    names = _input_names(runs, law, inputs)
+    x = np.vstack([_input(runs, name) for name in names])
+    cost_name, cost = _cost(runs, names, x)
+    loss = runs.numbers("loss")
+    order = np.lexsort([loss, *x[::-1], cost])
+    groups = _groups(runs)
+    rows = Rows(names, x, loss, _weights(runs, weights), cost, cost_name, groups)
+    return rows.select(order[rows.weights[order] > 0])
+
+
+def read_costs(runs: Ladder, law: Law) -> Floats:
+    """Return what each run of the table costs, in the table's order."""
+    names = _input_names(runs, law, None)
+    return _cost(runs, names, np.vstack([_input(runs, name) for name in names]))[1]
+
+
+def _input_names(runs: Ladder, law: Law, inputs: Sequence[str] | None) -> tuple[str, ...]:
+    if inputs is None:
+        swap = {"params": "params_matmul"} if "params_matmul" in runs else {}
+        return tuple(swap.get(name, name) for name in law.inputs)
+    if len(inputs) != len(law.inputs):
+        raise FitError(f"the {law.name} law reads {len(law.inputs)} columns, inputs names {len(inputs)}")
+    return tuple(inputs)
+
+
+def _input(runs: Ladder, name: str) -> Floats:
+    """Read an input; flops are counted as 6·params·tokens where the table has none."""
+    if name == "flops" and "flops" not in runs and "tokens" in runs and _params_name(runs) in runs:
+        return 6.0 * runs.numbers(_params_name(runs)) * runs.numbers("tokens")
+    return runs.numbers(name)
+
+
+def _params_name(runs: Ladder) -> str:
+    return "params_matmul" if "params_matmul" in runs else "params"
+
+
+def _cost(runs: Ladder, names: Sequence[str], x: Floats) -> tuple[str, Floats]:
+    """What a run costs: flops where they follow from the inputs, so that a point's cost is known too."""
+    if len(names) == 2 and names[1] == "tokens":
+        if "flops" in runs:
+            return "flops", runs.numbers("flops")
+        return f"6·{names[0]}·tokens", np.asarray(6.0 * x[0] * x[1])
+    if names == ("flops",):
+        return ("flops" if "flops" in runs else f"6·{_params_name(runs)}·tokens"), x[0]
+    return "·".join(names), np.asarray(np.prod(x, axis=0))
+
+
+def _weights(runs: Ladder, weights: ArrayLike | None) -> Floats:
+    if weights is None:
+        found = runs.numbers("weight", positive=False) if "weight" in runs else np.ones(len(runs))
+    else:
+        found = np.asarray(weights, dtype=np.float64)
+        if found.shape != (len(runs),):
+            raise FitError(f"weights has shape {found.shape}; it must have one number a row ({len(runs)})")
+    bad = ~np.isfinite(found) | (found < 0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise TableError(
+            f"{runs.source}: row {runs.row_numbers[row]}: the weight is {found[row]:g}; it must be 0 or more"
+        )
+    return found
+
+
+def _groups(runs: Ladder) -> NDArray[np.int_]:
+    if "group" not in runs:
+        return np.empty(0, dtype=int)
+    return np.asarray(np.unique(runs.columns["group"], return_inverse=True)[1], dtype=int).reshape(-1)

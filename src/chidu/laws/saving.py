@@ -1,0 +1,121 @@
+"""A fit as JSON and back, whole: it forecasts and plans again without the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chidu.errors import FitError
+from chidu.laws.calibration import Calibration
+from chidu.laws.law import find_law
+from chidu.laws.seen import Seen
+from chidu.laws.solve import Solution, Status
+
+if TYPE_CHECKING:
+    from chidu.laws.fit import Fit
+
+__all__ = ["fit_from_dict", "fit_to_dict"]
+
+FORMAT = 1
+
+
+def fit_to_dict(fit: Fit) -> dict[str, Any]:
+    """Return the JSON form of a fit; NaN becomes None."""
+    return {
+        "chidu_fit": FORMAT,
+        "law": fit.law,
+        "formula": fit.formula,
+        "inputs": list(fit.inputs),
+        "parameters": dict(fit.parameters),
+        "intervals": {name: [_or_none(low), _or_none(high)] for name, (low, high) in fit.intervals.items()},
+        "level": fit.level,
+        "objective": fit.objective,
+        "status": fit.status.value,
+        "warnings": list(fit.warnings),
+        "rows": fit.rows,
+        "law_scores": {name: _or_none(score) for name, score in fit.law_scores.items()},
+        "resamples": fit.resamples,
+        "seed": fit.seed,
+        "solution": _solution_to_dict(fit.solution),
+        "refits": fit.refits.tolist(),
+        "rivals": [{"share": rival.share, "solution": _solution_to_dict(rival.solution)} for rival in fit.rivals],
+        "calibration": fit.calibration.as_dict(),
+        "seen": fit.seen.as_dict(),
+    }
+
+
+def fit_from_dict(values: Mapping[str, Any]) -> Fit:
+    """Read the JSON form of a fit. Raises FitError where it is none, or of a newer version."""
+    if values.get("chidu_fit") != FORMAT:
+        raise FitError(f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r})")
+    try:
+        return _read(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FitError(f"the saved fit is damaged ({type(error).__name__}: {error}): fit the table again") from error
+
+
+def _read(values: Mapping[str, Any]) -> Fit:
+    from chidu.laws.fit import Fit, Rival
+
+    solution = _solution_from_dict(values["solution"])
+    seen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values["seen"].items()
+    }
+    return Fit(
+        law=values["law"],
+        formula=values["formula"],
+        inputs=tuple(values["inputs"]),
+        parameters=MappingProxyType({name: float(value) for name, value in values["parameters"].items()}),
+        intervals=MappingProxyType(
+            {name: (_or_nan(low), _or_nan(high)) for name, (low, high) in values["intervals"].items()}
+        ),
+        level=values["level"],
+        objective=values["objective"],
+        status=Status(values["status"]),
+        warnings=tuple(values["warnings"]),
+        rows=values["rows"],
+        law_scores=MappingProxyType({name: _or_nan(score) for name, score in values["law_scores"].items()}),
+        resamples=values["resamples"],
+        seed=values["seed"],
+        solution=solution,
+        refits=np.array(values["refits"], dtype=np.float64).reshape(-1, len(solution.theta)),
+        rivals=tuple(Rival(_solution_from_dict(each["solution"]), each["share"]) for each in values["rivals"]),
+        calibration=Calibration(**values["calibration"]),
+        seen=Seen(**seen),
+    )
+
+
+def _solution_to_dict(solution: Solution) -> dict[str, Any]:
+    return {
+        "law": solution.law.name,
+        "theta": solution.theta.tolist(),
+        "centre": solution.centre.tolist(),
+        "scale": solution.scale,
+        "objective": solution.objective,
+        "status": solution.status.value,
+        "at_bound": list(solution.at_bound),
+    }
+
+
+def _solution_from_dict(values: Mapping[str, Any]) -> Solution:
+    return Solution(
+        law=find_law(values["law"]),
+        theta=np.array(values["theta"], dtype=np.float64),
+        centre=np.array(values["centre"], dtype=np.float64),
+        scale=values["scale"],
+        objective=values["objective"],
+        status=Status(values["status"]),
+        at_bound=tuple(values["at_bound"]),
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

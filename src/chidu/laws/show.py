@@ -1,0 +1,122 @@
+"""How a fit, a plan and a backtest print: plain text tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from chidu.units import format_count
+
+if TYPE_CHECKING:
+    from chidu.laws.backtest import Backtest
+    from chidu.laws.fit import Fit
+    from chidu.laws.plan import Plan
+    from chidu.runs.ladder import Ladder
+
+__all__ = ["backtest_text", "fit_text", "forecast_document", "forecast_text", "plan_text", "table_text"]
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Set cells in columns: the first to the left, others to the right, a rule under the header."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [header, *rows]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def fit_text(fit: Fit) -> str:
+    """A fit as a table that a paper could use, warnings beside."""
+    rows = [
+        [name, f"{value:.5g}", *(f"{edge:.5g}" for edge in fit.intervals[name])]
+        for name, value in fit.parameters.items()
+    ]
+    lines = [
+        f"{fit.law} law: loss = {fit.formula}",
+        "",
+        table_text(["parameter", "value", f"{fit.level:.0%} low", f"{fit.level:.0%} high"], rows),
+        "",
+        f"objective  {fit.objective:.8g}  (Σ weight × Huber(δ=0.001) of log residuals)",
+        f"status     {fit.status.value}",
+        f"rows       {fit.rows}, {fit.resamples} resamples, seed {fit.seed}",
+    ]
+    if any(math.isfinite(score) for score in fit.law_scores.values()):
+        scores = ", ".join(f"{name} {100 * score:.2f}%" for name, score in fit.law_scores.items())
+        lines.append(f"missed     dearer runs forecast from cheaper ones: {scores} on average")
+    lines += [f"warning    {text}" for text in fit.warnings]
+    return "\n".join(lines)
+
+
+def forecast_document(fit: Fit, points: Ladder, level: float | None = None) -> dict[str, Any]:
+    """Return forecasts as one JSON document: whether to trust them, why, and the rows."""
+    verdict, why = fit.trust(points)
+    level = fit.level if level is None else level
+    rows = [row | {"level": level} for row in fit.forecast(points, level).rows()]
+    return {"trust": verdict, "why": why, "law": fit.law, "rows": rows}
+
+
+def forecast_text(document: Mapping[str, Any]) -> str:
+    """The same for people: the first line says whether to trust it."""
+    rows = document["rows"]
+    names = [name for name in rows[0] if name not in ("loss", "low", "high", "extrapolation", "level")]
+    level = f"{rows[0]['level']:.0%}"
+    cells = [
+        [
+            *(format_count(row[name]) for name in names),
+            *("" if row[name] is None else f"{row[name]:.4f}" for name in ("loss", "low", "high")),
+            "" if row["extrapolation"] is None else f"{row['extrapolation']:.3g}×",
+        ]
+        for row in rows
+    ]
+    header = [*names, "loss", f"{level} low", f"{level} high", "of the largest flops"]
+    return f"trust: {document['trust']} ({document['why']})\n\n{table_text(header, cells)}"
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan as a manager reads it."""
+    level = f"{plan.level:.0%}"
+    rows = [
+        [name, format_count(value), format_count(low), format_count(high)]
+        for name, value, low, high in (
+            ("params", plan.params, plan.params_low, plan.params_high),
+            ("tokens", plan.tokens, plan.tokens_low, plan.tokens_high),
+        )
+    ]
+    rows.append(["loss", f"{plan.loss:.4f}", f"{plan.loss_low:.4f}", f"{plan.loss_high:.4f}"])
+    valleys = [
+        f"{percent:g}% more loss: {plan.params_column} anywhere from {format_count(low)} to {format_count(high)}"
+        for percent, (low, high) in plan.valley.items()
+    ]
+    return "\n".join(
+        [
+            f"With {format_count(plan.flops)} flops ({plan.flops_rule}):",
+            "",
+            table_text(["", "best", f"{level} low", f"{level} high"], rows),
+            "",
+            *valleys,
+            f"trust: {plan.trust} ({plan.why})",
+            *(f"warning: {text}" for text in plan.warnings),
+        ]
+    )
+
+
+def backtest_text(score: Backtest) -> str:
+    """A backtest's held-out runs and what they come to."""
+    header = ["cut", "flops gap", "law", "forecast", "low", "high", "measured", "error"]
+    columns = score.table
+    rows = [
+        [
+            format_count(columns["cut"][i]),
+            f"{columns['gap'][i]:.3g}×",
+            str(columns["law"][i]),
+            *(f"{columns[name][i]:.4f}" for name in ("forecast", "low", "high", "measured")),
+            f"{100 * columns['error'][i]:+.2f}%",
+        ]
+        for i in range(len(columns["cut"]))
+    ]
+    return "\n".join([table_text(header, rows), "", score.summary])

@@ -1,0 +1,126 @@
+"""Leave the future out: fit the cheap runs, forecast the dear ones, and keep what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chidu.laws.law import Law
+from chidu.laws.objective import Floats
+from chidu.laws.rows import Rows
+from chidu.laws.solve import Solution, refit, solve
+
+__all__ = ["Trial", "cut_points", "deviation", "draw_weights", "lost_freedom", "noise_of", "run_trials"]
+
+CUTS = (1.4, 2.0, 3.0, 4.5, 7.0, 12.0, 24.0, 48.0)
+"""How far below the dearest run the cuts are tried, as factors of cost."""
+
+_REFITS = 64
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cut: a fit below it, and its forecasts of the rows above it. Arrays are (held-out rows,)."""
+
+    cut: float
+    """The dearest cost that the fit saw."""
+    rows: int
+    """Rows the fit saw."""
+    held: NDArray[np.int_]
+    """Indices of the held-out rows."""
+    gap: Floats
+    """Log of a held-out row's cost over the cut."""
+    forecast: Floats
+    """Log losses forecast."""
+    error: Floats
+    """Log forecast - log measured."""
+    spread: Floats
+    """Standard deviation of the log forecast over refits."""
+    noise: float
+    """Standard deviation of the fit's own residuals, in log loss."""
+    solution: Solution
+
+
+def cut_points(rows: Rows, parameters: int, factors: Sequence[float] = CUTS) -> list[float]:
+    """Costs to cut at: several, each leaving enough rows below to fit and at least one above."""
+    top = rows.cost.max()
+    cuts: dict[int, float] = {}
+    for factor in factors:
+        seen = rows.cost <= top / factor * (1 + 1e-9)
+        if parameters + 2 <= seen.sum() < len(rows) and _spans(rows, seen):
+            cuts.setdefault(int(seen.sum()), float(rows.cost[seen].max()))
+    return list(cuts.values())
+
+
+def _spans(rows: Rows, seen: NDArray[np.bool_]) -> bool:
+    """True where every input takes at least two values below the cut, and three where the table has three."""
+    return all(len(np.unique(x[seen])) >= min(3, len(np.unique(x))) for x in rows.inputs)
+
+
+def run_trials(rows: Rows, law: Law, cuts: Sequence[float], seed: int) -> list[Trial]:
+    """Fit the law below each cut and forecast the rows above it."""
+    return [_trial(rows, law, cut, np.random.default_rng([seed, index])) for index, cut in enumerate(cuts)]
+
+
+def _trial(rows: Rows, law: Law, cut: float, random: np.random.Generator) -> Trial:
+    seen = rows.cost <= cut
+    below, held = rows.select(seen), np.flatnonzero(~seen)
+    solution = solve(below, law)
+    above = rows.inputs[:, held]
+    forecast = solution.log_loss(above)[0]
+    vectors = refit(below, solution, draw_weights(below, _REFITS, random))
+    spread = deviation(solution.log_loss(above, vectors)) * lost_freedom(below, law)
+    return Trial(
+        cut=cut,
+        rows=len(below),
+        held=held,
+        gap=np.log(rows.cost[held] / cut),
+        forecast=forecast,
+        error=forecast - np.log(rows.loss[held]),
+        spread=spread,
+        noise=noise_of(below, solution),
+        solution=solution,
+    )
+
+
+def deviation(refitted: Floats) -> Floats:
+    """Standard deviation of refitted log forecasts (R, points), from their central 80%: single refits stray far."""
+    low, high = np.percentile(refitted, [10, 90], axis=0)
+    return np.asarray((high - low) / (2 * 1.2816))
+
+
+def lost_freedom(rows: Rows, law: Law) -> float:
+    """Resampled residuals are too small, since the parameters bent towards them: by how much."""
+    return float(np.sqrt(len(rows) / max(len(rows) - len(law.parameters), 1)))
+
+
+def noise_of(rows: Rows, solution: Solution) -> float:
+    """Standard deviation of log residuals at the dear end, corrected for the parameters spent.
+
+    Rows count by the root of their cost, and a few far-off runs do not lead: the corners of a grid, where training was
+    starved, say little of the noise where one forecasts.
+    """
+    near = rows.weights * np.sqrt(rows.cost / rows.cost.max())
+    residual = np.abs(solution.log_loss(rows.inputs)[0] - np.log(rows.loss))
+    inner = 1.4826 * _quantile(residual, near, 0.5)
+    outer = _quantile(residual, near, 0.9) / 1.645
+    return max(inner, outer) * lost_freedom(rows, solution.law)
+
+
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(reached, share)), len(values) - 1)])
+
+
+def draw_weights(rows: Rows, count: int, random: np.random.Generator) -> Floats:
+    """Weights (count, rows) of resamples: whole trajectories where there are at least five, else single rows."""
+    number = len(np.unique(rows.groups))
+    if number >= 5 and number < len(rows):
+        drawn = random.multinomial(number, np.full(number, 1 / number), count).astype(np.float64)
+        member = np.unique(rows.groups, return_inverse=True)[1].reshape(-1)
+        return np.asarray(drawn[:, member] * rows.weights)
+    return np.asarray(random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), count) * rows.weights)

@@ -1,0 +1,229 @@
+"""Our Transformer: Qwen3's layout, written for small models on a processor as well as large ones on a GPU.
+
+Query, key and value are one product, and so are the MLP's gate and up: at small widths the number of operations costs
+more than their size. `chidu.model.conversion` splits them for the Hugging Face layout.
+Shapes: B sequences, T tokens, C width, H query heads, K key heads, D head width, F MLP width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chidu.runs.shape import Shape
+
+__all__ = ["NORM_EPSILON", "ROPE_THETA", "KeyValues", "Transformer"]
+
+NORM_EPSILON = 1e-6
+ROPE_THETA = 10_000.0
+
+KeyValues = tuple[Tensor, Tensor]
+"""Keys and values of the tokens already read, each [B, K, T, D]."""
+
+
+def rotary_angles(shape: Shape, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the rotary angles (Su et al., 2104.09864), each [T, D/2], float32."""
+    exponent = torch.arange(0, shape.head_width, 2, device=device, dtype=torch.float32) / shape.head_width
+    position = torch.arange(shape.context_length, device=device, dtype=torch.float32)
+    angle = torch.outer(position, 1.0 / ROPE_THETA**exponent)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn the pairs (d, d + D/2) of x [B, heads, T, D] by the angles of their positions."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+
+
+class HeadLoss(torch.autograd.Function):
+    """Head and cross-entropy in one, a stretch of tokens at a time.
+
+    The gradient is known as soon as the probabilities are, so it is taken on the way forward, and the logits
+    [tokens, V] are never kept: a third of a small model's step goes into them otherwise.
+    """
+
+    TOKENS_AT_ONCE = 512
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of targets [N] given the stream x [N, C] and the head [V, C]."""
+        total = x.new_zeros((), dtype=torch.float32)
+        x_gradient, head_gradient = torch.empty_like(x), torch.zeros_like(head, dtype=torch.float32)
+        for part in range(0, len(x), HeadLoss.TOKENS_AT_ONCE):
+            here = slice(part, part + HeadLoss.TOKENS_AT_ONCE)
+            probability = torch.softmax(x[here] @ head.T, dim=-1, dtype=torch.float32)
+            index = targets[here].unsqueeze(1)
+            chosen = probability.gather(1, index)
+            total -= chosen.log().sum()
+            gradient = probability.scatter_(1, index, chosen - 1).to(x.dtype)
+            x_gradient[here] = gradient @ head
+            head_gradient += gradient.T @ x[here]
+        ctx.save_for_backward(x_gradient, head_gradient.to(head.dtype))
+        ctx.count = len(x)
+        return total / len(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Scale what `forward` found."""
+        x_gradient, head_gradient = ctx.saved_tensors
+        scale = gradients[0] / ctx.count
+        return x_gradient * scale.to(x_gradient.dtype), head_gradient * scale.to(head_gradient.dtype), None
+
+
+class Norm(nn.Module):
+    """Root-mean-square norm (Zhang and Sennrich, 1910.07467) with a weight for each entry."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = F.rms_norm(x, self.weight.shape, self.weight, NORM_EPSILON)
+        return normed
+
+
+class Attention(nn.Module):
+    """Causal attention with rotary positions and a norm on each head's query and key."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_width = shape.heads, shape.kv_heads, shape.head_width
+        self.qkv = nn.Linear(shape.width, (shape.heads + 2 * shape.kv_heads) * shape.head_width, bias=False)
+        self.out = nn.Linear(shape.heads * shape.head_width, shape.width, bias=False)
+        self.q_norm = Norm(shape.head_width)
+        self.k_norm = Norm(shape.head_width)
+
+    def forward(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, mask: Tensor, past: KeyValues | None
+    ) -> tuple[Tensor, KeyValues]:
+        B, T, _ = x.shape
+        q, k, v = (
+            self.qkv(x)
+            .view(B, T, -1, self.head_width)
+            .transpose(1, 2)  # [B, H + 2K, T, D]
+            .split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+        )
+        q = rotate(self.q_norm(q), cosine, sine)
+        k = rotate(self.k_norm(k), cosine, sine)
+        if past is not None:
+            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+        mixed = self.attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1)
+        return self.out(mixed), (k, v)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Mix the values [B, K, S, D] for each query [B, H, T, D]; `mask` [T, S] is 0 or -inf."""
+        if q.is_cuda:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=self.heads != self.kv_heads)
+        # On a processor, torch's fused attention is several times slower than plain products at these lengths.
+        if self.heads != self.kv_heads:
+            k, v = (x.repeat_interleave(self.heads // self.kv_heads, dim=1) for x in (k, v))
+        scores = torch.matmul(q * (1 / math.sqrt(self.head_width)), k.transpose(2, 3)) + mask
+        return torch.matmul(scores.softmax(dim=-1), v)
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer, 2002.05202)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(shape.width, 2 * shape.mlp_width, bias=False)
+        self.down = nn.Linear(shape.mlp_width, shape.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        mixed: Tensor = self.down(F.silu(gate) * up)
+        return mixed
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each on a normed copy and added to the stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention_norm = Norm(shape.width)
+        self.attention = Attention(shape)
+        self.mlp_norm = Norm(shape.width)
+        self.mlp = MLP(shape)
+
+    def forward(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, mask: Tensor, past: KeyValues | None = None
+    ) -> tuple[Tensor, KeyValues]:
+        mixed, present = self.attention(self.attention_norm(x), cosine, sine, mask, past)
+        x = x + mixed
+        return x + self.mlp(self.mlp_norm(x)), present
+
+
+class Transformer(nn.Module):
+    """A decoder-only language model of the given shape."""
+
+    cosine: Tensor
+    sine: Tensor
+    mask: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = Norm(shape.width)
+        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        if shape.tied:
+            self.head.weight = self.embedding.weight
+        self.fill_buffers()
+
+    def fill_buffers(self) -> None:
+        """Compute what is no weight: the rotary angles, each [T, D/2], and the causal mask [T, T]."""
+        cosine, sine = rotary_angles(self.shape)
+        length = self.shape.context_length
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+        self.register_buffer("mask", torch.full((length, length), -math.inf).triu(1), persistent=False)
+
+    def initialise(self, seed: int) -> None:
+        """Draw the weights from the seed alone, in a fixed order, whatever was drawn before.
+
+        Matrices have standard deviation 1/sqrt(fan-in); the last matrix of each branch starts at zero, so every block
+        starts as the identity, and the head starts small, so the first loss is log V.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if weight.dim() < 2:
+                nn.init.ones_(weight)
+            elif name.endswith(("attention.out.weight", "mlp.down.weight")):
+                nn.init.zeros_(weight)
+            else:
+                deviation = {"embedding.weight": 0.7, "head.weight": 0.02}.get(name, weight.shape[1] ** -0.5)
+                nn.init.normal_(weight, std=deviation, generator=generator)
+
+    def features(self, tokens: Tensor, past: list[KeyValues] | None = None) -> tuple[Tensor, list[KeyValues]]:
+        """Read tokens [B, T]; return the normed stream [B, T, C] and each layer's keys and values.
+
+        With `past` (what an earlier call returned) the tokens go on from there.
+        """
+        start = past[0][0].shape[2] if past else 0
+        stop = start + tokens.shape[1]
+        x = self.embedding(tokens)
+        cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
+        mask = self.mask[start:stop, :stop].to(x.dtype)
+        present = []
+        for i, block in enumerate(self.blocks):
+            x, kv = block(x, cosine, sine, mask, past[i] if past else None)
+            present.append(kv)
+        return self.norm(x), present
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits [B, T, V] of the token after each of tokens [B, T]."""
+        logits: Tensor = self.head(self.features(tokens)[0])
+        return logits
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss (a float32 scalar, nats per token) of targets [B, T] given tokens [B, T]."""
+        features, _ = self.features(tokens)
+        loss: Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
+            features.flatten(0, 1), self.head.weight, targets.flatten()
+        )
+        return loss

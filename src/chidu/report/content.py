@@ -1,0 +1,48 @@
+"""All that a page can show, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from chidu.runs.ladder import Ladder
+from chidu.runs.run import Run
+
+if TYPE_CHECKING:
+    from chidu.laws import Fit
+
+__all__ = ["Language", "ReportContent"]
+
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """What one page shows. A section whose part is missing is left out."""
+
+    title: str
+    ladder: Ladder
+    """The runs the law was fitted to."""
+    runs: tuple[Run, ...] = ()
+    """The rungs with their training curves; empty where the user brought only a table."""
+    fit: Fit | None = None
+    forecast: Mapping[str, Any] | None = None
+    """The written forecast, `written, point, loss, low, high, level, extrapolation, trust, why`, and, once the target
+    is trained, its score: `measured, measured_standard_error, error_percent, inside, scored`."""
+    target: Run | None = None
+    """The run that the forecast speaks of."""
+    data_card: Mapping[str, Any] | None = None
+    """What the corpus holds, and what was left out and why."""
+    plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+    """Per budget: `flops, params, tokens, loss`, with `_low` and `_high` where there is an interval."""
+    sample: Mapping[str, str] | None = None
+    """`prompt` and the `text` that the model wrote after it."""
+    costs: Sequence[Mapping[str, Any]] = ()
+    """Per stage: `stage, seconds, flops`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    bytes_per_token: float | None = None
+    """Bytes of held-out text a token stands for; with it, losses are also shown in bits per byte."""
+    language: Language = "en"

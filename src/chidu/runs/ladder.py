@@ -1,0 +1,255 @@
+"""A table of runs: all that passes between training and fitting, from our own ladders or anybody's CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chidu.errors import MissingPackageError, TableError, nearest
+from chidu.runs.record import write_atomic
+from chidu.runs.run import Run
+from chidu.units import parse_count
+
+__all__ = ["Ladder", "Table"]
+
+TEXT_COLUMNS = frozenset({"run", "name", "group", "source", "split", "recipe", "model"})
+
+
+class Table(dict[str, NDArray[Any]]):
+    """Column name → one NumPy array, all of one length: `pandas.DataFrame(table)` simply works."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows as dicts of Python values; NaN becomes None, so that they are JSON."""
+        columns = {name: column.tolist() for name, column in self.items()}
+        count = len(next(iter(columns.values()), []))
+        return [{name: _plain(values[i]) for name, values in columns.items()} for i in range(count)]
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+class Ladder:
+    """Runs as columns. Immutable; `select` gives another Ladder.
+
+    Parameters
+    ----------
+    columns: name → values, all of one length. Counts may be written as people write them (`"1.3B"`).
+    source: where the rows came from, named in errors.
+    row_numbers: the row's number in that source, named in errors; 1, 2, … where not given.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, ArrayLike],
+        source: str = "table",
+        row_numbers: Sequence[int] | None = None,
+    ) -> None:
+        self.source = source
+        lengths = {name: len(np.atleast_1d(np.asarray(values, dtype=object))) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise TableError(f"{source}: the columns differ in length: {lengths}")
+        count = next(iter(lengths.values()), 0)
+        self.row_numbers = np.asarray(row_numbers if row_numbers is not None else range(1, count + 1), dtype=int)
+        self.columns: Mapping[str, NDArray[Any]] = {
+            name: _column(name, values, source, self.row_numbers) for name, values in columns.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.row_numbers)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __repr__(self) -> str:
+        return f"Ladder({len(self)} runs from {self.source}: {', '.join(self.columns)})"
+
+    @classmethod
+    def read(cls, path: str | Path, columns: Mapping[str, str] | None = None) -> Ladder:
+        """Read a CSV, JSONL or Parquet file, told by its ending.
+
+        ``columns`` maps our name to the file's: ``{"loss": "val/loss", "params": "n_params"}``. Raises TableError where
+        the file is missing, empty, ragged, not UTF-8, or lacks a mapped column.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise TableError(f"{path}: no such file")
+        reader = {".jsonl": _read_jsonl, ".parquet": _read_parquet}.get(path.suffix.lower(), _read_csv)
+        table, numbers = reader(path)
+        for ours, theirs in (columns or {}).items():
+            if theirs not in table:
+                raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
+            table[ours] = table[theirs] if ours == theirs else table.pop(theirs)
+        if not numbers:
+            raise TableError(f"{path}: no rows below the header")
+        return cls(table, str(path), numbers)
+
+    @classmethod
+    def from_runs(cls, runs: Iterable[Run]) -> Ladder:
+        """Return the table of these runs."""
+        rows = [run.row() for run in runs]
+        if not rows:
+            raise TableError("a ladder needs at least one run")
+        return cls({name: [row[name] for row in rows] for name in rows[0]}, "runs")
+
+    @classmethod
+    def of(cls, table: Ladder | Mapping[str, ArrayLike] | Any) -> Ladder:
+        """Return a Ladder of what the caller has: a Ladder, a mapping of columns, a pandas or polars data frame."""
+        if isinstance(table, Ladder):
+            return table
+        if isinstance(table, Mapping):
+            return cls(table)
+        if hasattr(table, "columns") and hasattr(table, "__getitem__"):
+            return cls({str(name): np.asarray(table[name]) for name in table.columns})
+        raise TableError(
+            f"a table of runs is a Ladder, a mapping of columns or a data frame, not {type(table).__name__}"
+        )
+
+    def numbers(self, name: str, positive: bool = True) -> NDArray[np.float64]:
+        """Return a column as float64, checked: every value finite, and above 0 where ``positive``.
+
+        Raises TableError naming the first row that fails, and the nearest column where there is none of that name.
+        """
+        if name not in self.columns:
+            raise TableError(
+                f"{self.source}: no column {name!r}{nearest(name, self.columns)}; it has {', '.join(self.columns)}. "
+                f"Map another name to it with --columns {name}=NAME"
+            )
+        column = self.columns[name]
+        if column.dtype.kind not in "fiub":
+            raise TableError(f"{self.source}: column {name!r} holds text, not numbers (row {self.row_numbers[0]})")
+        values = column.astype(np.float64)
+        bad = ~np.isfinite(values) | ((values <= 0) if positive else False)
+        if bad.any():
+            row = int(np.argmax(bad))
+            want = "a finite number above 0" if positive else "a finite number"
+            raise TableError(
+                f"{self.source}: row {self.row_numbers[row]}, column {name!r} is {values[row]:g}; it must be {want} "
+                f"({int(bad.sum())} such rows): mend or delete them"
+            )
+        return values
+
+    def select(self, rows: ArrayLike) -> Ladder:
+        """Return the rows of a mask or an array of indices."""
+        index = np.asarray(rows)
+        return Ladder(
+            {name: column[index] for name, column in self.columns.items()},
+            self.source,
+            self.row_numbers[index].tolist(),
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write a CSV, JSONL or Parquet file, told by its ending, atomically. Numbers read back equal."""
+        path = Path(path)
+        if path.suffix.lower() == ".parquet":
+            write_atomic(path, _parquet_bytes(self.columns))
+        elif path.suffix.lower() == ".jsonl":
+            write_atomic(path, "".join(json.dumps(row) + "\n" for row in Table(self.columns).rows()))
+        else:
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+            write_atomic(path, text.getvalue())
+
+
+def _column(name: str, values: ArrayLike, source: str, numbers: NDArray[np.int_]) -> NDArray[Any]:
+    """Turn values into an array: numbers where all are (units understood), text otherwise."""
+    array = np.atleast_1d(np.asarray(values))
+    if array.dtype.kind in "fiub":
+        return array
+    texts = [("" if value is None else str(value).strip()) for value in array.tolist()]
+    if name.lower() in TEXT_COLUMNS:
+        return np.asarray(texts)
+    parsed: list[float] = []
+    failed: list[int] = []
+    for i, text in enumerate(texts):
+        try:
+            parsed.append(
+                float("nan") if text.lower() in ("", "nan", "null", "none", "na") else parse_count(_infinite(text))
+            )
+        except ValueError:
+            parsed.append(float(text))
+        except Exception:
+            parsed.append(float("nan"))
+            failed.append(i)
+    if failed and len(failed) == len([text for text in texts if text]):
+        return np.asarray(texts)
+    if failed:
+        row = failed[0]
+        raise TableError(f"{source}: row {numbers[row]}, column {name!r}: {texts[row]!r} is not a number")
+    result = np.asarray(parsed, dtype=np.float64)
+    integral = np.isfinite(result).all() and (result == np.round(result)).all() and (np.abs(result) < 2**53).all()
+    return result.astype(np.int64) if integral and not any("." in t or "e" in t.lower() for t in texts) else result
+
+
+def _infinite(text: str) -> str | float:
+    return float(text) if text.lower().lstrip("+-") in ("inf", "infinity") else text
+
+
+def _read_csv(path: Path) -> tuple[dict[str, list[str]], list[int]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 CSV") from error
+    try:
+        lines = list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise TableError(f"{path}: not a CSV file ({error})") from error
+    filled = [(number, line) for number, line in enumerate(lines, 1) if any(cell.strip() for cell in line)]
+    if not filled:
+        raise TableError(f"{path}: the file is empty")
+    header = [name.strip() for name in filled[0][1]]
+    if len(set(header)) < len(header):
+        raise TableError(f"{path}: a column name stands twice in the header: {', '.join(header)}")
+    for number, line in filled[1:]:
+        if len(line) != len(header):
+            raise TableError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
+    columns = {name: [line[i] for _, line in filled[1:]] for i, name in enumerate(header)}
+    return columns, [number for number, _ in filled[1:]]
+
+
+def _read_jsonl(path: Path) -> tuple[dict[str, Any], list[int]]:
+    rows, numbers = [], []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise TableError(f"{path}: line {number} is not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise TableError(f"{path}: line {number} is not a JSON object")
+            rows.append(row)
+            numbers.append(number)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) for row in rows] for name in names}, numbers
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, Any], list[int]]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError("pyarrow", "tables", f"reading {path}") from error
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TableError(f"{path}: not a Parquet file ({error})") from error
+    return table.to_pydict(), list(range(1, table.num_rows + 1))
+
+
+def _parquet_bytes(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError("pyarrow", "tables", "writing Parquet") from error
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({name: column.tolist() for name, column in columns.items()}), sink)
+    return sink.getvalue()

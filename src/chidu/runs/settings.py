@@ -1,0 +1,102 @@
+"""The settings of a work folder: one small TOML file, and the few flags that override it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chidu.errors import SettingError
+from chidu.runs.config import from_mapping
+from chidu.runs.record import write_atomic
+
+__all__ = ["SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
+
+SETTINGS_FILE = "chidu.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one undertaking is told. Every stage is redone whose settings changed, and no other."""
+
+    minutes: float = 10.0
+    """Wall time of the whole undertaking on this machine, minutes."""
+    seed: int = 0
+    """Seeds the split, the order of the data, the weights and the resampling."""
+    text: tuple[str, ...] = ()
+    """Files and folders of text; none: the documentation of the installed packages."""
+    vocabulary: int = 2048
+    """Tokens in the vocabulary."""
+    context_length: int = 256
+    """Tokens in a sequence."""
+    batch_tokens: int = 512
+    """Tokens in one optimiser step."""
+    held_out_tokens: int = 131_072
+    """Held-out tokens that every loss is measured on, at the most."""
+    level: float = 0.9
+    """Probability that the forecast's interval means to hold the measured loss."""
+    law: str = "auto"
+    """A law's name, or `auto`: the one that best forecasts the dearest rungs from the cheaper ones."""
+    language: str = "en"
+    """Language of the report page: `en` or `zh`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", tuple(self.text))
+        for name, low, high in (
+            ("minutes", 3, 600),
+            ("vocabulary", 512, 65_536),
+            ("context_length", 32, 8192),
+            ("batch_tokens", self.context_length, 1_048_576),
+            ("held_out_tokens", self.context_length, 10_000_000),
+            ("level", 0.5, 0.99),
+            ("seed", 0, 2**31),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise SettingError(f"{name} is {value!r}; it must be a number from {low} to {high}")
+        if self.batch_tokens % self.context_length:
+            raise SettingError(
+                f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.context_length})"
+            )
+        if self.language not in ("en", "zh"):
+            raise SettingError(f"language is {self.language!r}; it must be 'en' or 'zh'")
+        if self.law not in ("auto", "additive", "coupled"):
+            raise SettingError(f"law is {self.law!r}; it must be 'auto', 'additive' or 'coupled'")
+
+    @property
+    def is_tour(self) -> bool:
+        """True where the time is too short for more than a look around."""
+        return self.minutes < 6
+
+    @property
+    def leap(self) -> float:
+        """How many times the dearest rung's flops the target has, at the least."""
+        return 3.0 if self.is_tour else 8.0
+
+
+def read_settings(folder: Path, **flags: Any) -> Settings:
+    """Read a work folder's settings, with the flags that are not None in their place.
+
+    Raises SettingError naming the file, and the nearest known key, for an unknown key or a value out of range.
+    """
+    path = folder / SETTINGS_FILE
+    values: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingError(f"{path} is no TOML file ({error}): mend or delete it") from error
+    values.update({name: value for name, value in flags.items() if value is not None})
+    return from_mapping(Settings, values, str(path))
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Write `chidu.toml`, so that the next call in this folder needs no flags."""
+    lines = ["# Settings of this work folder; a stage is redone when what it depends on changes."]
+    for name, value in dataclasses.asdict(settings).items():
+        # JSON's strings, numbers and lists of strings are TOML's.
+        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    write_atomic(folder / SETTINGS_FILE, "\n".join(lines) + "\n")

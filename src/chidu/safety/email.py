@@ -1,0 +1,80 @@
+"""E-mail addresses, told apart from the many other things that hold an ``@``.
+
+Found: ``name@host.tld`` in ASCII, also right between Chinese characters, and in ``mailto:``. Not found, on purpose:
+decorators, ``user@host`` without a top-level domain, ``package@1.2``, matrix products (``a@b.T``), the remote of a
+version control system (``git@github.com:org/name``) and the user part of an URL (``ssh://git@github.com/``), because
+none of them reaches a person. Missed: addresses spelled out ("name at host dot com"), quoted local parts, and
+internationalised names. An address of ``example.com`` is treated as any other: one rule, no exceptions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chidu.safety.finding import Finding
+
+__all__ = ["EmailJudge"]
+
+_LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,18}(?![A-Za-z0-9_\-])")
+_USER_OF_URL = re.compile(r"://[^\s/@]*\Z")
+# What follows an address that is none: the path of a remote, or the arguments of a call.
+_NOT_AFTER = re.compile(r":[\w~/.]|\(")
+# Without a list, `x@self.weight` would be an address. Two letters are a country.
+_TOP_LEVEL = re.compile(
+    "[a-z]{2}|com|org|net|edu|gov|mil|int|info|biz|pro|dev|app|xyz|online|site|tech|cloud|email|museum|coop|aero|jobs|"
+    "mobi|travel|asia|cat|tel|blog|shop|store|world|news|academy|network|systems|science|website|space|wiki|club|group|"
+    "agency|studio|design|company|global|foundation|institute|university|software",
+)
+
+
+class EmailJudge:
+    """Finds e-mail addresses. A text without an ``@`` costs one search for that character."""
+
+    def judge(self, text: str) -> list[Finding]:
+        """Return one finding of category ``email`` for each address."""
+        found = (self._address(text, at) for at in _positions(text))
+        return [Finding(start, end, "email", "email-address") for start, end in filter(None, found)]
+
+    def _address(self, text: str, at: int) -> tuple[int, int] | None:
+        """Return start and end of the address around the ``@`` at this position, or None where it is no address."""
+        local = _LOCAL.search(text[max(0, at - 64) : at])
+        if local is None:
+            return None
+        name = local[0].lstrip(".-%+")
+        end = _end_of_domain(text, at + 1)
+        if not name or name.endswith(".") or not end or _NOT_AFTER.match(text, end):
+            return None
+        if _USER_OF_URL.search(text[max(0, at - 128) : at]):
+            return None
+        return at - len(name), end
+
+
+def _positions(text: str) -> Iterator[int]:
+    at = text.find("@")
+    while at >= 0:
+        yield at
+        at = text.find("@", at + 1)
+
+
+def _end_of_domain(text: str, start: int) -> int:
+    """Return where the domain that starts here ends, or 0 where none does."""
+    match = _DOMAIN.match(text, start)
+    if match is None:
+        return 0
+    end = match.end()
+    if _is_top_level(text, end):
+        return end
+    # "me@host.com.Then it rained": a sentence that begins without a blank is no part of the domain.
+    dot = text.rfind(".", start, end)
+    is_sentence = text[dot + 1].isupper() and "." in text[start:dot]
+    return dot if is_sentence and _is_top_level(text, dot) else 0
+
+
+def _is_top_level(text: str, end: int) -> bool:
+    """Tell whether the letters before ``end``, back to the last dot, are a top-level domain."""
+    label = text[text.rfind(".", 0, end) + 1 : end]
+    # `a@b.mT` is a matrix product.
+    in_one_case = label.islower() or label.isupper()
+    return in_one_case and _TOP_LEVEL.fullmatch(label.lower()) is not None

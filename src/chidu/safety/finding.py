@@ -1,0 +1,45 @@
+"""A finding, the protocol of those who find, and the redaction of what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Finding", "Judge", "redact"]
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One stretch of a text that a judge has something to say about."""
+
+    start: int
+    """First character of the stretch, counted in characters from 0."""
+    end: int
+    """One past its last character."""
+    category: str
+    """What was found, in one lower-case word, such as ``email``."""
+    rule: str
+    """Which rule found it, so that a verdict can be traced and contested."""
+
+
+class Judge(Protocol):
+    """Anything that reads a text and tells what it found."""
+
+    def judge(self, text: str) -> list[Finding]:
+        """Return the findings in the order in which they start; none is an empty list."""
+        ...
+
+
+def redact(text: str, findings: Iterable[Finding]) -> str:
+    """Replace every finding by its category in capitals, such as ``<EMAIL>``.
+
+    Where findings overlap, the one that starts first (then the shorter) names the stretch, and all of both is removed.
+    """
+    parts: list[str] = []
+    position = 0
+    for finding in sorted(findings):
+        if finding.start >= position:
+            parts += [text[position : finding.start], f"<{finding.category.upper()}>"]
+        position = max(position, finding.end)
+    return "".join([*parts, text[position:]])

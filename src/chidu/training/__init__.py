@@ -1,0 +1,20 @@
+"""Training: from a config and tokens to weights, a loss, and a Run.
+
+rungs.py        a ladder over the cores: trunks and branches
+target.py       one run with every core at it
+design.py       which ladder and target fit the time and the text
+probe.py        how fast this machine is
+loop.py         the step, and going on from a checkpoint
+weights.py      flat float32 masters and the copies the model computes with
+optimiser.py    AdamW and the schedule
+checkpoint.py   checkpoints that survive a kill
+held_out.py     loss on text that was held out
+"""
+
+from __future__ import annotations
+
+from chidu.training.design import Budget, Design, design_ladder
+from chidu.training.rungs import Rung, Text, train_ladder
+from chidu.training.target import train_target
+
+__all__ = ["Budget", "Design", "Rung", "Text", "design_ladder", "train_ladder", "train_target"]

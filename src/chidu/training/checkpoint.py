@@ -1,0 +1,102 @@
+"""Checkpoints that survive a kill at any moment, and a reader that trusts none it has not verified.
+
+A checkpoint is a folder `step-000123/` with `tensors.safetensors`, `state.json` and `manifest.json` (size and sha256
+of the other two). It is written under a temporary name, synced, then renamed; older ones go last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from chidu.runs.record import file_digest, sync_folder
+
+__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "write_checkpoint"]
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return where `folder` keeps the checkpoint of a step."""
+    return folder / f"step-{step:08d}"
+
+
+def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], keep: int = 2) -> Path:
+    """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    final = checkpoint_path(folder, step)
+    temporary = folder / f"{final.name}.tmp-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / "tensors.safetensors")
+        (temporary / "state.json").write_text(json.dumps({"step": step, **state}), encoding="utf-8")
+        names = ("tensors.safetensors", "state.json")
+        manifest = {
+            name: {"bytes": (temporary / name).stat().st_size, "sha256": file_digest(temporary / name)}
+            for name in names
+        }
+        (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        for name in (*names, "manifest.json"):
+            _sync_file(temporary / name)
+        sync_folder(temporary)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder)
+    _prune(folder, keep)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
+    """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over."""
+    passed_over: list[str] = []
+    for path in sorted(folder.glob("step-????????"), reverse=True):
+        why = _why_torn(path)
+        if not why:
+            return path, passed_over
+        passed_over.append(f"{path.name}: {why}")
+    return None, passed_over
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the state of a checkpoint that `latest_checkpoint` verified."""
+    from safetensors.torch import load_file
+
+    return load_file(path / "tensors.safetensors"), json.loads((path / "state.json").read_text(encoding="utf-8"))
+
+
+def _why_torn(path: Path) -> str:
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"no manifest ({error})"
+    for name in ("tensors.safetensors", "state.json"):
+        entry, file = manifest.get(name), path / name
+        if not entry or not file.is_file() or file.stat().st_size != entry["bytes"]:
+            return f"{name} is missing or cut short"
+        if file_digest(file) != entry["sha256"]:
+            return f"{name} differs from its sha256"
+    return ""
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(folder: Path, keep: int) -> None:
+    for old in sorted(folder.glob("step-????????"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    for stale in folder.glob("step-*.tmp-*"):
+        shutil.rmtree(stale, ignore_errors=True)

@@ -1,0 +1,168 @@
+"""The training loop: from a config and tokens to weights, one step after another, resumable at any of them."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from chidu.errors import TrainingError
+from chidu.model.transformer import Transformer
+from chidu.runs.config import RunConfig
+from chidu.runs.record import write_atomic
+from chidu.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from chidu.training.optimiser import Optimiser
+from chidu.training.weights import FlatWeights
+
+__all__ = ["CHECKPOINT_SECONDS", "Batches", "Trainer", "forget", "train", "trained_model"]
+
+CHECKPOINT_SECONDS = 15.0
+"""A kill loses at most about this much work. The clock decides when to save, never how long to train."""
+
+CURVE_POINTS = 100
+"""Points of the training curve kept for a run."""
+
+Progress = Callable[[int], None]
+"""Told the number of steps done."""
+
+
+class Batches(Protocol):
+    """Where batches come from: `chidu.tokens.TokenFile`."""
+
+    def batch(self, step: int, sequences: int, context_length: int, seed: int) -> NDArray[np.int64]:
+        """Return tokens [sequences, context_length + 1] of this step, a function of the arguments alone."""
+        ...
+
+
+class Trainer:
+    """A model on its way: weights, optimiser, the step and seconds reached, and the training curve so far."""
+
+    def __init__(self, config: RunConfig, device: torch.device | None = None) -> None:
+        self.config = config
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = Transformer(config.shape)
+        self.model.initialise(config.seed)
+        self.model.to(self.device)
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        self.weights = FlatWeights(self.model, dtype)
+        self.optimiser = Optimiser(self.weights, config)
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[tuple[int, float]] = []
+        self._losses: list[float] = []
+
+    def advance(self, batches: Batches) -> float:
+        """Take one step; return its training loss. Raises TrainingError where the loss is no number."""
+        config = self.config
+        batch = batches.batch(self.step, config.sequences, config.shape.context_length, config.seed)
+        tokens = torch.from_numpy(batch).to(self.device)
+        self.weights.clear()
+        loss = self.model.loss(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {self.step} "
+                f"(width {config.shape.width}, rate {config.learning_rate:.2g}): the run diverged; lower its rate"
+            )
+        self.optimiser.step(self.step)
+        self.step += 1
+        self._note(value)
+        return value
+
+    def _note(self, loss: float) -> None:
+        """Keep the mean training loss of every stretch of steps."""
+        self._losses.append(loss)
+        if self.step % max(1, self.config.steps // CURVE_POINTS) == 0 or self.step == self.config.steps:
+            self.curve.append((self.step, sum(self._losses) / len(self._losses)))
+            self._losses = []
+
+    def save(self, folder: Path, keep: int = 2) -> None:
+        """Write a checkpoint of this step."""
+        tensors = {**self.weights.tensors(), **self.optimiser.tensors()}
+        state = {"config": self.config.as_dict(), "curve": self.curve, "losses": self._losses, "seconds": self.seconds}
+        write_checkpoint(folder, self.step, tensors, state, keep)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the final weights alone, float32, flat by group, atomically."""
+        from safetensors.torch import save
+
+        write_atomic(path, save({name: tensor.contiguous() for name, tensor in self.weights.tensors().items()}))
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint: of this run, or of the trunk it shares."""
+        tensors, state = read_checkpoint(checkpoint)
+        self.step = int(state["step"])
+        self.weights.load(tensors)
+        self.optimiser.load(tensors, self.step)
+        self.curve = [(int(step), float(loss)) for step, loss in state["curve"]]
+        self._losses = [float(loss) for loss in state["losses"]]
+        self.seconds = float(state["seconds"])
+
+
+def train(
+    config: RunConfig,
+    batches: Batches,
+    folder: Path,
+    *,
+    stop: int | None = None,
+    start: Path | None = None,
+    marks: tuple[int, ...] = (),
+    progress: Progress = lambda _: None,
+) -> Trainer:
+    """Train until step `stop` (the config's last by default), going on from what `folder` holds.
+
+    A first call goes on from the checkpoint `start`, where given. At each step of `marks` a checkpoint is kept as
+    `folder/marks.scratch/step-…` for runs that branch off. Raises TrainingError where the run diverges.
+    """
+    stop = config.steps if stop is None else stop
+    trainer = Trainer(config)
+    own = folder / "checkpoints.scratch"
+    newest = latest_checkpoint(own)[0]
+    if newest is not None:
+        trainer.load(newest)
+    elif start is not None:
+        trainer.load(start)
+        trainer.seconds = 0.0
+    saved = clock = time.monotonic()
+    while trainer.step < stop:
+        trainer.advance(batches)
+        trainer.seconds += time.monotonic() - clock
+        clock = time.monotonic()
+        progress(trainer.step)
+        if trainer.step in marks:
+            trainer.save(folder / "marks.scratch", keep=len(marks))
+        if time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.step < stop:
+            trainer.save(own)
+            saved = time.monotonic()
+    return trainer
+
+
+def trained_model(config: RunConfig, weights: Path) -> Transformer:
+    """Return the model, in float32, whose final weights `save_weights` wrote.
+
+    Raises TrainingError where they are another shape's.
+    """
+    from safetensors.torch import load_file
+
+    model = Transformer(config.shape)
+    flat = FlatWeights(model, torch.float32)
+    try:
+        flat.load(load_file(weights))
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"{weights} does not fit the run's shape ({error}): delete its folder to train again"
+        ) from error
+    return model.eval()
+
+
+def forget(folder: Path) -> None:
+    """Remove the checkpoints of a run that is finished."""
+    shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)

@@ -1,0 +1,192 @@
+"""A ladder's runs over the cores of this machine: one trunk a size, and a branch for each length.
+
+A trunk trains at full rate; where a run of a given length would begin to let its rate fall, the trunk leaves a mark,
+and that run branches off there (Hägele et al., 2405.18392). Every branch equals the run that was trained by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chidu.parallel import Emit, cores, map_processes
+from chidu.runs.config import RunConfig
+from chidu.runs.record import read_json, write_json
+from chidu.runs.run import Run
+
+if TYPE_CHECKING:
+    from chidu.tokens import TokenFile
+    from chidu.training.loop import Trainer
+
+__all__ = ["Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
+
+
+TRUNK = "-trunk.scratch"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Where a run finds its tokens."""
+
+    train: Path
+    held_out: Path
+    held_out_tokens: int
+    """Held-out tokens to measure on."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One run of a ladder."""
+
+    name: str
+    group: str
+    """Rungs of one group have one shape and one seed, and share a trunk."""
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What the runs of one size share."""
+
+    folder: Path
+    config: RunConfig
+    stop: int
+    marks: tuple[int, ...]
+    text: Text
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One run from its trunk's mark to its end."""
+
+    folder: Path
+    rung: Rung
+    trunk: Path
+    text: Text
+
+
+def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, int], None]) -> list[Run]:
+    """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
+
+    A run that `folder` holds already is not repeated; one that was cut goes on from
+    its last checkpoint. `on_steps` is told the group and the number of optimiser steps done, as they are.
+    """
+    trunks = _trunks(rungs, text, folder)
+    branches = [
+        Branch(folder / rung.name, rung, trunks[rung.group].folder, text)
+        for rung in sorted(rungs, key=lambda rung: -rung.config.flops)
+    ]
+    ordered = sorted(trunks.values(), key=lambda trunk: -trunk.config.flops)
+    place = {trunk.folder: index for index, trunk in enumerate(ordered)}
+    items: list[Trunk | Branch] = [*ordered, *branches]
+    after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
+    groups = [item.rung.group if isinstance(item, Branch) else item.folder.name.removesuffix(TRUNK) for item in items]
+    map_processes(_train_item, items, cores(), lambda index, steps: on_steps(groups[index], steps), after)
+    return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
+
+
+def run_path(folder: Path, name: str) -> Path:
+    """Return where a ladder's folder keeps a finished run."""
+    return folder / name / "run.json"
+
+
+def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]:
+    """Return the trunk of each group, as long as its longest rung's full rate."""
+    groups: dict[str, list[RunConfig]] = {}
+    for rung in rungs:
+        groups.setdefault(rung.group, []).append(rung.config)
+    trunks = {}
+    for name, configs in groups.items():
+        longest = max(configs, key=lambda config: config.steps)
+        marks = tuple(sorted({config.trunk_steps for config in configs}))
+        trunks[name] = Trunk(folder / f"{name}{TRUNK}", longest, longest.trunk_steps, marks, text)
+    return trunks
+
+
+def _train_item(item: Trunk | Branch, emit: Emit) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    if isinstance(item, Trunk):
+        _train_trunk(item, emit)
+    else:
+        _train_branch(item, emit)
+
+
+def _train_trunk(trunk: Trunk, emit: Emit) -> None:
+    from chidu.tokens import TokenFile
+    from chidu.training.loop import forget, train
+
+    if (trunk.folder / "done.json").exists():
+        emit(trunk.stop)
+        return
+    count = StepCount(emit)
+    train(
+        trunk.config, TokenFile.open(trunk.text.train), trunk.folder, stop=trunk.stop, marks=trunk.marks, progress=count
+    )
+    count.flush()
+    write_json(trunk.folder / "done.json", {"steps": trunk.stop})
+    forget(trunk.folder)
+
+
+def _train_branch(branch: Branch, emit: Emit) -> None:
+    from chidu.tokens import TokenFile
+    from chidu.training.checkpoint import checkpoint_path
+    from chidu.training.loop import forget, train
+
+    config, path = branch.rung.config, branch.folder / "run.json"
+    if path.exists():
+        emit(config.decay_steps)
+        return
+    count = StepCount(emit, config.trunk_steps)
+    mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
+    tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
+    trainer = train(config, tokens, branch.folder, start=mark, progress=count)
+    count.flush()
+    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, steps=config.decay_steps)
+    write_json(path, run.as_dict())
+    forget(branch.folder)
+
+
+def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: TokenFile, text: Text, steps: int) -> Run:
+    """Measure a trained model on the held-out tokens; `steps` are those it cost by itself."""
+    from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
+
+    config = rung.config
+    sequences = held_out.held_out_batches(config.shape.context_length, text.held_out_tokens, SEQUENCES_AT_ONCE)
+    measured = held_out_loss(trainer.model, sequences)
+    return Run(
+        name=rung.name,
+        group=rung.group,
+        config=config,
+        loss=measured.loss,
+        loss_standard_error=measured.standard_error,
+        bytes_per_token=held_out.bytes_per_token,
+        unique_tokens=tokens.tokens,
+        seconds=trainer.seconds,
+        flops_spent=float(steps) * config.batch_tokens * config.shape.flops_per_token(),
+        curve=tuple(trainer.curve),
+    )
+
+
+class StepCount:
+    """Tells the steps done since it last told, a few times a second at the most."""
+
+    EVERY = 20
+
+    def __init__(self, emit: Emit, start: int = 0) -> None:
+        self.emit = emit
+        self.told = start
+        self.step = start
+
+    def __call__(self, step: int) -> None:
+        self.step = step
+        if step - self.told >= self.EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell the rest."""
+        self.emit(self.step - self.told)
+        self.told = self.step

@@ -1,0 +1,37 @@
+"""The stages in order over one work folder: what `demo` and `build` do. A list, no mechanism.
+
+    collect → corpus → tokens → design → ladder → law → forecast → target → score → model → report
+
+Each stage takes the records of those before it, and leaves a folder with its own; see `chidu.runs.stage`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from chidu.errors import MissingPackageError
+from chidu.runs.settings import Settings
+from chidu.work.estimate import Preview, preview
+from chidu.work.results import summary, write_work_report
+from chidu.work.stages import STAGES
+from chidu.work.undertaking import Voice, Work
+
+__all__ = ["STAGES", "Preview", "Voice", "Work", "check_lab", "preview", "run", "summary", "write_work_report"]
+
+
+def run(folder: Path, settings: Settings, voice: Voice, last: str = "report", recollect: bool = False) -> Work:
+    """Run the stages in order up to `last`; what is made already is not made again."""
+    work = Work(folder, settings, voice, recollect)
+    for name, stage in STAGES.items():
+        stage(work)
+        if name == last:
+            break
+    return work
+
+
+def check_lab() -> None:
+    """Raise MissingPackageError where a package is not installed that training needs."""
+    for package in ("torch", "tokenizers", "safetensors", "transformers", "plotly", "jinja2", "filelock"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingPackageError(package, "lab", "training a ladder")

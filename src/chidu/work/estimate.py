@@ -1,0 +1,115 @@
+"""What an undertaking would do, and how long it should take: said before it begins."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chidu.parallel import cores
+from chidu.runs.folder import check_work_folder
+from chidu.runs.recipe import Recipe
+from chidu.runs.record import Record, read_json
+from chidu.runs.settings import Settings
+from chidu.units import format_count, format_seconds
+from chidu.work.results import ORDER
+
+if TYPE_CHECKING:
+    from chidu.training.design import Design
+
+__all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "describe_design", "preview"]
+
+AFTER_SECONDS = 25.0
+"""Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
+TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 15.0, "law": 5.0}
+"""What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
+INSTALLED_TOKENS = 12_000_000
+"""Tokens of the default corpus, about, before it was collected."""
+
+
+def describe_design(chosen: Design, settings: Settings, say: Callable[[str], None]) -> None:
+    """Tell beforehand what will be trained, and how long it should take."""
+    widths = sorted({rung.config.shape.width for rung in chosen.rungs})
+    steps = sorted({rung.config.steps for rung in chosen.rungs})
+    dearest = max(rung.config.flops for rung in chosen.rungs)
+    target = chosen.target.config
+    tour = (
+        " (a tour: fewer minutes than 6 leave room for a look around, not for a good forecast)"
+        if settings.is_tour
+        else ""
+    )
+    say(
+        f"plan{tour}: {len(chosen.rungs)} rungs, widths {', '.join(map(str, widths))}, "
+        f"{', '.join(map(str, steps))} steps of {target.batch_tokens} tokens, "
+        f"about {format_seconds(chosen.ladder_seconds)}"
+    )
+    say(
+        f"plan: then a forecast, then the target: width {target.shape.width}, "
+        f"{format_count(target.shape.params)} params, {format_count(target.tokens)} tokens, "
+        f"{target.flops / dearest:.1f} × the flops of the dearest rung, about {format_seconds(chosen.target_seconds)}"
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an undertaking would do, before it does anything."""
+
+    stages: dict[str, float]
+    """Stage → seconds it should take; 0 where it is made already."""
+    disk_bytes: float
+    free_bytes: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**asdict(self), "minutes": sum(self.stages.values()) / 60}
+
+
+def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Preview:
+    """Say what `Work.run` would do and how long each stage should take; write nothing.
+
+    What the folder holds is taken from its records. The machine is probed (some ten seconds) where the folder has no
+    design yet.
+    """
+    check_work_folder(folder)
+    from chidu.training.design import Budget, Design, design_ladder
+    from chidu.training.probe import best_precision, measure_speed
+
+    done = {name: Record.read(folder / name) for name in ORDER}
+    expected = {name: TYPICAL_SECONDS.get(name, 1.0) for name in ORDER if not (name == "collect" and settings.text)}
+    if (path := folder / "design" / "design.json").exists():
+        chosen = Design.from_dict(read_json(path))
+    else:
+        left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
+        token_count = _expected_tokens(settings)
+        recipe = Recipe(settings.vocabulary, settings.context_length, settings.batch_tokens, precision=best_precision())
+        chosen = design_ladder(
+            recipe,
+            Budget(left, cores(), token_count, settings.leap),
+            settings.seed,
+            lambda apart, one: measure_speed(apart, one, cores()),
+        )
+    describe_design(chosen, settings, say)
+    expected |= {
+        "ladder": chosen.ladder_seconds,
+        "target": chosen.target_seconds,
+        "model": 0.6 * AFTER_SECONDS,
+        "report": 0.3 * AFTER_SECONDS,
+    }
+    stages = {name: 0.0 if done[name] is not None else seconds for name, seconds in expected.items()}
+    where = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    checkpoints = 16.0 * chosen.target.config.shape.params + 40.0 * max(
+        rung.config.shape.params for rung in chosen.rungs
+    )
+    return Preview(stages, 4 * 3.0 * _expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
+
+
+def _expected_tokens(settings: Settings) -> int:
+    """Guess the tokens of the text: three bytes each."""
+    if not settings.text:
+        return INSTALLED_TOKENS
+    files = [
+        file for path in settings.text for file in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*"))
+    ]
+    return sum(file.stat().st_size for file in files if file.is_file()) // 3

@@ -1,0 +1,127 @@
+"""What a work folder holds, read back: for the page, for `--json`, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chidu.errors import WorkFolderError
+from chidu.runs.forecast import Score, WrittenForecast
+from chidu.runs.ladder import Ladder
+from chidu.runs.record import Record, machine, read_json, versions
+from chidu.runs.run import Run
+from chidu.runs.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from chidu.laws import Fit
+
+__all__ = ["LADDER_TABLE", "read_fit", "read_records", "read_run", "summary", "write_work_report"]
+
+LADDER_TABLE = "ladder.csv"
+ORDER = ("collect", "corpus", "tokens", "design", "ladder", "law", "forecast", "target", "score", "model", "report")
+"""The stages' folders, in order."""
+
+
+def read_fit(folder: Path) -> Fit:
+    """Read the law of a work folder."""
+    from chidu.laws import Fit
+
+    return Fit.from_dict(read_json(folder / "law" / "fit.json"))
+
+
+def read_run(folder: Path) -> Run:
+    """Read the target's run of a work folder."""
+    return Run.from_dict(read_json(folder / "target" / "run.json"))
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """Read the records of all finished stages, in order."""
+    return {name: record for name in ORDER if (record := Record.read(folder / name)) is not None}
+
+
+def write_work_report(folder: Path, page: Path, language: str) -> None:
+    """Draw a work folder's page from what is there so far; a missing part is left out.
+
+    Raises WorkFolderError where there is not even a ladder yet.
+    """
+    from chidu.report import ReportContent, write_report
+
+    table = folder / "ladder" / LADDER_TABLE
+    if not table.exists():
+        raise WorkFolderError(f"{folder} has no finished ladder: run chidu demo or chidu build --work {folder} first")
+    records = read_records(folder)
+    fitted = read_fit(folder) if "law" in records else None
+    measured = read_run(folder) if "target" in records else None
+    settings = read_settings(folder)
+    write_report(
+        page,
+        ReportContent(
+            title=settings_title(settings),
+            ladder=Ladder.read(table),
+            runs=tuple(rung_runs(folder)),
+            fit=fitted,
+            forecast=forecast_and_score(folder),
+            target=measured,
+            data_card=records["corpus"].result if "corpus" in records else None,
+            plan=[fitted.plan(flops=flops).as_dict() for flops in budgets(measured)] if fitted and measured else None,
+            sample=read_json(folder / "model" / "sample.json") if "model" in records else None,
+            costs=[
+                {"stage": name, "seconds": record.seconds, "flops": record.result.get("flops")}
+                for name, record in records.items()
+            ],
+            settings=asdict(settings),
+            versions=versions(),
+            machine=machine(),
+            bytes_per_token=measured.bytes_per_token if measured else None,
+            language="zh" if language == "zh" else "en",
+        ),
+    )
+
+
+def settings_title(settings: Settings) -> str:
+    """Name the undertaking by its text."""
+    return ", ".join(Path(path).name for path in settings.text) or "Documentation of the installed Python packages"
+
+
+def rung_runs(folder: Path) -> Iterator[Run]:
+    """Yield the ladder's runs, with their curves, in the table's order."""
+    from chidu.training.rungs import run_path
+
+    for name in Ladder.read(folder / "ladder" / LADDER_TABLE).columns["run"].tolist():
+        yield Run.from_dict(read_json(run_path(folder / "ladder", name)))
+
+
+def forecast_and_score(folder: Path) -> dict[str, Any] | None:
+    """Return the written forecast, with its score where there is one."""
+    written, scored = folder / "forecast" / "forecast.json", folder / "score" / "score.json"
+    if not written.exists():
+        return None
+    return asdict(WrittenForecast.read(written)) | (read_json(scored) if scored.exists() else {})
+
+
+def budgets(run: Run) -> list[float]:
+    """Return the flops that the page plans for: the target's, ten times and a hundred times that."""
+    return [run.config.flops * factor for factor in (1, 10, 100)]
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Return what `chidu demo --json` ends with."""
+    written = WrittenForecast.read(folder / "forecast" / "forecast.json")
+    scored = Score.from_dict(read_json(folder / "score" / "score.json"))
+    table = Ladder.read(folder / "ladder" / LADDER_TABLE)
+    records = read_records(folder)
+    return {
+        "forecast": {name: getattr(written, name) for name in ("loss", "low", "high", "level")},
+        "measured": scored.measured,
+        "error_percent": scored.error_percent,
+        "inside": scored.inside,
+        "law": written.law,
+        "rungs": len(table),
+        "dearest_flops": float(table.numbers("flops").max()),
+        "target": {name: written.point[name] for name in ("params", "tokens", "flops")},
+        "seconds": {name: record.seconds for name, record in records.items()},
+        "report": str((folder / "report" / "report.html").resolve()),
+        "model": str((folder / "model").resolve()),
+    }

@@ -1,0 +1,333 @@
+"""Each stage: what it is told, what it is made from, what it makes, and what it says of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chidu.errors import ForecastError
+from chidu.parallel import cores
+from chidu.runs.forecast import Score, WrittenForecast
+from chidu.runs.ladder import Ladder
+from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
+from chidu.units import format_bytes, format_count
+from chidu.work.card import model_card
+from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, describe_design
+from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
+from chidu.work.undertaking import StepTeller, Work
+
+__all__ = ["STAGES"]
+
+RESAMPLES = 1000
+PROMPT = "Returns the"
+CHINESE_PROMPT = "使用"
+
+
+def collect(work: Work) -> None:
+    """Take a snapshot of the documentation of the installed packages; the user's own text is read where it lies."""
+    from chidu.corpus import SNAPSHOT, installed_documentation
+    from chidu.corpus.snapshot import write_snapshot
+
+    if work.settings.text:
+        return
+    if work.recollect:
+        shutil.rmtree(work.folder / "collect", ignore_errors=True)
+        work.recollect = False
+
+    def make(folder: Path) -> dict[str, Any]:
+        found = installed_documentation(workers=cores(), progress=work.teller("collect"))
+        return {"documents": write_snapshot(found, folder / "documents.jsonl")}
+
+    work.stage("collect", {"source": SNAPSHOT}, {}, make)
+
+
+def corpus(work: Work) -> None:
+    """Clean, deduplicate, redact and split the text."""
+    from chidu.corpus import build_corpus, fingerprint_paths, text_files
+    from chidu.corpus.snapshot import read_snapshot
+
+    paths = work.settings.text
+    source = fingerprint_paths(paths) if paths else work.records["collect"].content
+
+    def make(folder: Path) -> dict[str, Any]:
+        tell = work.teller("corpus")
+        documents = (
+            text_files(paths, progress=tell) if paths else read_snapshot(work.folder / "collect/documents.jsonl")
+        )
+        tell(0.0, "reading")
+        return build_corpus(documents, folder, seed=work.settings.seed)
+
+    record = work.stage("corpus", {"seed": work.settings.seed}, {"text": source}, make)
+    kept = record.result
+    work.voice.say(
+        f"corpus: {kept['documents_kept']:,} documents, {format_bytes(kept['bytes_kept'])}; "
+        f"dropped {kept['documents_dropped']:,}; redacted {sum(kept['redactions'].values()):,}"
+    )
+
+
+def tokens(work: Work) -> None:
+    """Learn the tokenizer from the training text, and pack both texts."""
+    from chidu.tokens import pack, train_tokenizer
+
+    texts, made = work.folder / "corpus", work.records["corpus"].outputs
+
+    def make(folder: Path) -> dict[str, Any]:
+        tell = work.teller("tokens")
+        tell(0.0, "learning the vocabulary")
+        tokenizer = folder / "tokenizer.json"
+        train_tokenizer(texts / "train.jsonl", tokenizer, work.settings.vocabulary)
+        packed = {
+            name: pack(tokenizer, texts / f"{name}.jsonl", folder / f"{name}.bin", cores(), tell)
+            for name in ("train", "held_out")
+        }
+        return {name: {key: values[key] for key in ("tokens", "bytes_per_token")} for name, values in packed.items()}
+
+    inputs = {name: made[f"{name}.jsonl"]["sha256"] for name in ("train", "held_out")}
+    found = work.stage("tokens", {"vocabulary": work.settings.vocabulary}, inputs, make).result
+    work.voice.say(
+        f"tokens: {format_count(found['train']['tokens'])} to train on, "
+        f"{format_count(found['held_out']['tokens'])} held out, "
+        f"{found['held_out']['bytes_per_token']:.2f} bytes a token"
+    )
+
+
+def design(work: Work) -> None:
+    """Probe the machine once, and choose every length by what it can do in the minutes given."""
+    from chidu.training.design import Budget, design_ladder
+    from chidu.training.probe import measure_speed
+
+    settings, recipe = work.settings, work.recipe
+    spent = sum(work.records[name].seconds for name in ("collect", "corpus", "tokens") if name in work.records)
+
+    def make(folder: Path) -> dict[str, Any]:
+        left = settings.minutes * 60 - spent - AFTER_SECONDS - sum(TYPICAL_SECONDS[name] for name in ("design", "law"))
+        budget = Budget(left, cores(), work.records["tokens"].result["train"]["tokens"], settings.leap)
+        work.teller("design")(0.0, "timing a few steps of each size")
+        chosen = design_ladder(recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
+        write_json(folder / "design.json", chosen.as_dict())
+        return {"rungs": len(chosen.rungs), "seconds_available": left}
+
+    asked = {
+        "minutes": settings.minutes,
+        "leap": settings.leap,
+        "recipe": asdict(recipe),
+        "seed": settings.seed,
+        "cores": cores(),
+    }
+    made = work.records["tokens"].outputs
+    work.stage("design", asked, {"train": made["train.bin"]["sha256"]}, make)
+    describe_design(work.design, settings, work.voice.say)
+
+
+def ladder(work: Work) -> None:
+    """Train every rung; leave the table of runs."""
+    from chidu.training.rungs import TRUNK, train_ladder
+
+    chosen = work.design
+
+    def make(folder: Path) -> dict[str, Any]:
+        steps = StepTeller(work, "ladder", chosen)
+        runs = train_ladder(chosen.rungs, work.text, folder, steps)
+        Ladder.from_runs(runs).write(folder / LADDER_TABLE)
+        for trunk in folder.glob(f"*{TRUNK}"):
+            shutil.rmtree(trunk)
+        spent = sum(run.flops_spent for run in runs) + steps.trunk_flops
+        return {"rungs": len(runs), "flops": spent, "flops_apart": sum(run.config.flops for run in runs)}
+
+    work.stage("ladder", {"held_out_tokens": work.settings.held_out_tokens}, design_inputs(work), make)
+
+
+def design_inputs(work: Work) -> dict[str, str]:
+    """Fingerprints of what every training is made from."""
+    packed = work.records["tokens"].outputs
+    return {
+        "design": work.records["design"].content,
+        "train": packed["train.bin"]["sha256"],
+        "held_out": packed["held_out.bin"]["sha256"],
+    }
+
+
+def law(work: Work) -> None:
+    """Fit the law to the ladder's table."""
+    from chidu.laws import fit
+
+    settings = work.settings
+    table = work.folder / "ladder" / LADDER_TABLE
+
+    def make(folder: Path) -> dict[str, Any]:
+        work.teller("law")(0.0, "fitting")
+        fitted = fit(
+            Ladder.read(table), law=settings.law, resamples=RESAMPLES, level=settings.level, seed=settings.seed
+        )
+        write_json(folder / "fit.json", fitted.as_dict())
+        write_atomic(folder / "fit.txt", f"{fitted}\n")
+        return {"law": fitted.law, "status": str(fitted.status.value), "parameters": dict(fitted.parameters)}
+
+    asked = {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, "seed": settings.seed}
+    inputs = {"ladder": work.records["ladder"].outputs[LADDER_TABLE]["sha256"]}
+    record = work.stage("law", asked, inputs, make)
+    if "law" not in work.skipped:
+        work.voice.say((work.folder / "law" / "fit.txt").read_text(encoding="utf-8").rstrip())
+    record.result["law"]
+
+
+def forecast(work: Work) -> None:
+    """Write the forecast for the target down, before the target trains."""
+    target = work.design.target.config
+    point = {
+        "params": float(target.shape.params),
+        "params_matmul": float(target.shape.params_matmul),
+        "tokens": float(target.tokens),
+        "flops": target.flops,
+    }
+
+    def make(folder: Path) -> dict[str, Any]:
+        fitted = read_fit(work.folder)
+        columns = {name: [value] for name, value in point.items()}
+        row = fitted.forecast(columns, level=work.settings.level).rows()[0]
+        trust, why = fitted.trust(columns)
+        written = WrittenForecast(
+            written=now(),
+            point=point,
+            law=fitted.law,
+            formula=fitted.formula,
+            **{name: row[name] for name in ("loss", "low", "high", "extrapolation")},
+            level=work.settings.level,
+            trust=trust,
+            why=why,
+            ladder=work.records["ladder"].outputs[LADDER_TABLE]["sha256"],
+            target=fingerprint(target.as_dict()),
+        )
+        (folder / "forecast.json").unlink(missing_ok=True)
+        written.write(folder / "forecast.json")
+        return {name: row[name] for name in ("loss", "low", "high")}
+
+    inputs = {"law": work.records["law"].content, "design": work.records["design"].content}
+    refuse_changed_forecast(work.folder)
+    work.stage("forecast", {"level": work.settings.level}, inputs, make)
+    written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
+    work.voice.say(
+        f"forecast: {written.loss:.4f} nats per token, {written.level:.0%} interval {written.low:.4f} to "
+        f"{written.high:.4f}; trust: {written.trust}: {written.why}"
+    )
+
+
+def refuse_changed_forecast(folder: Path) -> None:
+    """Raise ForecastError where a forecast was changed after it was written: it is not quietly made again."""
+    path = folder / "forecast" / "forecast.json"
+    record = Record.read(folder / "forecast")
+    if record is None or not path.exists():
+        return
+    WrittenForecast.read(path)
+    if file_digest(path) != record.outputs["forecast.json"]["sha256"]:
+        raise ForecastError(f"{path} was changed after it was written: it can't be scored; restore the original")
+
+
+def target(work: Work) -> None:
+    """Train the run that was forecast."""
+    from chidu.training.target import train_target
+
+    chosen = work.design
+
+    def make(folder: Path) -> dict[str, Any]:
+        steps = StepTeller(work, "target", chosen)
+        run = train_target(chosen.target, work.text, folder, chosen.threads, lambda count: steps("target", count))
+        return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
+
+    # The forecast is an input: a record of the target proves that the forecast was there before it.
+    inputs = {**design_inputs(work), "forecast": work.records["forecast"].content}
+    work.stage("target", {"held_out_tokens": work.settings.held_out_tokens}, inputs, make)
+
+
+def score(work: Work) -> None:
+    """Compare the measured loss with the forecast."""
+    written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
+
+    def make(folder: Path) -> dict[str, Any]:
+        scored = written.score(read_run(work.folder))
+        scored.write(folder / "score.json")
+        return asdict(scored)
+
+    inputs = {"forecast": work.records["forecast"].content, "target": work.records["target"].content}
+    scored = Score.from_dict(work.stage("score", {}, inputs, make).result)
+    work.voice.say(
+        f"score: measured {scored.measured:.4f}; the forecast was {abs(scored.error_percent):.2f}% too "
+        f"{'high' if scored.error_percent > 0 else 'low'}, and the interval {'holds' if scored.inside else 'misses'} it"
+    )
+
+
+def model(work: Work) -> None:
+    """Save the target as a folder that `transformers` opens, see that it does, and let it write."""
+    from chidu.model.check import logit_difference
+    from chidu.model.conversion import save_model
+    from chidu.training.loop import trained_model
+    from chidu.training.target import WEIGHTS
+
+    run = read_run(work.folder)
+    prompt = sample_prompt(work.records["corpus"].result)
+
+    def make(folder: Path) -> dict[str, Any]:
+        tell = work.teller("model")
+        tell(0.0, "saving")
+        network = trained_model(run.config, work.folder / "target" / WEIGHTS)
+        save_model(folder, network, work.folder / "tokens" / "tokenizer.json", model_card(work, run))
+        tell(0.3, "opening it with transformers")
+        difference = logit_difference(folder, network)
+        tell(0.8, "writing a paragraph")
+        written = write_sample(folder, prompt, work.settings.seed)
+        write_json(folder / "sample.json", {"prompt": prompt, "text": written})
+        return {"logit_difference": difference}
+
+    inputs = {"target": work.records["target"].content, "tokens": work.records["tokens"].content}
+    record = work.stage("model", {"prompt": prompt, "seed": work.settings.seed}, inputs, make)
+    work.voice.say(
+        f"model: {work.folder / 'model'} "
+        f"(transformers opens it; logits differ by {record.result['logit_difference']:.1e})"
+    )
+
+
+def sample_prompt(data_card: Mapping[str, Any]) -> str:
+    """Return a first line in the language of most of the text."""
+    languages = data_card["languages"]
+    chinese = languages.get("zh", {}).get("bytes", 0)
+    return CHINESE_PROMPT if chinese > sum(entry["bytes"] for entry in languages.values()) / 2 else PROMPT
+
+
+def write_sample(folder: Path, prompt: str, seed: int) -> str:
+    """Return what the saved model writes after the prompt."""
+    from chidu.inference import Sampling, TextModel
+
+    return "".join(TextModel(folder).write(prompt, Sampling(max_tokens=150, seed=seed)))
+
+
+def report(work: Work) -> None:
+    """Draw the page."""
+    inputs = {name: record.content for name, record in work.records.items()}
+
+    def make(folder: Path) -> dict[str, Any]:
+        work.teller("report")(0.0, "drawing")
+        page = folder / "report.html"
+        write_work_report(work.folder, page, work.settings.language)
+        return {"bytes": page.stat().st_size}
+
+    work.stage("report", {"language": work.settings.language}, inputs, make)
+    work.voice.say(f"report: {(work.folder / 'report' / 'report.html').resolve()}")
+
+
+STAGES: dict[str, Callable[[Work], None]] = {
+    "collect": collect,
+    "corpus": corpus,
+    "tokens": tokens,
+    "design": design,
+    "ladder": ladder,
+    "law": law,
+    "forecast": forecast,
+    "target": target,
+    "score": score,
+    "model": model,
+    "report": report,
+}
+"""Every stage, in order."""

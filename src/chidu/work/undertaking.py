@@ -1,0 +1,116 @@
+"""One undertaking: a work folder, its settings, the records of its stages, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chidu.runs.recipe import Recipe
+from chidu.runs.record import Record, read_json
+from chidu.runs.settings import Settings
+from chidu.runs.stage import run_stage
+from chidu.units import format_seconds
+
+if TYPE_CHECKING:
+    from chidu.training.design import Design
+    from chidu.training.rungs import Text
+
+__all__ = ["StepTeller", "Voice", "Work"]
+
+
+class Voice(Protocol):
+    """How a stage tells what it does."""
+
+    def say(self, text: str) -> None:
+        """Tell one line."""
+        ...
+
+    def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
+        """Tell how far a stage is (0 to 1), and how long it should take in all, where that is known."""
+        ...
+
+
+class Work:
+    """One undertaking: a folder, its settings, and who is told."""
+
+    def __init__(self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.voice = voice
+        self.recollect = recollect
+        self.records: dict[str, Record] = {}
+        self.skipped: list[str] = []
+
+    def stage(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        inputs: dict[str, str],
+        make: Callable[[Path], Mapping[str, Any]],
+    ) -> Record:
+        """Run one stage and keep its record."""
+        outcome = run_stage(self.folder / name, settings, inputs, make, self.voice.say)
+        self.records[name] = outcome.record
+        if outcome.how == "skipped":
+            self.skipped.append(name)
+        else:
+            self.voice.progress(name, 1.0, "", None)
+            self.voice.say(f"{name}: done in {format_seconds(outcome.record.seconds)}")
+        return outcome.record
+
+    def teller(self, stage: str) -> Callable[[float, str], None]:
+        """Return a `progress(fraction, words)` for a stage of unknown length."""
+        return lambda fraction, words: self.voice.progress(stage, fraction, words, None)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The rule for runs of every size."""
+        from chidu.training.probe import best_precision
+
+        return Recipe(
+            vocabulary=self.settings.vocabulary,
+            context_length=self.settings.context_length,
+            batch_tokens=self.settings.batch_tokens,
+            precision=best_precision(),
+        )
+
+    @property
+    def text(self) -> Text:
+        """Where runs find their tokens."""
+        from chidu.training.rungs import Text
+
+        tokens = self.folder / "tokens"
+        return Text(tokens / "train.bin", tokens / "held_out.bin", self.settings.held_out_tokens)
+
+    @property
+    def design(self) -> Design:
+        """The ladder and target that were chosen."""
+        from chidu.training.design import Design
+
+        return Design.from_dict(read_json(self.folder / "design" / "design.json"))
+
+
+class StepTeller:
+    """Turns optimiser steps of many sizes into one fraction, each weighted by the seconds it was probed to take."""
+
+    def __init__(self, work: Work, stage: str, chosen: Design) -> None:
+        self.work = work
+        self.stage = stage
+        trains = [chosen.target] if stage == "target" else list(chosen.rungs)
+        self.weight = {rung.group: rung.config.shape.flops_per_token() ** 0.75 for rung in trains}
+        longest = {rung.group: rung.config for rung in sorted(trains, key=lambda rung: rung.config.steps)}
+        trunk = {} if stage == "target" else longest
+        self.trunk_flops = sum(
+            float(config.trunk_steps) * config.batch_tokens * config.shape.flops_per_token()
+            for config in trunk.values()
+        )
+        self.total = sum(
+            self.weight[rung.group] * (rung.config.decay_steps if trunk else rung.config.steps) for rung in trains
+        ) + sum(self.weight[group] * config.trunk_steps for group, config in trunk.items())
+        self.seconds = chosen.target_seconds if stage == "target" else chosen.ladder_seconds
+        self.done = 0.0
+
+    def __call__(self, group: str, steps: int) -> None:
+        self.done += self.weight[group] * steps
+        self.work.voice.progress(self.stage, min(1.0, self.done / self.total), f"training {group}", self.seconds)

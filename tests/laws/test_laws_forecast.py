@@ -1,0 +1,158 @@
+"""Forecasts: intervals that hold, levels that nest, a verdict that says why; plans and backtests on top of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from planted import BENT, CHINCHILLA, grid, ladder_world
+
+from chidu.errors import FitError, TableError
+from chidu.laws import backtest, fit
+from chidu.laws.calibration import student
+
+
+def test_intervals_of_small_ladders_hold_at_eight_times_their_flops() -> None:
+    random = np.random.default_rng(2024)
+    inside, widths = [], []
+    for _ in range(40):
+        runs, point, measured = ladder_world(random)
+        table = fit(runs, resamples=100).forecast(point)
+        inside.append(table["low"][0] <= measured <= table["high"][0])
+        widths.append((table["high"] - table["low"])[0] / table["loss"][0])
+    assert np.mean(inside) >= 0.85
+    assert np.median(widths) <= 0.10
+
+
+def test_a_higher_level_gives_a_wider_interval_around_the_same_forecast() -> None:
+    found = fit(BENT.table(*grid(4, 4), noise=0.003), resamples=50)
+    point = {"params": [5e10], "tokens": [5e11]}
+    half, most = found.forecast(point, level=0.5), found.forecast(point, level=0.95)
+    assert half["loss"] == most["loss"]
+    assert most["low"] < half["low"] < half["loss"] < half["high"] < most["high"]
+
+
+def test_intervals_widen_with_distance() -> None:
+    found = fit(BENT.table(*grid(4, 4), noise=0.003), resamples=100)
+    table = found.forecast({"params": np.geomspace(1e10, 1e13, 4), "tokens": np.geomspace(2e11, 2e14, 4)})
+    assert (np.diff((table["high"] - table["low"]) / table["loss"]) > 0).all()
+
+
+def test_extrapolation_counts_the_largest_flops_seen() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    top = table["flops"].max()
+    point = {"params": [1e11], "tokens": [2e12]}
+    assert fit(table, resamples=5).forecast(point)["extrapolation"][0] == pytest.approx(6 * 1e11 * 2e12 / top)
+    given = {**point, "flops": [3 * top]}
+    assert fit(table, resamples=5).forecast(given)["extrapolation"][0] == pytest.approx(3)
+    del table["flops"]
+    assert fit(table, resamples=5).forecast(point).rows()[0]["extrapolation"] is None
+
+
+def test_without_refits_there_is_no_interval() -> None:
+    found = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), resamples=0)
+    row = found.forecast({"params": [1e10], "tokens": [1e11]}).rows()[0]
+    assert row["low"] is None
+    assert row["loss"] > 0
+    assert found.trust({"params": [1e10], "tokens": [1e11]})[0] == "with care"
+
+
+def test_the_verdict_follows_the_distance() -> None:
+    found = fit(CHINCHILLA.table(*grid(6, 6), noise=0.002), resamples=100)
+    assert found.trust({"params": [2e10], "tokens": [4e11]})[0] == "yes"
+    verdict, why = found.trust({"params": [1e11], "tokens": [2e12]})
+    assert verdict == "with care"
+    assert "more than 30×" in why
+    assert found.trust({"params": [1e13], "tokens": [2e14]})[0] == "no"
+    assert "tokens per params" in found.trust({"params": [1e12], "tokens": [1e9]})[1]
+
+
+def test_points_are_checked() -> None:
+    found = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), resamples=5)
+    with pytest.raises(TableError, match="no column 'tokens'"):
+        found.forecast({"params": [1e9]})
+    with pytest.raises(TableError, match="row 1, column 'params'"):
+        found.forecast({"params": [-1.0], "tokens": [1e9]})
+    with pytest.raises(FitError, match="level"):
+        found.forecast({"params": [1e9], "tokens": [1e9]}, level=90)
+
+
+def test_students_quantile_is_near_the_tables() -> None:
+    for freedom, expected in ((5, 2.015), (8, 1.860), (12, 1.782), (1e6, 1.645)):
+        assert student(0.95, freedom) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("law", ["additive", "coupled"])
+def test_a_plan_is_the_least_of_a_grid(law: str) -> None:
+    found = fit(BENT.table(*grid(5, 5), noise=0.002), law, resamples=50)
+    plan = found.plan(1e22)
+    params = plan.params * np.exp(np.linspace(-3, 3, 2001))
+    losses = found.forecast({"params": params, "tokens": 1e22 / 6 / params})["loss"]
+    assert plan.loss == pytest.approx(losses.min(), rel=1e-9)
+    assert plan.params * plan.tokens * 6 == pytest.approx(1e22, rel=1e-9)
+    assert plan.params_low <= plan.params <= plan.params_high
+    assert plan.loss_low < plan.loss < plan.loss_high
+    low, high = plan.valley[0.5]
+    ends = found.forecast({"params": [low, high], "tokens": [1e22 / 6 / low, 1e22 / 6 / high]})["loss"]
+    np.testing.assert_allclose(ends, plan.loss * 1.005, rtol=1e-3)
+    assert plan.valley[1.0][0] < low < plan.params < high < plan.valley[1.0][1]
+
+
+def test_a_plan_sees_no_token_twice() -> None:
+    found = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=20)
+    plan = found.plan(1e22, unique_tokens=1e9)
+    assert plan.tokens == pytest.approx(1e9)
+    assert any("unique tokens" in text for text in plan.warnings)
+    assert plan.loss > found.plan(1e22).loss
+
+
+def test_a_plan_uses_the_tables_own_flops() -> None:
+    table = CHINCHILLA.table(*grid(5, 5), noise=0.002)
+    plan = fit({**table, "flops": table["flops"] * 1.25}, resamples=5).plan(1e22)
+    assert plan.params * plan.tokens == pytest.approx(1e22 / 7.5)
+    assert "7.5·params·tokens" in plan.flops_rule
+    del table["flops"]
+    assert "approximated as 6·" in fit(table, resamples=5).plan(1e22).flops_rule
+
+
+def test_a_plan_has_a_json_form_and_prints() -> None:
+    plan = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=20).plan(1e26)
+    document = json.loads(json.dumps(plan.as_dict()))
+    for name in ("params", "tokens", "flops", "loss"):
+        assert document[f"{name}_low"] <= document[name] <= document[f"{name}_high"]
+    assert "trust: " in str(plan)
+
+
+def test_plans_that_cannot_be_are_refused() -> None:
+    found = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=0)
+    with pytest.raises(FitError, match="flops is"):
+        found.plan(float("nan"))
+    with pytest.raises(FitError, match="unique_tokens is"):
+        found.plan(1e20, unique_tokens=0)
+    over_flops = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), "power", resamples=0)
+    with pytest.raises(FitError, match="over params and tokens"):
+        over_flops.plan(1e20)
+
+
+def test_an_optimum_outside_the_runs_is_said() -> None:
+    params = np.geomspace(1e8, 1e10, 5).repeat(3)
+    starved = CHINCHILLA.table(params, params * np.tile([0.5, 1.0, 2.0], 5), noise=0.002)
+    assert any("not bracketed" in text for text in fit(starved, "additive", resamples=10).plan(1e22).warnings)
+
+
+def test_a_backtest_judges_runs_it_had_not_seen() -> None:
+    score = backtest(BENT.table(*grid(5, 5), noise=0.002), "coupled", resamples=50)
+    assert (score.table["gap"] > 1).all()
+    assert score.cuts >= 3
+    assert score.median_error < 0.01
+    assert score.inside >= 0.7
+    document = json.loads(json.dumps(score.as_dict()))
+    assert set(document["rows"][0]) >= {"cut", "gap", "forecast", "low", "high", "measured", "error"}
+    assert "median error" in str(score)
+
+
+def test_a_backtest_needs_rows_to_leave_out() -> None:
+    table = {name: column[:5] for name, column in CHINCHILLA.table(*grid(4, 4), noise=0.002).items()}
+    with pytest.raises(FitError, match="too few to leave"):
+        backtest(table, "power")
