@@ -33,7 +33,7 @@ class Planted:
 
 
 CHINCHILLA = Planted(1.7, 400.0, 0.34, 410.0, 0.28)
-BENT = Planted(1.2, 300.0, 0.5, 2000.0, 0.55, 0.6)
+BENT = Planted(1.2, 3e4, 0.5, 2e5, 0.55, 0.6)
 
 
 def grid(sizes: int = 6, lengths: int = 6, least: float = 1e8) -> tuple[Floats, Floats]:
@@ -43,7 +43,7 @@ def grid(sizes: int = 6, lengths: int = 6, least: float = 1e8) -> tuple[Floats, 
 
 
 def ladder_world(random: np.random.Generator) -> tuple[dict[str, Floats], dict[str, list[float]], float]:
-    """Twelve rungs of a bent law as small ladders have it: the table, a point at 8 × its flops, what is measured there."""
+    """Twelve rungs of a bent law, as small ladders have it; a point at 8 × their flops, and what is measured there."""
     floor, kappa = random.uniform(0.9, 1.5), np.exp(random.uniform(np.log(0.4), np.log(1.6)))
     slopes, share, reducible = random.uniform(0.2, 0.45, 2), random.uniform(0.3, 0.7), random.uniform(1.8, 3.2)
     sizes, lengths = np.geomspace(0.09e6, 0.64e6, 4), np.array([0.3e6, 0.6e6, 1.2e6])

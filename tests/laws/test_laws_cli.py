@@ -98,11 +98,11 @@ def test_backtest_ends_with_a_summary(table: str) -> None:
 def test_what_is_missing_is_named(saved: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--params --tokens"):
         call("forecast", saved, "--params", "1B")
-    with pytest.raises(InputError, match="no such file|No such file"):
+    with pytest.raises(InputError, match=r"No such file"):
         call("forecast", tmp_path / "none.json", "--flops", "1e20")
     (tmp_path / "torn.json").write_text("{")
     with pytest.raises(InputError, match="not JSON"):
         call("plan", tmp_path / "torn.json", "--flops", "1e20")
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(FitError, match="other.json"):
+    with pytest.raises(FitError, match=r"other\.json"):
         call("plan", tmp_path / "other.json", "--flops", "1e20")

@@ -74,8 +74,8 @@ def test_units_change_nothing(scale: float, law: str) -> None:
 def test_the_order_of_rows_changes_nothing(seed: int) -> None:
     table = BENT.table(*grid(4, 4), noise=0.003)
     order = np.random.default_rng(seed).permutation(len(table["loss"]))
-    before = fit(table, resamples=20)
-    after = fit({name: column[order] for name, column in table.items()}, resamples=20)
+    before = fit(table, "additive", resamples=20)
+    after = fit({name: column[order] for name, column in table.items()}, "additive", resamples=20)
     assert after.as_dict() == before.as_dict()
 
 
@@ -93,7 +93,7 @@ def test_copies_of_half_weight_change_nothing(law: str, seed: int) -> None:
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(law=st.sampled_from(list(LAWS)), seed=st.integers(0, 1000), noise=st.sampled_from([0.0005, 0.003, 0.03]))
+@given(law=st.sampled_from(list(LAWS)), seed=st.integers(0, 1000), noise=st.sampled_from([0.0005, 0.002, 0.006]))
 def test_no_other_start_ends_lower(law: str, seed: int, noise: float) -> None:
     table = Ladder.of(BENT.table(*grid(6, 5), noise=noise, seed=seed))
     found = fit(table, law, resamples=0)
@@ -153,8 +153,8 @@ def test_what_rows_cannot_fix_is_refused_in_one_line() -> None:
     table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
     one_size = {**table, "params": np.full(16, 1e8)}
     few = {name: column[:4] for name, column in table.items()}
-    same = {name: column[[0, 1, 2, 3] * 4] for name, column in table.items()}
-    for runs, words in ((one_size, "every run has params"), (few, "4 rows"), (same, "")):
+    same = {name: column[[0, 1, 4, 5] * 4] for name, column in table.items()}
+    for runs, words in ((one_size, "every run has params"), (few, "4 rows"), (same, "only 4 different points")):
         with pytest.raises(FitError, match=words) as caught:
             fit(runs, "additive")
         assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from chidu.laws.calibration import student
 def test_intervals_of_small_ladders_hold_at_eight_times_their_flops() -> None:
     random = np.random.default_rng(2024)
     inside, widths = [], []
-    for _ in range(40):
+    for _ in range(30):
         runs, point, measured = ladder_world(random)
         table = fit(runs, resamples=100).forecast(point)
         inside.append(table["low"][0] <= measured <= table["high"][0])

@@ -24,7 +24,7 @@ _GRID = (0.03, 0.12, 0.3, 0.5, 0.9, 1.5)
 
 _CORNERS = (0.03, 0.01, 0.003)
 """Huber's corner, from where the objective is smooth down towards DELTA."""
-_SPREAD = 12
+_SPREAD = 8
 
 
 class Status(Enum):
@@ -131,7 +131,8 @@ def solve(rows: Rows, law: Law, weights: Floats | None = None, first: Floats | N
         paths = minimize(problem, paths, load, delta, steps=15, tolerance=1e-8).theta
     dents = starts[np.argsort(values(problem, starts, np.broadcast_to(load, (len(starts), load.shape[1]))))]
     spread = dents[:: max(1, len(dents) // _SPREAD)]
-    ends = minimize(problem, np.vstack([paths, kept, spread]), load, DELTA, steps=200)
+    ends = minimize(problem, np.vstack([paths, kept, spread]), load, DELTA, steps=30)
+    ends = minimize(problem, ends.theta[np.argsort(ends.value, kind="stable")[:4]], load, DELTA, steps=150)
     return _check(problem, law, ends, load, centre=centre, scale=scale)
 
 
