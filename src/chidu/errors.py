@@ -79,6 +79,11 @@ class MissingPackageError(ChiduError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}: run pip install 'chidu[{extra}]'")
+        self._told = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str, str]]:
+        """Come whole out of a worker process: the message alone would not fit `__init__`."""
+        return type(self), self._told
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -78,20 +78,25 @@ def map_processes(
         return []
     context = multiprocessing.get_context("spawn")
     events: SimpleQueue[Any] = context.SimpleQueue()
-    reader = threading.Thread(target=_pass_on, args=(events, on_event), daemon=True)
+    reader = _Reader(events, on_event)
     reader.start()
     with worker_environment():
         pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start_worker, initargs=(events,))
         try:
-            results = _run_all(
-                lambda index: pool.submit(_call, function, index, items[index]), after or [None] * len(items)
-            )
+            results = _run_all(lambda index: _submit(pool, function, index, items[index]), after or [None] * len(items))
+        except BrokenProcessPool as error:
+            _stop(pool)
+            raise WorkerError(
+                "a worker process was killed (out of memory, perhaps): run the same command again to resume"
+            ) from error
         except BaseException:
             _stop(pool)
             raise
     pool.shutdown()
     events.put(None)
     reader.join()
+    if reader.error is not None:
+        raise reader.error
     return results
 
 
@@ -103,14 +108,22 @@ def _run_all(submit: Callable[[int], Future[Result]], after: Sequence[int | None
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             index = running.pop(future)
-            try:
-                results[index] = future.result()
-            except BrokenProcessPool as error:
-                raise WorkerError(
-                    "a worker process was killed (out of memory, perhaps): run the same command again to resume"
-                ) from error
+            results[index] = future.result()
             running.update({submit(later): later for later, first in enumerate(after) if first == index})
     return [results[index] for index in range(len(after))]
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Item, Emit], Result], index: int, item: Item
+) -> Future[Result]:
+    """Submit one item. The first starts the workers, which inherit that Ctrl-C is held: a terminal sends it to all."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(_call, function, index, item)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_call, function, index, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -123,10 +136,21 @@ def _stop(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pass_on(events: SimpleQueue[Any], on_event: Callable[[int, Any], None] | None) -> None:
-    while (event := events.get()) is not None:
-        if on_event is not None:
-            on_event(*event)
+class _Reader(threading.Thread):
+    """Passes the workers' events on. It reads on after an error, or the workers would wait for a full pipe for ever."""
+
+    def __init__(self, events: SimpleQueue[Any], on_event: Callable[[int, Any], None] | None) -> None:
+        super().__init__(daemon=True)
+        self.events, self.on_event = events, on_event
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        while (event := self.events.get()) is not None:
+            if self.on_event is not None and self.error is None:
+                try:
+                    self.on_event(*event)
+                except BaseException as error:
+                    self.error = error
 
 
 def _start_worker(events: SimpleQueue[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -114,6 +116,13 @@ def test_a_saved_fit_forecasts_and_plans_the_same() -> None:
     assert again.forecast(point).rows() == found.forecast(point).rows()
     assert again.plan(1e24) == found.plan(1e24)
     assert again.trust(point) == found.trust(point)
+
+
+def test_a_fit_can_be_copied_and_sent() -> None:
+    found = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), resamples=5)
+    assert pickle.loads(pickle.dumps(found)).as_dict() == copy.deepcopy(found).as_dict() == found.as_dict()
+    with pytest.raises(AttributeError):
+        found.law = "other"  # type: ignore[misc]
 
 
 def test_what_is_no_saved_fit_is_refused() -> None:

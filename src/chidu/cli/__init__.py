@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -59,15 +62,43 @@ for _name, _command in VERBS.items():
     app.command(_name)(_command)
 
 
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. No Exception, and no KeyboardInterrupt, which typer would end without a word."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """End what is under way in an orderly manner: stages note how far they are, workers are stopped."""
+    raise Stopped(number)
+
+
+@contextlib.contextmanager
+def orderly_stops() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into `Stopped`."""
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main() -> None:
     """Run the command line; turn every expected error into one line and an exit code."""
     try:
-        app(standalone_mode=True)
+        with orderly_stops():
+            app(standalone_mode=True)
     except ChiduError as error:
         fail(str(error))
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        sys.stdout.flush()
         sys.stderr.write("\nchidu: interrupted; run the same command again to go on from here\n")
-        os._exit(130)
+        sys.stderr.flush()
+        # At once: the interpreter's own end would wait for threads of the workers that were stopped.
+        os._exit(stopped.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`chidu fit … | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,7 +47,10 @@ class TextModel:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise InputError(f"{folder} has no tokenizer.json: name a folder that holds a saved model")
-        self.tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self.tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(f"{path} is no tokenizer ({error}): name a folder that holds a saved model") from error
         if self.tokenizer.get_vocab_size() != self.model.shape.vocabulary:
             raise InputError(
                 f"{folder}: the tokenizer has {self.tokenizer.get_vocab_size()} tokens, "
@@ -95,7 +98,9 @@ def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """Draw one token from logits [V]."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    probability, order = (logits / sampling.temperature).softmax(dim=-1).sort(descending=True)
+    # From the largest logit down, in float64: a temperature close to 0 must not divide to infinity less infinity.
+    scaled = (logits - logits.max()).double() / sampling.temperature
+    probability, order = scaled.softmax(dim=-1).sort(descending=True, stable=True)
     # A token is kept where those before it hold less than top_p: so at least one always is.
     probability[probability.cumsum(0) - probability >= sampling.top_p] = 0
     return int(order[torch.multinomial(probability, 1, generator=generator)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,10 @@ class Fit:
         from chidu.laws.show import fit_text
 
         return fit_text(self)
+
+    def __reduce__(self) -> tuple[Callable[[Mapping[str, Any]], Fit], tuple[dict[str, Any]]]:
+        # Read-only mappings can't be pickled or copied; the saved form can.
+        return Fit.from_dict, (self.as_dict(),)
 
     def summary(self) -> dict[str, Any]:
         """Return what a reader wants as JSON, without what only later forecasts need."""

@@ -69,12 +69,14 @@ def minimize_chunks(problem: Problem, starts: Floats, weights: Floats, delta: fl
     """As `minimize`, for any number of fits: in chunks, over threads. The result does not depend on their number."""
     pieces = [slice(first, first + CHUNK) for first in range(0, len(weights), CHUNK)]
     starts = np.broadcast_to(starts, (len(weights), problem.size))
-    with ThreadPoolExecutor(max(1, min(cores(), len(pieces)))) as pool:
-        found = list(
-            pool.map(
-                lambda piece: minimize(problem, starts[piece], weights[piece], delta, steps=40, tolerance=1e-7), pieces
-            )
-        )
+
+    def work(piece: slice) -> Minimum:
+        return minimize(problem, starts[piece], weights[piece], delta, steps=40, tolerance=1e-7)
+
+    if len(pieces) == 1:
+        return work(pieces[0])
+    with ThreadPoolExecutor(min(cores(), len(pieces))) as pool:
+        found = list(pool.map(work, pieces))
     return Minimum(
         np.concatenate([each.theta for each in found]),
         np.concatenate([each.value for each in found]),

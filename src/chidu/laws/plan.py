@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +105,7 @@ def plan(fit: Fit, flops: float, unique_tokens: float | None, level: float) -> P
         level=level,
         params_column=fit.inputs[0],
         flops_rule=_rule(fit),
-        valley=MappingProxyType({percent: _valley(fit, best, product, percent, unique_tokens) for percent in VALLEYS}),
+        valley={percent: _valley(fit, best, product, percent, unique_tokens) for percent in VALLEYS},
         extrapolation=float(table["extrapolation"][0]),
         trust=verdict,
         why=why,

@@ -67,8 +67,8 @@ class Solution:
         found = {"E": theta[:, 0] * np.exp(self.scale)}
         for k, (amplitude, exponent) in enumerate(zip(self.law.amplitudes, self.law.exponents, strict=True)):
             size, slope = theta[:, 1 + 2 * k], theta[:, 2 + 2 * k]
-            with np.errstate(over="ignore"):
-                found[amplitude] = np.exp((size + self.scale + slope * self.centre[k]) / kappa)
+            # Only where the exponents mean nothing does the amplitude leave the range of a float.
+            found[amplitude] = np.exp(np.clip((size + self.scale + slope * self.centre[k]) / kappa, -700, 700))
             found[exponent] = slope / kappa
         return found | ({"kappa": kappa} if self.law.coupled else {})
 

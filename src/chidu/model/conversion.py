@@ -20,6 +20,9 @@ __all__ = ["END_OF_TEXT", "load_model", "save_model"]
 END_OF_TEXT = "<|endoftext|>"
 """Token 0: stands after each document."""
 
+LONGEST_CONTEXT = 16_384
+"""The causal mask is a square of this side: 1 GB."""
+
 BLOCK_NAMES = {
     "attention_norm.weight": "input_layernorm.weight",
     "attention.out.weight": "self_attn.o_proj.weight",
@@ -104,6 +107,18 @@ def shape_of(config: dict[str, Any]) -> Shape:
     """Read a shape out of a `config.json` of our layout. Raises InputError where it is another one."""
     if config.get("model_type") != "qwen3":
         raise InputError(f"this folder holds a {config.get('model_type')!r} model, not one of Chidu's layout (qwen3)")
+    rope = config.get("rope_parameters") or {}
+    for name, found, ours in (
+        ("rope_theta", rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)), ROPE_THETA),
+        ("rope_type", rope.get("rope_type", "default"), "default"),
+        ("rms_norm_eps", config.get("rms_norm_eps", NORM_EPSILON), NORM_EPSILON),
+        ("hidden_act", config.get("hidden_act", "silu"), "silu"),
+        ("attention_bias", config.get("attention_bias", False), False),
+    ):
+        if found != ours:
+            raise InputError(
+                f"config.json: {name} is {found!r}; Chidu computes with {ours!r}: open it with transformers"
+            )
     try:
         return Shape(
             vocabulary=config["vocab_size"],
@@ -114,21 +129,32 @@ def shape_of(config: dict[str, Any]) -> Shape:
             kv_heads=config["num_key_value_heads"],
             head_width=config["head_dim"],
             mlp_width=config["intermediate_size"],
-            tied=config["tie_word_embeddings"],
+            tied=config.get("tie_word_embeddings", False),
         )
     except (KeyError, TypeError, SettingError) as error:
         raise InputError(f"config.json is incomplete or absurd: {error}") from error
 
 
+def check_sizes(folder: Path, shape: Shape, found: int) -> None:
+    """Raise InputError where a shape is not that of `found` weights: before anything of its sizes is allocated."""
+    if shape.params != found:
+        raise InputError(
+            f"{folder}: config.json and model.safetensors don't match ({shape.params:,} params and {found:,})"
+        )
+    if shape.context_length > LONGEST_CONTEXT:
+        raise InputError(
+            f"{folder}: a context of {shape.context_length:,} tokens is more than Chidu's own model reads "
+            f"({LONGEST_CONTEXT:,}): open it with transformers"
+        )
+
+
 def save_model(folder: Path, model: Transformer, tokenizer: Path, notes: str) -> None:
     """Write a folder that `transformers` opens: weights in float32, config, tokenizer, and a README of `notes`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "model.safetensors.tmp-write"
-    save_file(to_hugging_face(model.state_dict(), model.shape), temporary, metadata={"format": "pt"})
-    temporary.chmod(0o644)
-    temporary.replace(folder / "model.safetensors")
+    # Through bytes: the library's own writer hides a full disk's OSError, and leaves half a file.
+    weights = save(to_hugging_face(model.state_dict(), model.shape), metadata={"format": "pt"})
+    write_atomic(folder / "model.safetensors", weights)
     write_json(folder / "config.json", config_json(model.shape))
     write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0})
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
@@ -162,7 +188,14 @@ def load_model(folder: Path) -> Transformer:
         weights = load_file(folder / "model.safetensors")
     except (ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{folder}: config.json is not a JSON object")
     shape = shape_of(config)
+    if shape.tied and (head := weights.pop("lm_head.weight", None)) is not None:
+        embedding = weights.get("model.embed_tokens.weight")
+        if embedding is None or not torch.equal(head, embedding):
+            raise InputError(f"{folder}: config.json and model.safetensors don't match (tied, but with its own head)")
+    check_sizes(folder, shape, sum(tensor.numel() for tensor in weights.values()))
     with torch.device("meta"):
         model = Transformer(shape)
     model = model.to_empty(device="cpu")

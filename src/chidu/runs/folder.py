@@ -44,7 +44,10 @@ def check_work_folder(folder: Path) -> None:
         raise WorkFolderError(f"{folder} is a file: name a folder with --work")
     marker = folder / "work.json"
     if marker.exists():
-        found = read_json(marker).get("chidu_work_folder", 0)
+        values = read_json(marker)
+        found = values.get("chidu_work_folder") if isinstance(values, dict) else None
+        if not isinstance(found, int):
+            raise WorkFolderError(f"{marker} is damaged: delete it if {folder} is a work folder of yours")
         if found > FORMAT:
             raise WorkFolderError(
                 f"{folder} was made by a newer Chidu (format {found}, this one reads {FORMAT}): "

@@ -54,11 +54,11 @@ class WrittenForecast:
     @classmethod
     def read(cls, path: Path) -> WrittenForecast:
         """Read a forecast. Raises ForecastError where it is not what was sealed."""
-        values = dict(read_json(path))
-        seal = values.pop("seal", None)
         try:
+            values = dict(read_json(path))
+            seal = values.pop("seal", None)
             forecast = cls(**values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ForecastError(f"{path} is no written forecast ({error})") from error
         if forecast.seal != seal:
             raise ForecastError(f"{path} was changed after it was written: it can't be scored; restore the original")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chidu.errors import MissingPackageError, TableError, nearest
+from chidu.errors import InputError, MissingPackageError, TableError, nearest
 from chidu.runs.record import write_atomic
 from chidu.runs.run import Run
 from chidu.units import parse_count
@@ -58,9 +59,7 @@ class Ladder:
             raise TableError(f"{source}: the columns differ in length: {lengths}")
         count = next(iter(lengths.values()), 0)
         self.row_numbers = np.asarray(row_numbers if row_numbers is not None else range(1, count + 1), dtype=int)
-        self.columns: Mapping[str, NDArray[Any]] = {
-            name: _column(name, values, source, self.row_numbers) for name, values in columns.items()
-        }
+        self.columns: Mapping[str, NDArray[Any]] = {name: _column(name, values) for name, values in columns.items()}
 
     def __len__(self) -> int:
         return len(self.row_numbers)
@@ -83,10 +82,13 @@ class Ladder:
             raise TableError(f"{path}: no such file")
         reader = {".jsonl": _read_jsonl, ".parquet": _read_parquet}.get(path.suffix.lower(), _read_csv)
         table, numbers = reader(path)
-        for ours, theirs in (columns or {}).items():
+        for theirs in (columns or {}).values():
             if theirs not in table:
                 raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
-            table[ours] = table[theirs] if ours == theirs else table.pop(theirs)
+        if columns:
+            renamed = {ours: table[theirs] for ours, theirs in columns.items()}
+            others = set(table) - set(columns.values())
+            table = {**{name: values for name, values in table.items() if name in others}, **renamed}
         if not numbers:
             raise TableError(f"{path}: no rows below the header")
         return cls(table, str(path), numbers)
@@ -124,7 +126,10 @@ class Ladder:
             )
         column = self.columns[name]
         if column.dtype.kind not in "fiub":
-            raise TableError(f"{self.source}: column {name!r} holds text, not numbers (row {self.row_numbers[0]})")
+            row, text = next(
+                ((i, text) for i, text in enumerate(column.tolist()) if _number_of(text) is None), (0, column[0])
+            )
+            raise TableError(f"{self.source}: row {self.row_numbers[row]}, column {name!r}: {text!r} is not a number")
         values = column.astype(np.float64)
         bad = ~np.isfinite(values) | ((values <= 0) if positive else False)
         if bad.any():
@@ -160,38 +165,39 @@ class Ladder:
             write_atomic(path, text.getvalue())
 
 
-def _column(name: str, values: ArrayLike, source: str, numbers: NDArray[np.int_]) -> NDArray[Any]:
-    """Turn values into an array: numbers where all are (units understood), text otherwise."""
-    array = np.atleast_1d(np.asarray(values))
-    if array.dtype.kind in "fiub":
+def _column(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Turn values into an array: numbers where all are (units understood), text otherwise.
+
+    A column that no law asks for may hold anything: what can't be read as a number is refused by `numbers` alone.
+    """
+    array = np.atleast_1d(np.asarray(values, dtype=None if _is_flat(values) else object))
+    if array.ndim == 1 and array.dtype.kind in "fiub":
         return array
     texts = [("" if value is None else str(value).strip()) for value in array.tolist()]
     if name.lower() in TEXT_COLUMNS:
         return np.asarray(texts)
-    parsed: list[float] = []
-    failed: list[int] = []
-    for i, text in enumerate(texts):
-        try:
-            parsed.append(
-                float("nan") if text.lower() in ("", "nan", "null", "none", "na") else parse_count(_infinite(text))
-            )
-        except ValueError:
-            parsed.append(float(text))
-        except Exception:
-            parsed.append(float("nan"))
-            failed.append(i)
-    if failed and len(failed) == len([text for text in texts if text]):
+    parsed = [_number_of(text) for text in texts]
+    if any(value is None for value in parsed):
         return np.asarray(texts)
-    if failed:
-        row = failed[0]
-        raise TableError(f"{source}: row {numbers[row]}, column {name!r}: {texts[row]!r} is not a number")
     result = np.asarray(parsed, dtype=np.float64)
     integral = np.isfinite(result).all() and (result == np.round(result)).all() and (np.abs(result) < 2**53).all()
     return result.astype(np.int64) if integral and not any("." in t or "e" in t.lower() for t in texts) else result
 
 
-def _infinite(text: str) -> str | float:
-    return float(text) if text.lower().lstrip("+-") in ("inf", "infinity") else text
+def _is_flat(values: Any) -> bool:
+    return not (isinstance(values, (list, tuple)) and any(isinstance(value, (list, tuple, dict)) for value in values))
+
+
+def _number_of(text: str) -> float | None:
+    """Read a cell: NaN where it is empty, None where it is no number."""
+    if text.lower() in ("", "nan", "null", "none", "na"):
+        return math.nan
+    if text.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(text)
+    try:
+        return parse_count(text)
+    except InputError:
+        return None
 
 
 def _read_csv(path: Path) -> tuple[dict[str, list[str]], list[int]]:

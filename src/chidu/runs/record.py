@@ -69,11 +69,11 @@ class Record:
         path = folder / "record.json"
         if not path.exists():
             return None
-        values = read_json(path)
-        values.pop("fingerprint", None)
         try:
+            values = dict(read_json(path))
+            values.pop("fingerprint", None)
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise WorkFolderError(
                 f"{path} is no record of this version ({error}): delete {folder} to redo it"
             ) from error

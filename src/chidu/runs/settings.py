@@ -44,19 +44,25 @@ class Settings:
     """Language of the report page: `en` or `zh`."""
 
     def __post_init__(self) -> None:
+        paths: object = self.text  # a TOML file may say anything
+        if not isinstance(paths, (tuple, list)) or not all(isinstance(path, str) for path in paths):
+            raise SettingError(f'text is {self.text!r}; it must be a list of paths, such as ["notes", "book.txt"]')
+        for path in self.text:
+            if path.encode("utf-8", "ignore").decode() != path:
+                raise SettingError(f"text: the name {path!r} is not UTF-8: rename it")
         object.__setattr__(self, "text", tuple(self.text))
         for name, low, high in (
-            ("minutes", 3, 600),
+            ("minutes", 3.0, 600.0),
+            ("level", 0.5, 0.99),
             ("vocabulary", 512, 65_536),
             ("context_length", 32, 8192),
-            ("batch_tokens", self.context_length, 1_048_576),
-            ("held_out_tokens", self.context_length, 10_000_000),
-            ("level", 0.5, 0.99),
+            ("batch_tokens", None, 1_048_576),
+            ("held_out_tokens", None, 10_000_000),
             ("seed", 0, 2**31),
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise SettingError(f"{name} is {value!r}; it must be a number from {low} to {high}")
+            object.__setattr__(
+                self, name, _number(name, getattr(self, name), self.context_length if low is None else low, high)
+            )
         if self.batch_tokens % self.context_length:
             raise SettingError(
                 f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.context_length})"
@@ -75,6 +81,17 @@ class Settings:
     def leap(self) -> float:
         """How many times the dearest rung's flops the target has, at the least."""
         return 3.0 if self.is_tour else 8.0
+
+
+def _number(name: str, value: object, low: float, high: float) -> float:
+    """Return a value in range; where the range is of whole numbers, only such a one."""
+    whole = isinstance(high, int)
+    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not fits or not isinstance(value, (int, float)) or not low <= value <= high:
+        kind, form = ("whole number", ",") if whole else ("number", "g")
+        raise SettingError(f"{name} is {value!r}; it must be a {kind} from {low:{form}} to {high:{form}}")
+    # 10 and 10.0 minutes are one setting, and must have one fingerprint.
+    return value if whole else float(value)
 
 
 def read_settings(folder: Path, **flags: Any) -> Settings:
@@ -97,6 +114,7 @@ def write_settings(folder: Path, settings: Settings) -> None:
     """Write `chidu.toml`, so that the next call in this folder needs no flags."""
     lines = ["# Settings of this work folder; a stage is redone when what it depends on changes."]
     for name, value in dataclasses.asdict(settings).items():
-        # JSON's strings, numbers and lists of strings are TOML's.
-        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+        # JSON's strings, numbers and lists of strings are TOML's, but for one character.
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{name} = {text}")
     write_atomic(folder / SETTINGS_FILE, "\n".join(lines) + "\n")

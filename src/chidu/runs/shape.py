@@ -38,8 +38,9 @@ class Shape:
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "context_length", "width", "layers", "heads", "kv_heads", "head_width", "mlp_width"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"shape: {name} is {getattr(self, name)}; it must be at least 1")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SettingError(f"shape: {name} is {value!r}; it must be a whole number of at least 1")
         if self.heads % self.kv_heads:
             raise SettingError(f"shape: kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.head_width % 2:

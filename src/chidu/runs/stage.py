@@ -53,6 +53,7 @@ def run_stage(
     resume = record is None and begun is not None and begun["fingerprint"] == wanted
     if resume:
         say(f"{name}: resuming")
+        _remove_torn(folder)
     else:
         say(f"{name}: redone, because {why}" if why else f"{name}: started")
         _clear(folder)
@@ -118,12 +119,20 @@ def _outputs(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def _remove_torn(folder: Path) -> None:
+    """Remove the half-written files of a process that was killed: they are no outputs."""
+    for path in folder.rglob("*.tmp-*"):
+        if path.is_file():
+            path.unlink()
+
+
 def _begun(folder: Path) -> dict[str, Any] | None:
     path = folder / "begun.json"
     try:
-        return dict(read_json(path)) if path.exists() else None
-    except WorkFolderError:
+        found = dict(read_json(path)) if path.exists() else None
+    except (WorkFolderError, TypeError, ValueError):
         return None
+    return found if found is not None and {"fingerprint", "started", "seconds"} <= set(found) else None
 
 
 def _clear(folder: Path) -> None:

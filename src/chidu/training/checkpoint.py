@@ -16,7 +16,7 @@ from torch import Tensor
 
 from chidu.runs.record import file_digest, sync_folder
 
-__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "why_torn", "write_checkpoint"]
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -26,7 +26,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], keep: int = 2) -> Path:
     """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     final = checkpoint_path(folder, step)
@@ -34,7 +34,9 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / "tensors.safetensors")
+        # Through bytes: the library's own writer hides a full disk's OSError.
+        content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        (temporary / "tensors.safetensors").write_bytes(content)
         (temporary / "state.json").write_text(json.dumps({"step": step, **state}), encoding="utf-8")
         names = ("tensors.safetensors", "state.json")
         manifest = {
@@ -51,7 +53,7 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(folder)
-    _prune(folder, keep)
+    _prune(folder, step, keep)
     return final
 
 
@@ -59,7 +61,7 @@ def latest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over."""
     passed_over: list[str] = []
     for path in sorted(folder.glob("step-????????"), reverse=True):
-        why = _why_torn(path)
+        why = why_torn(path)
         if not why:
             return path, passed_over
         passed_over.append(f"{path.name}: {why}")
@@ -73,10 +75,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return load_file(path / "tensors.safetensors"), json.loads((path / "state.json").read_text(encoding="utf-8"))
 
 
-def _why_torn(path: Path) -> str:
+def why_torn(path: Path) -> str:
+    """Say why a checkpoint can't be trusted; empty where it can."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = dict(json.loads((path / "manifest.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         return f"no manifest ({error})"
     for name in ("tensors.safetensors", "state.json"):
         entry, file = manifest.get(name), path / name
@@ -95,8 +98,11 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(folder: Path, keep: int) -> None:
-    for old in sorted(folder.glob("step-????????"))[:-keep]:
+def _prune(folder: Path, step: int, keep: int) -> None:
+    """Remove what is older than the newest `keep`, and any later step: that was torn, or we would have begun there."""
+    found = sorted(folder.glob("step-????????"))
+    later = [path for path in found if path.name > checkpoint_path(folder, step).name]
+    for old in [*later, *found[: len(found) - len(later)][:-keep]]:
         shutil.rmtree(old, ignore_errors=True)
     for stale in folder.glob("step-*.tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)

@@ -176,7 +176,17 @@ def _affordable_steps(recipe: Recipe, widths: tuple[int, ...], target_width: int
     by_time = budget.seconds / per_step
     longest = max(LENGTHS[-1], _target_steps(recipe, widths, target_width, budget.leap, LEAST_STEPS) / LEAST_STEPS)
     by_text = budget.train_tokens / recipe.batch_tokens / longest
-    return 10 * math.floor(min(by_time, by_text) / 10 - 1e-9)
+    steps = 10 * math.floor(min(by_time, by_text) / 10)
+    # Steps of the target are rounded up, and not by the same part at every length.
+    while steps >= LEAST_STEPS and not _fits(recipe, widths, target_width, budget, speed, steps):
+        steps -= 10
+    return steps
+
+
+def _fits(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget, speed: Speed, steps: int) -> bool:
+    longest = max(LENGTHS[-1] * steps, _target_steps(recipe, widths, target_width, budget.leap, steps))
+    seconds = sum(_wall_seconds(recipe, widths, target_width, budget, speed, steps))
+    return seconds <= budget.seconds and longest * recipe.batch_tokens <= budget.train_tokens
 
 
 def _design(

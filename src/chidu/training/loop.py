@@ -17,7 +17,7 @@ from chidu.errors import TrainingError
 from chidu.model.transformer import Transformer
 from chidu.runs.config import RunConfig
 from chidu.runs.record import write_atomic
-from chidu.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from chidu.training.checkpoint import latest_checkpoint, read_checkpoint, why_torn, write_checkpoint
 from chidu.training.optimiser import Optimiser
 from chidu.training.weights import FlatWeights
 
@@ -129,6 +129,8 @@ def train(
     if newest is not None:
         trainer.load(newest)
     elif start is not None:
+        if why := why_torn(start):
+            raise TrainingError(f"{start} can't be branched off from ({why}): delete {start.parent.parent} to redo it")
         trainer.load(start)
         trainer.seconds = 0.0
     saved = clock = time.monotonic()

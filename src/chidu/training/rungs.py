@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chidu.errors import SettingError
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
 from chidu.runs.record import read_json, write_json
@@ -100,6 +101,8 @@ def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]
     trunks = {}
     for name, configs in groups.items():
         longest = max(configs, key=lambda config: config.steps)
+        if any(config.with_steps(longest.steps) != longest for config in configs):
+            raise SettingError(f"rungs of the group {name!r} differ in more than their steps: they can't share a trunk")
         marks = tuple(sorted({config.trunk_steps for config in configs}))
         trunks[name] = Trunk(folder / f"{name}{TRUNK}", longest, longest.trunk_steps, marks, text)
     return trunks

@@ -99,23 +99,23 @@ def design(work: Work) -> None:
     from chidu.training.design import Budget, design_ladder
     from chidu.training.probe import measure_speed
 
-    settings, recipe = work.settings, work.recipe
+    settings = work.settings
     spent = sum(work.records[name].seconds for name in ("collect", "corpus", "tokens") if name in work.records)
 
     def make(folder: Path) -> dict[str, Any]:
         left = settings.minutes * 60 - spent - AFTER_SECONDS - sum(TYPICAL_SECONDS[name] for name in ("design", "law"))
         budget = Budget(left, cores(), work.records["tokens"].result["train"]["tokens"], settings.leap)
         work.teller("design")(0.0, "timing a few steps of each size")
-        chosen = design_ladder(recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
+        chosen = design_ladder(work.recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
         write_json(folder / "design.json", chosen.as_dict())
         return {"rungs": len(chosen.rungs), "seconds_available": left}
 
     asked = {
         "minutes": settings.minutes,
         "leap": settings.leap,
-        "recipe": asdict(recipe),
+        "context_length": settings.context_length,
+        "batch_tokens": settings.batch_tokens,
         "seed": settings.seed,
-        "cores": cores(),
     }
     made = work.records["tokens"].outputs
     work.stage("design", asked, {"train": made["train.bin"]["sha256"]}, make)
@@ -168,10 +168,9 @@ def law(work: Work) -> None:
 
     asked = {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, "seed": settings.seed}
     inputs = {"ladder": work.records["ladder"].outputs[LADDER_TABLE]["sha256"]}
-    record = work.stage("law", asked, inputs, make)
+    work.stage("law", asked, inputs, make)
     if "law" not in work.skipped:
         work.voice.say((work.folder / "law" / "fit.txt").read_text(encoding="utf-8").rstrip())
-    record.result["law"]
 
 
 def forecast(work: Work) -> None:

@@ -65,7 +65,7 @@ class Work:
 
     @property
     def recipe(self) -> Recipe:
-        """The rule for runs of every size."""
+        """The rule for runs of every size; the precision is this machine's best, and the design records it."""
         from chidu.training.probe import best_precision
 
         return Recipe(

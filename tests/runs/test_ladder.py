@@ -1,0 +1,227 @@
+"""The table of runs: what it reads, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chidu.errors import TableError
+from chidu.runs import Ladder, Run, Table
+
+FORMATS = [".csv", ".jsonl", ".parquet"]
+GOOD = "params,tokens,loss\n1M,20M,4.5\n2M,40M,4.0\n4M,80M,3.5\n"
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(-(2**53) + 1, 2**53 - 1)
+names = st.text("abcdefgh_/ é数", min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, list[Any]]:
+    rows = draw(st.integers(1, 6))
+    table: dict[str, list[Any]] = {
+        name: draw(st.lists(kind, min_size=rows, max_size=rows))
+        for name, kind in draw(
+            st.lists(st.tuples(names, st.sampled_from([finite, counts])), min_size=1, max_size=4, unique_by=lambda x: x[0])
+        )
+    }
+    table["run"] = draw(st.lists(st.text("abc-_12 ,\"'数", max_size=9).map(str.strip), min_size=rows, max_size=rows))
+    return table
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@given(table=tables())
+def test_a_table_reads_back_equal(table: dict[str, list[Any]], ending: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("round") / f"runs{ending}"
+    ladder = Ladder.of(table)
+    ladder.write(path)
+    back = Ladder.read(path)
+    assert list(back.columns) == list(ladder.columns)
+    for name, column in ladder.columns.items():
+        assert back.columns[name].tolist() == column.tolist()
+        if name not in ("run", "name"):
+            assert back.columns[name].dtype.kind == column.dtype.kind
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_an_empty_cell_reads_back_empty(ending: str, tmp_path: Path) -> None:
+    ladder = Ladder.of({"loss": [1.5, float("nan")], "run": ["a", ""]})
+    ladder.write(tmp_path / f"runs{ending}")
+    back = Ladder.read(tmp_path / f"runs{ending}")
+    assert back.columns["loss"][0] == 1.5
+    assert np.isnan(back.columns["loss"][1])
+
+
+def test_runs_become_rows(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    ladder = Ladder.from_runs([run, make_run(name="other", loss=3.0)])
+    assert ladder.columns["run"].tolist() == ["w0016-12", "other"]
+    assert ladder.numbers("flops").tolist() == [run.config.flops] * 2
+    assert ladder.numbers("params_matmul")[0] == run.config.shape.params_matmul
+    with pytest.raises(TableError, match="at least one run"):
+        Ladder.from_runs([])
+
+
+def test_counts_are_read_as_people_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,loss\n1.3B,26e9,2.5\n70M, 1_000 ,3\n", encoding="utf-8")
+    ladder = Ladder.read(path)
+    assert ladder.numbers("params").tolist() == [1.3e9, 70e6]
+    assert ladder.numbers("tokens").tolist() == [26e9, 1000]
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "words"),
+    [
+        (GOOD.replace("4.0", "nan"), "loss", ["runs.csv", "row 3", "'loss'", "nan"]),
+        (GOOD.replace("4.0", ""), "loss", ["runs.csv", "row 3", "'loss'"]),
+        (GOOD.replace("4.0", "0"), "loss", ["runs.csv", "row 3", "'loss'", "above 0"]),
+        (GOOD.replace("4.0", "-1"), "loss", ["runs.csv", "row 3", "'loss'", "-1"]),
+        (GOOD.replace("4.0", "inf"), "loss", ["runs.csv", "row 3", "'loss'", "inf"]),
+        (GOOD.replace("4.0", "four"), "loss", ["runs.csv", "row 3", "'loss'", "'four'"]),
+        (GOOD.replace("loss", "val_loss"), "loss", ["runs.csv", "'loss'", "'val_loss'", "--columns"]),
+        ("params,loss\na,1\nb,2\n", "params", ["runs.csv", "row 2", "'params'", "'a'"]),
+        (GOOD.replace("2M,40M", "\n2M,x"), "tokens", ["runs.csv", "row 4", "'x'"]),
+    ],
+)
+def test_a_bad_value_is_refused_by_file_row_and_column(
+    content: str, column: str, words: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(TableError) as caught:
+        Ladder.read(path).numbers(column)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["runs.csv", "empty"]),
+        (b"\n \n", ["runs.csv", "empty"]),
+        (b"params,loss\n", ["runs.csv", "no rows"]),
+        (b"params,loss\n1,2\n1,2,3\n", ["runs.csv", "line 3", "3 cells"]),
+        (b"params,loss\n1\n", ["runs.csv", "line 2"]),
+        (b"loss,params,loss\n1,2,3\n", ["runs.csv", "twice", "loss"]),
+        ("params,损失\n1,2\n".encode("gb18030"), ["runs.csv", "not UTF-8"]),
+        ("params,loss\n1,2\n".encode("utf-16"), ["runs.csv", "not UTF-8"]),
+        (b'params,loss\n"1,2\n', ["runs.csv", "not a CSV"]),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(content: bytes, words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(TableError) as caught:
+        Ladder.read(path)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("runs.jsonl", b'{"loss": 1}\n{"loss": \n', ["line 2", "not JSON"]),
+        ("runs.jsonl", b'{"loss": 1}\n[1]\n', ["line 2", "not a JSON object"]),
+        ("runs.jsonl", b'{"loss": "\xff"}\n', ["line 1"]),
+        ("runs.jsonl", b"", ["no rows"]),
+        ("runs.parquet", b"PAR1", ["not a Parquet file"]),
+        ("runs.parquet", b"", ["not a Parquet file"]),
+    ],
+)
+def test_other_formats_are_refused_by_name(name: str, content: bytes, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TableError) as caught:
+        Ladder.read(tmp_path / name)
+    assert all(word in str(caught.value) for word in [name, *words])
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(TableError, match="no such file"):
+            Ladder.read(path)
+
+
+def test_a_spreadsheets_mark_and_line_ends_are_no_trouble(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert Ladder.read(path).numbers("params").tolist() == [1e6, 2e6, 4e6]
+
+
+def test_columns_map_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("n,d,val/loss,loss\n1M,2M,3.5,9\n", encoding="utf-8")
+    ladder = Ladder.read(path, {"params": "n", "params_matmul": "n", "tokens": "d", "loss": "val/loss"})
+    assert ladder.numbers("params") == ladder.numbers("params_matmul") == [1e6]
+    assert ladder.numbers("loss") == [3.5]
+    with pytest.raises(TableError, match=r"no column 'val_loss' \(did you mean 'val/loss'\?\)"):
+        Ladder.read(path, {"loss": "val_loss"})
+
+
+def test_columns_may_change_places(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    swapped = Ladder.read(path, {"a": "b", "b": "a"})
+    assert (swapped.numbers("a")[0], swapped.numbers("b")[0]) == (2, 1)
+
+
+def test_a_column_that_nobody_asks_for_may_hold_anything(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("loss,notes\n1,12\n2,adam\n3,\n", encoding="utf-8")
+    ladder = Ladder.read(path)
+    assert ladder.numbers("loss").tolist() == [1, 2, 3]
+    with pytest.raises(TableError, match=r"row 3, column 'notes': 'adam' is not a number"):
+        ladder.numbers("notes")
+
+
+def test_a_trackers_nested_values_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    rows = [{"loss": 1, "betas": [0.9, 0.95], "tags": ["a"]}, {"loss": 2, "betas": [0.9, 0.98], "tags": ["a", "b"]}]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    ladder = Ladder.read(path)
+    assert ladder.numbers("loss").tolist() == [1, 2]
+    assert {column.shape for column in ladder.columns.values()} == {(2,)}
+    with pytest.raises(TableError, match="'betas'"):
+        ladder.numbers("betas")
+
+
+def test_rows_of_jsonl_may_lack_keys(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"loss": 1}\n\n{"loss": 2, "flops": "1e15"}\n', encoding="utf-8")
+    with pytest.raises(TableError, match=r"row 1, column 'flops' is nan"):
+        Ladder.read(path).numbers("flops")
+
+
+def test_a_table_is_a_ladder_a_mapping_or_a_frame() -> None:
+    ladder = Ladder.of({"loss": [1.0, 2.0]})
+    assert Ladder.of(ladder) is ladder
+    frame = pd.DataFrame({"loss": [1.0, 2.0], "params": ["1M", "2M"], "run": ["a", "b"]})
+    assert Ladder.of(frame).numbers("params").tolist() == [1e6, 2e6]
+    with pytest.raises(TableError, match="not list"):
+        Ladder.of([1, 2])
+    with pytest.raises(TableError, match="differ in length"):
+        Ladder.of({"loss": [1.0], "params": [1, 2]})
+
+
+def test_selected_rows_keep_their_numbers() -> None:
+    ladder = Ladder({"loss": [1.0, -1.0, 2.0]}, "here", [2, 5, 9])
+    assert len(ladder.select([0, 2])) == 2
+    assert ladder.select(np.array([True, False, True])).numbers("loss").tolist() == [1, 2]
+    with pytest.raises(TableError, match="here: row 5"):
+        ladder.select([2, 1]).numbers("loss")
+    assert ladder.select([1]).numbers("loss", positive=False).tolist() == [-1]
+
+
+def test_a_table_is_a_data_frame_and_json() -> None:
+    table = Table({"loss": np.array([1.5, np.nan]), "run": np.array(["a", "b"])})
+    assert pd.DataFrame(table)["loss"][0] == 1.5
+    assert table.rows() == [{"loss": 1.5, "run": "a"}, {"loss": None, "run": "b"}]
+    assert Table().rows() == []
