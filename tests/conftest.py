@@ -22,7 +22,9 @@ ENGLISH = (
     "most made after also did many off before must well back through years much where your way down should because "
     "long each just state those people too how little world still see work"
 ).split()
-CHINESE = list("的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其里所去行过家十用发天如然作方成者多日都三小军二无同么经法当起与好看学进种将还分此心前面又定见只主没公从")
+CHINESE = list(
+    "的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其里所去行过家十用发天如然作方成者多日都三小军二无同么经法当起与好看学进种将还分此心前面又定见只主没公从"
+)
 
 
 def make_text(path: Path, size: int, seed: int = 0) -> Path:
@@ -58,9 +60,7 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_shape() -> Shape:
-    return Shape(
-        vocabulary=300, context_length=16, width=16, layers=2, heads=2, kv_heads=1, head_width=8, mlp_width=24
-    )
+    return Shape(vocabulary=300, context_length=16, width=16, layers=2, heads=2, kv_heads=1, head_width=8, mlp_width=24)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,9 @@ def tables(draw: st.DrawFn) -> dict[str, list[Any]]:
     table: dict[str, list[Any]] = {
         name: draw(st.lists(kind, min_size=rows, max_size=rows))
         for name, kind in draw(
-            st.lists(st.tuples(names, st.sampled_from([finite, counts])), min_size=1, max_size=4, unique_by=lambda x: x[0])
+            st.lists(
+                st.tuples(names, st.sampled_from([finite, counts])), min_size=1, max_size=4, unique_by=lambda x: x[0]
+            )
         )
     }
     table["run"] = draw(st.lists(st.text("abc-_12 ,\"'数", max_size=9).map(str.strip), min_size=rows, max_size=rows))

@@ -81,9 +81,7 @@ def test_a_changed_stage_is_redone_and_says_what_changed(
         (lambda folder: (folder / "deep/second.json").unlink(), "deep/second.json is missing"),
     ],
 )
-def test_a_stage_whose_output_was_touched_is_redone(
-    spoil: Callable[[Path], object], why: str, tmp_path: Path
-) -> None:
+def test_a_stage_whose_output_was_touched_is_redone(spoil: Callable[[Path], object], why: str, tmp_path: Path) -> None:
     make, folder = Maker(), tmp_path / "tokens"
     make.run(folder)
     spoil(folder)

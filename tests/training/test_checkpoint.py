@@ -58,7 +58,9 @@ def test_no_folder_has_no_checkpoint(tmp_path: Path) -> None:
         (lambda path: (path / "manifest.json").write_text("{}"), "missing"),
     ],
 )  # fmt: skip
-def test_a_torn_checkpoint_is_passed_over_with_its_reason(tear: Callable[[Path], object], why: str, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_is_passed_over_with_its_reason(
+    tear: Callable[[Path], object], why: str, tmp_path: Path
+) -> None:
     older, newer = write(tmp_path, 9), write(tmp_path, 10)
     tear(newer)
     found, passed_over = latest_checkpoint(tmp_path)
@@ -120,7 +122,9 @@ while True:
 def kill_while_saving(folder: Path, times: int) -> None:
     source, last = random.Random(0), 0
     for _ in range(times):
-        process = subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(folder)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVE_FOR_EVER, str(folder)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         saved = [process.stdout.readline() for _ in range(source.randint(1, 3))]

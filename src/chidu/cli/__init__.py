@@ -94,11 +94,10 @@ def main() -> None:
     except ChiduError as error:
         fail(str(error))
     except Stopped as stopped:
-        sys.stdout.flush()
+        # We are on our way out: a second Ctrl-C would only end that in a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("\nchidu: interrupted; run the same command again to go on from here\n")
-        sys.stderr.flush()
-        # At once: the interpreter's own end would wait for threads of the workers that were stopped.
-        os._exit(stopped.exit_code)
+        raise SystemExit(stopped.exit_code) from None
     except BrokenPipeError:
         # The reader of our output went away (`chidu fit … | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

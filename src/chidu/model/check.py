@@ -20,8 +20,10 @@ def logit_difference(folder: Path, model: Transformer, sequences: int = 2) -> fl
     """
     try:
         from transformers import AutoModelForCausalLM
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise MissingPackageError("transformers", "lab", "checking a saved model") from error
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     # from_pretrained leaves the model in evaluation mode
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     generator = torch.Generator().manual_seed(0)

@@ -19,35 +19,33 @@ class Recipe:
     """Tokens in the vocabulary."""
     context_length: int = 256
     """Tokens in a sequence."""
-    batch_tokens: int = 512
+    batch_tokens: int = 1024
     """Tokens in one optimiser step."""
     warmup_steps: int = 100
     """Steps of the rising rate."""
     decay_fraction: float = 0.3
     """Part of a run over which the rate falls."""
-    learning_rate: float = 0.0025
-    """Rate of the matrices at width 64; at width C it is this times sqrt(64 / C)."""
+    learning_rate: float = 0.01
+    """Rate of the matrices (Muon), at every width."""
     embedding_learning_rate: float = 0.08
-    """Rate of embedding and norms, at every width."""
+    """Rate of embedding and norms (Adam), at every width."""
     head_learning_rate: float = 0.010
-    """Rate of the head at width 64; at width C it is this times sqrt(64 / C)."""
-    weight_decay: float = 0.1
-    """Decoupled decay of the matrices."""
+    """Rate of the head (Adam) at width 64; at width C it is this times sqrt(64 / C)."""
+    weight_decay: float = 0.0
+    """Decoupled decay of the matrices, times the rate."""
     precision: str = "bf16"
     """`bf16` or `float32`."""
 
     def shape(self, width: int) -> Shape:
-        """Return the shape of this width: depth grows as its square root, heads are 32 wide (two at the least)."""
-        heads = max(2, width // 32)
+        """Return the shape of this width: three layers up to width 128, deeper in proportion; heads of about 32."""
+        heads = max(2, round(width / 32))
         if width < 16 or width % (2 * heads):
-            raise SettingError(
-                f"width {width} does not split into {heads} heads: take a multiple of 32, or 16 to 64 by 8"
-            )
+            raise SettingError(f"width {width} does not split into {heads} heads of even width: take a multiple of 32")
         return Shape(
             vocabulary=self.vocabulary,
             context_length=self.context_length,
             width=width,
-            layers=max(2, round(2 * (width / 32) ** 0.5)),
+            layers=max(3, round(width / 40)),
             heads=heads,
             kv_heads=heads,
             head_width=width // heads,
@@ -57,17 +55,17 @@ class Recipe:
     def config(self, width: int, steps: int, seed: int) -> RunConfig:
         """Return the training of this width and length.
 
-        Rates of matrices and head fall as the square root of the width: that is where sweeps at widths 32, 64 and 128
-        had their best (LOG.md). The same rates serve every length, so that lengths can share a trunk.
+        Muon's steps have one size whatever the width, so the matrices' rate is the same at every width; the head's
+        falls as its square root: that is where sweeps at widths 32, 64 and 128 had their best (LOG.md). The same rates
+        serve every length, so that lengths can share a trunk.
         """
-        narrower = (64 / width) ** 0.5
         return RunConfig(
             shape=self.shape(width),
             steps=steps,
             batch_tokens=self.batch_tokens,
-            learning_rate=self.learning_rate * narrower,
+            learning_rate=self.learning_rate,
             embedding_learning_rate=self.embedding_learning_rate,
-            head_learning_rate=self.head_learning_rate * narrower,
+            head_learning_rate=self.head_learning_rate * (64 / width) ** 0.5,
             warmup_steps=min(self.warmup_steps, steps),
             decay_fraction=self.decay_fraction,
             weight_decay=self.weight_decay,

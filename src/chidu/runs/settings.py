@@ -11,6 +11,7 @@ from typing import Any
 
 from chidu.errors import SettingError
 from chidu.runs.config import from_mapping
+from chidu.runs.recipe import Recipe
 from chidu.runs.record import write_atomic
 
 __all__ = ["SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
@@ -32,8 +33,8 @@ class Settings:
     """Tokens in the vocabulary."""
     context_length: int = 256
     """Tokens in a sequence."""
-    batch_tokens: int = 512
-    """Tokens in one optimiser step."""
+    batch_tokens: int = 0
+    """Tokens in one optimiser step; 0: four sequences, or two or one where time or text are short."""
     held_out_tokens: int = 131_072
     """Held-out tokens that every loss is measured on, at the most."""
     level: float = 0.9
@@ -56,7 +57,7 @@ class Settings:
             ("level", 0.5, 0.99),
             ("vocabulary", 512, 65_536),
             ("context_length", 32, 8192),
-            ("batch_tokens", None, 1_048_576),
+            ("batch_tokens", 0, 1_048_576),
             ("held_out_tokens", None, 10_000_000),
             ("seed", 0, 2**31),
         ):
@@ -71,6 +72,12 @@ class Settings:
             raise SettingError(f"language is {self.language!r}; it must be 'en' or 'zh'")
         if self.law not in ("auto", "additive", "coupled"):
             raise SettingError(f"law is {self.law!r}; it must be 'auto', 'additive' or 'coupled'")
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """The rules for runs of every size that may be used, the one to prefer first."""
+        batches = [self.batch_tokens] if self.batch_tokens else [self.context_length * count for count in (4, 2, 1)]
+        return [Recipe(self.vocabulary, self.context_length, batch_tokens) for batch_tokens in batches]
 
     @property
     def is_tour(self) -> bool:

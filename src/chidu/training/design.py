@@ -18,25 +18,25 @@ __all__ = ["Budget", "Design", "design_ladder"]
 LENGTHS = (1, 2, 4)
 """Token counts of each size, in units of the shortest: with less than a fourfold span no law can be told apart."""
 LEAST_STEPS = 600
-LARGER_FROM = 1200
-"""Steps of the shortest length from which a larger ladder is tried."""
-MOST_STEPS = 6000
-ORDINARY_SPEED = 7e10
+TOKENS_PER_PARAM = 6.0
+"""Tokens of the dearest rung over its params_matmul, at the least: shorter runs are still learning to use their
+context, and a law fitted to them misses what comes after (LOG.md)."""
+ORDINARY_SPEED = 9e10
 """Flops a second and core, to guess where to begin; what is probed decides."""
 
 LADDERS: tuple[tuple[int, ...], ...] = (
-    (16, 24, 32, 48),
-    (24, 32, 48, 64),
-    (32, 48, 64, 96),
-    (32, 48, 64, 96, 128),
-    (48, 64, 96, 128, 192),
-    (64, 96, 128, 192, 256),
-    (96, 128, 192, 256, 384),
-    (128, 192, 256, 384, 512),
-    (192, 256, 384, 512, 768),
-    (256, 384, 512, 768, 1024),
+    (16, 24, 40, 64),
+    (20, 32, 48, 80),
+    (24, 40, 64, 96),
+    (32, 48, 80, 128),
+    (48, 72, 112, 160),
+    (64, 96, 128, 192),
+    (96, 128, 192, 256),
+    (128, 192, 256, 384),
+    (192, 256, 384, 512),
+    (256, 384, 512, 768),
 )
-"""Widths to choose from, each spanning 0.8 decades of params_matmul or more."""
+"""Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more."""
 
 # Idle cores at the ladder's end, evaluation, and steps slower than the probe's median.
 SLACK = 1.12
@@ -98,18 +98,18 @@ Probe = Callable[[list[RunConfig], RunConfig], Speed]
 def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> Design:
     """Return the largest ladder whose runs are all long enough and, with its target, fit the budget.
 
-    Raises TextError where the text is too short for even the smallest ladder.
+    Raises TextError where time or text is too short for even the smallest ladder.
     """
     place = _first_guess(recipe, budget)
-    design = _attempt(recipe, LADDERS[place], budget, seed, probe)
+    design = _attempt(recipe, place, budget, seed, probe)
     while design is None and place > 0:
         place -= 1
-        design = _attempt(recipe, LADDERS[place], budget, seed, probe)
+        design = _attempt(recipe, place, budget, seed, probe)
     if design is None:
         raise _too_little(recipe, budget)
-    while design.rungs[0].config.steps >= LARGER_FROM and place + 1 < len(LADDERS):
+    while place + 1 < len(LADDERS):
         place += 1
-        larger = _attempt(recipe, LADDERS[place], budget, seed, probe)
+        larger = _attempt(recipe, place, budget, seed, probe)
         if larger is None:
             break
         design = larger
@@ -119,23 +119,40 @@ def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> De
 def _first_guess(recipe: Recipe, budget: Budget) -> int:
     """Return the place of the largest ladder that a core of ordinary speed would manage; probing starts there."""
 
-    def seconds(widths: tuple[int, ...]) -> float:
-        flops = sum(recipe.config(width, LEAST_STEPS, 0).flops for width in widths) * _ladder_steps(recipe, 1)
-        target = recipe.config(widths[-1], LENGTHS[-1] * LEAST_STEPS, 0).flops * budget.leap
-        return (flops + target) / (ORDINARY_SPEED * budget.processes)
+    def fits(widths: tuple[int, ...]) -> bool:
+        steps = max(LEAST_STEPS, _wanted_steps(recipe, widths))
+        ladder = sum(recipe.config(width, steps, 0).flops for width in widths) * _ladder_steps(recipe, steps) / steps
+        target = recipe.config(widths[-1], LENGTHS[-1] * steps, 0).flops * budget.leap
+        return ladder + target <= ORDINARY_SPEED * budget.processes * budget.seconds
 
-    return max((i for i, widths in enumerate(LADDERS) if seconds(widths) <= budget.seconds), default=0)
+    return max((place for place, widths in enumerate(LADDERS) if fits(widths)), default=0)
 
 
-def _attempt(recipe: Recipe, widths: tuple[int, ...], budget: Budget, seed: int, probe: Probe) -> Design | None:
-    """Return the longest runs of these widths that the budget affords, or None where they are too short."""
+def _wanted_steps(recipe: Recipe, widths: tuple[int, ...]) -> int:
+    """Return the steps of the shortest length that give the dearest rung its tokens per param."""
+    wanted = TOKENS_PER_PARAM * recipe.shape(widths[-1]).params_matmul
+    return math.ceil(wanted / recipe.batch_tokens / LENGTHS[-1])
+
+
+def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe) -> Design | None:
+    """Return the longest runs of this ladder that the budget affords, or None where they are too short.
+
+    The smallest ladder may fall short of its tokens per param; any may where the text, not the time, is the limit:
+    then a larger model is all that more time can buy.
+    """
+    widths = LADDERS[place]
     target_width = _target_width(recipe, widths, budget.leap)
+    by_text = _steps_by_text(recipe, widths, target_width, budget)
+    if by_text < LEAST_STEPS:
+        return None
     apart = [recipe.config(width, LEAST_STEPS, seed) for width in widths]
     speed = probe(apart, recipe.config(target_width, LEAST_STEPS, seed))
-    steps = _affordable_steps(recipe, widths, target_width, budget, speed)
-    if steps < LEAST_STEPS:
+    by_time = _steps_by_time(recipe, widths, target_width, budget, speed)
+    steps = min(by_time, by_text)
+    is_long = steps >= _wanted_steps(recipe, widths) or by_text <= by_time or place == 0
+    if steps < LEAST_STEPS or not is_long:
         return None
-    return _design(recipe, widths, target_width, budget, speed, min(steps, MOST_STEPS), seed)
+    return _design(recipe, widths, target_width, budget, speed, steps, seed)
 
 
 def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
@@ -170,23 +187,23 @@ def _wall_seconds(
     return SLACK * ladder, SLACK * target
 
 
-def _affordable_steps(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget, speed: Speed) -> int:
-    """Return the most steps of the shortest length that time and text allow, in tens; below 600 is too few."""
+def _steps_by_time(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget, speed: Speed) -> int:
+    """Return the most steps of the shortest length that the time allows, in tens."""
     per_step = sum(_wall_seconds(recipe, widths, target_width, budget, speed, LEAST_STEPS)) / LEAST_STEPS
-    by_time = budget.seconds / per_step
-    longest = max(LENGTHS[-1], _target_steps(recipe, widths, target_width, budget.leap, LEAST_STEPS) / LEAST_STEPS)
-    by_text = budget.train_tokens / recipe.batch_tokens / longest
-    steps = 10 * math.floor(min(by_time, by_text) / 10)
-    # Steps of the target are rounded up, and not by the same part at every length.
-    while steps >= LEAST_STEPS and not _fits(recipe, widths, target_width, budget, speed, steps):
-        steps -= 10
-    return steps
+    return 10 * max(0, math.floor(budget.seconds / per_step / 10))
 
 
-def _fits(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget, speed: Speed, steps: int) -> bool:
-    longest = max(LENGTHS[-1] * steps, _target_steps(recipe, widths, target_width, budget.leap, steps))
-    seconds = sum(_wall_seconds(recipe, widths, target_width, budget, speed, steps))
-    return seconds <= budget.seconds and longest * recipe.batch_tokens <= budget.train_tokens
+def _steps_by_text(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget) -> int:
+    """Return the most steps of the shortest length with which no run sees a token twice, in tens."""
+    # From just above the answer: the target's share of steps, rounded up to tens, hardly depends on the length.
+    many = 100 * LEAST_STEPS
+    share = max(LENGTHS[-1], (_target_steps(recipe, widths, target_width, budget.leap, many) - 10) / many)
+    for steps in range(10 * int(budget.train_tokens / recipe.batch_tokens / share / 10), 0, -10):
+        longest = max(LENGTHS[-1] * steps, _target_steps(recipe, widths, target_width, budget.leap, steps))
+        # A window's last target is the next one's first token, so one token is left over.
+        if longest * recipe.batch_tokens < budget.train_tokens:
+            return steps
+    return 0
 
 
 def _design(
@@ -210,12 +227,20 @@ def _design(
 
 
 def _too_little(recipe: Recipe, budget: Budget) -> TextError:
-    needed = LEAST_STEPS * LENGTHS[-1] * recipe.batch_tokens * budget.leap**0.5
-    if budget.train_tokens < needed * 1.2:
+    needed = min(_least_tokens(recipe, widths, budget.leap) for widths in LADDERS)
+    if budget.train_tokens < needed:
         return TextError(
-            f"the text holds {budget.train_tokens:,} tokens; the smallest ladder and its target need about "
-            f"{int(needed * 1.2):,} (runs never see a token twice): add text"
+            f"the text holds {budget.train_tokens:,} tokens to train on; the smallest ladder and its target need "
+            f"{needed:,}, because no run sees a token twice: add text"
         )
     return TextError(
-        f"{budget.seconds / 60:.1f} minutes are too few for the smallest ladder on this machine: give more --minutes"
+        f"{max(0.0, budget.seconds) / 60:.1f} minutes of training are too few for the smallest ladder on this machine: "
+        "give more --minutes, or wait until other programs leave it alone"
     )
+
+
+def _least_tokens(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
+    """Return the fewest tokens of text with which the longest run of this ladder sees none twice."""
+    target_width = _target_width(recipe, widths, leap)
+    steps = max(LENGTHS[-1] * LEAST_STEPS, _target_steps(recipe, widths, target_width, leap, LEAST_STEPS))
+    return steps * recipe.batch_tokens + 1

@@ -152,13 +152,14 @@ def trained_model(config: RunConfig, weights: Path) -> Transformer:
 
     Raises TrainingError where they are another shape's.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     model = Transformer(config.shape)
     flat = FlatWeights(model, torch.float32)
     try:
         flat.load(load_file(weights))
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"{weights} does not fit the run's shape ({error}): delete its folder to train again"
         ) from error

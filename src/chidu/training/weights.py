@@ -10,11 +10,33 @@ import torch
 from torch import Tensor, nn
 
 from chidu.model.transformer import Transformer
+from chidu.runs.shape import Shape
 
 __all__ = ["GROUPS", "FlatWeights"]
 
 GROUPS = ("matrices", "embedding", "head", "norms")
 """Weights that share a learning rate: matrices of the layers, embedding, head, weights of the norms."""
+
+
+PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.down")
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Order the weights: by kind, then as the model names them."""
+    return next((i for i, kind in enumerate(PLACES) if f"{kind}.weight" in name), len(PLACES)), ""
+
+
+def _matrix_stacks(shape: Shape) -> list[tuple[int, int, int]]:
+    """Return count, rows and columns of the matrices in each stack; joined ones (q, k, v; gate, up) count apart."""
+    L, C, D = shape.layers, shape.width, shape.head_width
+    joined = 3 if shape.heads == shape.kv_heads else 1
+    rows = (shape.heads + 2 * shape.kv_heads) * D // joined
+    return [
+        (L * joined, rows, C),
+        (L, C, shape.heads * D),
+        (2 * L, shape.mlp_width, C),
+        (L, C, shape.mlp_width),
+    ]
 
 
 def group_of(name: str, weight: nn.Parameter) -> str:
@@ -30,12 +52,13 @@ class FlatWeights:
     """The weights of `model`, flat by group.
 
     After construction the model's own parameters are views of `working[group]` (in `dtype`) and their gradients views
-    of one tensor, so that autograd adds straight into it. `masters` are what the optimiser moves.
+    of one tensor, so that autograd adds straight into it. `masters` are what the optimiser moves. Matrices of one
+    shape lie next to each other, whatever their layer, so that `stacks` can see them as one tensor.
     """
 
     def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
         members: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
-        for name, weight in model.named_parameters():
+        for name, weight in sorted(model.named_parameters(), key=lambda entry: _place(entry[0])):
             members[group_of(name, weight)].append(weight)
         members = {group: weights for group, weights in members.items() if weights}
         self.masters = {
@@ -47,7 +70,16 @@ class FlatWeights:
         device = next(iter(self.masters.values())).device
         self.working_gradient = torch.zeros(total, dtype=dtype, device=device)
         self.gradient = torch.zeros(total, dtype=torch.float32, device=device)
+        self._matrices = _matrix_stacks(model.shape)
         self._point(members)
+
+    def stacks(self, flat: Tensor) -> list[Tensor]:
+        """See a flat tensor of the group `matrices` as stacks [count, rows, columns] of single matrices."""
+        views, start = [], 0
+        for count, rows, columns in self._matrices:
+            views.append(flat[start : start + count * rows * columns].view(count, rows, columns))
+            start += count * rows * columns
+        return views
 
     def _point(self, members: dict[str, list[nn.Parameter]]) -> None:
         start = 0

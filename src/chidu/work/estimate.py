@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chidu.errors import TextError
 from chidu.parallel import cores
 from chidu.runs.folder import check_work_folder
-from chidu.runs.recipe import Recipe
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.units import format_count, format_seconds
 from chidu.work.results import ORDER
 
 if TYPE_CHECKING:
-    from chidu.training.design import Design
+    from chidu.training.design import Budget, Design
 
-__all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "describe_design", "preview"]
+__all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "choose_design", "describe_design", "preview"]
 
 AFTER_SECONDS = 25.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
@@ -27,6 +27,24 @@ TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 15.
 """What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
 INSTALLED_TOKENS = 12_000_000
 """Tokens of the default corpus, about, before it was collected."""
+
+
+def choose_design(settings: Settings, budget: Budget) -> Design:
+    """Probe this machine, and choose the ladder and target that fit the budget, of the first recipe that has any.
+
+    Raises TextError where even the last recipe has none.
+    """
+    from chidu.training.design import design_ladder
+    from chidu.training.probe import best_precision, measure_speed
+
+    recipes = [replace(recipe, precision=best_precision()) for recipe in settings.recipes]
+    for recipe in recipes:
+        try:
+            return design_ladder(recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
+        except TextError:
+            if recipe is recipes[-1]:
+                raise
+    raise AssertionError("settings have at least one recipe")
 
 
 def describe_design(chosen: Design, settings: Settings, say: Callable[[str], None]) -> None:
@@ -73,8 +91,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
     design yet.
     """
     check_work_folder(folder)
-    from chidu.training.design import Budget, Design, design_ladder
-    from chidu.training.probe import best_precision, measure_speed
+    from chidu.training.design import Budget, Design
 
     done = {name: Record.read(folder / name) for name in ORDER}
     expected = {name: TYPICAL_SECONDS.get(name, 1.0) for name in ORDER if not (name == "collect" and settings.text)}
@@ -82,14 +99,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
         chosen = Design.from_dict(read_json(path))
     else:
         left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
-        token_count = _expected_tokens(settings)
-        recipe = Recipe(settings.vocabulary, settings.context_length, settings.batch_tokens, precision=best_precision())
-        chosen = design_ladder(
-            recipe,
-            Budget(left, cores(), token_count, settings.leap),
-            settings.seed,
-            lambda apart, one: measure_speed(apart, one, cores()),
-        )
+        chosen = choose_design(settings, Budget(left, cores(), _expected_tokens(settings), settings.leap))
     describe_design(chosen, settings, say)
     expected |= {
         "ladder": chosen.ladder_seconds,

@@ -15,7 +15,7 @@ from chidu.runs.ladder import Ladder
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
 from chidu.units import format_bytes, format_count
 from chidu.work.card import model_card
-from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, describe_design
+from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
 from chidu.work.undertaking import StepTeller, Work
 
@@ -96,8 +96,7 @@ def tokens(work: Work) -> None:
 
 def design(work: Work) -> None:
     """Probe the machine once, and choose every length by what it can do in the minutes given."""
-    from chidu.training.design import Budget, design_ladder
-    from chidu.training.probe import measure_speed
+    from chidu.training.design import Budget
 
     settings = work.settings
     spent = sum(work.records[name].seconds for name in ("collect", "corpus", "tokens") if name in work.records)
@@ -106,7 +105,7 @@ def design(work: Work) -> None:
         left = settings.minutes * 60 - spent - AFTER_SECONDS - sum(TYPICAL_SECONDS[name] for name in ("design", "law"))
         budget = Budget(left, cores(), work.records["tokens"].result["train"]["tokens"], settings.leap)
         work.teller("design")(0.0, "timing a few steps of each size")
-        chosen = design_ladder(work.recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
+        chosen = choose_design(settings, budget)
         write_json(folder / "design.json", chosen.as_dict())
         return {"rungs": len(chosen.rungs), "seconds_available": left}
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chidu.runs.recipe import Recipe
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
@@ -62,18 +61,6 @@ class Work:
     def teller(self, stage: str) -> Callable[[float, str], None]:
         """Return a `progress(fraction, words)` for a stage of unknown length."""
         return lambda fraction, words: self.voice.progress(stage, fraction, words, None)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The rule for runs of every size; the precision is this machine's best, and the design records it."""
-        from chidu.training.probe import best_precision
-
-        return Recipe(
-            vocabulary=self.settings.vocabulary,
-            context_length=self.settings.context_length,
-            batch_tokens=self.settings.batch_tokens,
-            precision=best_precision(),
-        )
 
     @property
     def text(self) -> Text:

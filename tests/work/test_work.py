@@ -1,0 +1,206 @@
+"""A whole undertaking: what it leaves, what it does again and what not, and that no kill changes a number."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from chidu.errors import ForecastError
+from chidu.runs import Ladder, Record
+from chidu.runs.forecast import WrittenForecast
+from chidu.runs.record import read_json, write_json
+from chidu.work import STAGES, preview, summary
+from chidu.work.results import read_records, read_run
+
+MADE = [name for name in STAGES if name != "collect"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shrunk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shrink(patch.setattr)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished undertaking that no test changes."""
+    folder = tmp_path_factory.mktemp("undertaking")
+    tiny.undertake(folder, text_folder)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "work")
+    return tmp_path / "work"
+
+
+def measured(folder: Path) -> tuple[dict[str, list[Any]], float]:
+    """The ladder's table and the target's loss, without what depends on the clock."""
+    table = Ladder.read(folder / "ladder" / "ladder.csv")
+    columns = {name: column.tolist() for name, column in table.columns.items() if name != "seconds"}
+    return columns, read_run(folder).loss
+
+
+def test_every_stage_leaves_its_record(finished: Path) -> None:
+    records = read_records(finished)
+    assert list(records) == MADE
+    for name, record in records.items():
+        assert record.stage == name
+        assert not (finished / name / "begun.json").exists()
+        assert all((finished / name / file).is_file() for file in record.outputs)
+        assert not list((finished / name).rglob("*.scratch"))
+        assert not list((finished / name).rglob("*.tmp-*"))
+
+
+def test_the_targets_record_names_the_forecast_it_came_after(finished: Path) -> None:
+    records = read_records(finished)
+    assert records["target"].inputs["forecast"] == records["forecast"].content
+    assert records["score"].inputs["forecast"] == records["forecast"].content
+    assert records["score"].inputs["target"] == records["target"].content
+    written = WrittenForecast.read(finished / "forecast" / "forecast.json")
+    assert written.written <= records["target"].started
+    assert written.ladder == records["ladder"].outputs["ladder.csv"]["sha256"]
+
+
+def test_the_summary_has_what_the_design_promises(finished: Path) -> None:
+    found = summary(finished)
+    json.dumps(found, allow_nan=False)
+    assert {"forecast", "measured", "error_percent", "inside", "law", "rungs", "dearest_flops", "target", "seconds",
+            "report", "model"} <= set(found)  # fmt: skip
+    assert set(found["forecast"]) == {"loss", "low", "high", "level"}
+    assert {"params", "tokens", "flops"} <= set(found["target"])
+    assert found["rungs"] == 9
+    assert list(found["seconds"]) == MADE
+    assert found["inside"] == (found["forecast"]["low"] <= found["measured"] <= found["forecast"]["high"])
+    for name in ("report", "model"):
+        assert Path(found[name]).is_absolute()
+        assert Path(found[name]).exists()
+
+
+def test_a_second_call_does_nothing(finished: Path, text_folder: Path) -> None:
+    before = times(finished)
+    work, said = tiny.undertake(finished, text_folder)
+    assert work.skipped == MADE
+    assert [line for line in said if line.endswith("nothing to do")] == [f"{name}: nothing to do" for name in MADE]
+    assert times(finished) == before
+
+
+def times(folder: Path) -> dict[Path, int]:
+    """When each file of the stages was changed last."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*/**/*")}
+
+
+def test_a_second_call_starts_no_training_and_needs_no_torch(finished: Path, text_folder: Path) -> None:
+    program = (
+        "import sys, tiny\nfrom pathlib import Path\ntiny.shrink()\n"
+        "work, _ = tiny.undertake(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(len(work.skipped), 'transformers' in sys.modules)"
+    )
+    here = Path(__file__).parent
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(finished), str(text_folder)], cwd=here, capture_output=True, text=True
+    )
+    assert result.stdout.split() == [str(len(MADE)), "False"], result.stderr
+
+
+def test_another_language_draws_the_page_alone(copied: Path, text_folder: Path) -> None:
+    work, said = tiny.undertake(copied, text_folder, language="zh")
+    assert work.skipped == MADE[:-1]
+    assert "report: redone, because language changed from 'en' to 'zh'" in said
+
+
+def test_another_vocabulary_redoes_the_tokens_and_says_why(copied: Path, text_folder: Path) -> None:
+    work, said = tiny.undertake(copied, text_folder, last="design", vocabulary=600)
+    assert work.skipped == ["corpus"]
+    assert "tokens: redone, because vocabulary changed from 512 to 600" in said
+    redone = next(line for line in said if line.startswith("design: redone"))
+    assert "train is new" in redone
+
+
+def test_new_text_redoes_the_corpus(copied: Path, text_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(text_folder, other)
+    (other / "more.txt").write_text("A document that was not there before, of enough words to be kept as it is.")
+    work, said = tiny.undertake(copied, other, last="corpus")
+    assert work.skipped == []
+    assert "corpus: redone, because text is new" in said
+
+
+@pytest.mark.parametrize("change", [{"loss": 1.0}, {"seal": "0" * 64}, {"high": 99.0}], ids=str)
+def test_a_forecast_that_was_edited_is_refused(change: dict[str, Any], copied: Path, text_folder: Path) -> None:
+    path = copied / "forecast" / "forecast.json"
+    write_json(path, {**read_json(path), **change})
+    with pytest.raises(ForecastError, match="was changed after it was written"):
+        tiny.undertake(copied, text_folder)
+
+
+def test_a_forecast_that_was_edited_and_sealed_again_is_refused(copied: Path, text_folder: Path) -> None:
+    path = copied / "forecast" / "forecast.json"
+    values = read_json(path)
+    values.pop("seal")
+    path.unlink()
+    WrittenForecast(**{**values, "low": 0.1, "high": 99.0}).write(path)
+    with pytest.raises(ForecastError, match="was changed after it was written"):
+        tiny.undertake(copied, text_folder)
+
+
+def test_a_preview_of_a_finished_folder_needs_no_time(finished: Path, text_folder: Path) -> None:
+    found = preview(finished, tiny.tiny_settings(text_folder), print)
+    assert sum(found.stages.values()) == 0
+    assert list(found.stages) == MADE
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_a_preview_of_a_new_folder_writes_nothing(text_folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = preview(tmp_path / "new", tiny.tiny_settings(text_folder), said.append)
+    assert not (tmp_path / "new").exists()
+    assert found.disk_bytes > 0
+    assert any("rungs" in line for line in said)
+
+
+def kill_at(lines: Callable[[], int], folder: Path, text: Path) -> bool:
+    """Start the undertaking and kill it after some lines; tell whether it ended before that."""
+    process = subprocess.Popen(
+        [sys.executable, tiny.__file__, str(folder), str(text)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    last = ""
+    for _ in range(lines()):
+        last = process.stdout.readline() or last
+    process.kill()
+    process.communicate()
+    return last == "done\n"
+
+
+def check_kills(count: int, most: int, seed: int, finished: Path, text: Path, folder: Path) -> None:
+    source = random.Random(seed)
+    for _ in range(count):
+        kill_at(lambda: source.randint(2, most), folder, text)
+    tiny.undertake(folder, text)
+    assert measured(folder) == measured(finished)
+    for name in ("corpus", "tokens", "design", "ladder"):
+        ours, theirs = Record.read(folder / name), Record.read(finished / name)
+        assert ours is not None
+        assert theirs is not None
+        assert ours.outputs.keys() == theirs.outputs.keys()
+
+
+def test_kills_at_random_moments_change_no_number(finished: Path, text_folder: Path, tmp_path: Path) -> None:
+    check_kills(3, 60, 0, finished, text_folder, tmp_path / "killed")
+
+
+@pytest.mark.verify
+def test_many_kills_at_random_moments_change_no_number(finished: Path, text_folder: Path, tmp_path: Path) -> None:
+    check_kills(10, 90, 1, finished, text_folder, tmp_path / "killed")
