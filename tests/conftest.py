@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from chidu.runs import Run, RunConfig, Shape
 settings.register_profile("chidu", derandomize=True, deadline=None, database=None)
 settings.load_profile("chidu")
 
-ENGLISH = (
+ENGLISH = re.findall(
+    r"\w+",
     "the of and to in that is was for it with as his on be at by had not are but from or have they which one you were "
     "all her she there would their we him been has when who will no more if out so up said what its about than into "
     "them can only other time new some could these two may first then do any like my now over such our man me even "
     "most made after also did many off before must well back through years much where your way down should because "
-    "long each just state those people too how little world still see work"
-).split()
+    "long each just state those people too how little world still see work",
+)
 CHINESE = list(
     "的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其里所去行过家十用发天如然作方成者多日都三小军二无同么经法当起与好看学进种将还分此心前面又定见只主没公从"
 )

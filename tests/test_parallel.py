@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import parallel_work
 import pytest
 
+import parallel_work
 from chidu.errors import MissingPackageError, TextError, WorkerError
 from chidu.parallel import WORKER_ENVIRONMENT, map_processes, worker_environment
 
@@ -99,9 +99,16 @@ def test_workers_have_their_environment_and_ours_comes_back(monkeypatch: pytest.
 
 def test_the_environment_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with pytest.raises(RuntimeError), worker_environment():
-        assert os.environ["OMP_NUM_THREADS"] == "1"
-        raise RuntimeError
+    seen = []
+
+    def fail() -> None:
+        with worker_environment():
+            seen.append(os.environ["OMP_NUM_THREADS"])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert seen == ["1"]
     assert "OMP_NUM_THREADS" not in os.environ
 
 

@@ -194,7 +194,7 @@ def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path, monkeypatch: pytes
     assert told.code == 0, told.err
     found = json.loads(told.out)
     assert 0 < found["minutes"] <= 10.5
-    assert list(found["stages"])[0] == "collect"
+    assert next(iter(found["stages"])) == "collect"
     assert "plan: " in told.err
     assert list(tmp_path.iterdir()) == []
     assert "together" in call("demo", "--dry-run", "--minutes", "5").out

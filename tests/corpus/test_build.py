@@ -65,7 +65,7 @@ def test_in_is_kept_and_dropped(tmp_path: Path) -> None:
     }
     assert json.loads((tmp_path / "data_card.json").read_text("utf-8")) == summary
     page = (tmp_path / "DATA_CARD.md").read_text("utf-8")
-    assert "near-duplicates are not removed" in page
+    assert "near-duplicates are found by whole lines" in page
     assert "| duplicate | 31 |" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "data_card.json", "DATA_CARD.md"])
 
@@ -127,10 +127,20 @@ def test_a_book_in_one_file_can_be_split(tmp_path: Path) -> None:
 
 def test_repeats_across_the_split_are_measured(tmp_path: Path) -> None:
     shared = "This very line stands in every document, word for word.\n"
-    own = "And the line of number {:06d} is of the same length as that one.\n"
-    documents = [Document(shared + own.format(number), "s") for number in range(100)]
-    repeated = build_corpus(documents, tmp_path)["held_out_repeated"]
-    assert repeated == pytest.approx(len(shared) / (len(shared) + len(own)), abs=0.02)
+    own = "And line {} of number {:06d} is of about the same length as that one.\n"
+    texts = [shared + "".join(own.format(line, number) for line in range(3)) for number in range(100)]
+    repeated = build_corpus([Document(text, "s") for text in texts], tmp_path)["held_out_repeated"]
+    assert repeated == pytest.approx(len(shared) / len(texts[0]), abs=0.02)
+
+
+def test_a_document_that_mostly_repeats_others_is_dropped(tmp_path: Path) -> None:
+    lines = [f"Line {number} has more than forty characters, so that it counts.\n" for number in range(30)]
+    first, second = "".join(lines[:10]), "".join(lines[10:20])
+    half, tenth = "".join(lines[:5] + lines[20:25]), "".join(lines[10:11] + lines[20:29])
+    summary = build_corpus([Document(text, "s") for text in (first, second, half, tenth)], tmp_path)
+    assert summary["documents_kept"] == 3
+    assert [entry["documents"] for entry in summary["dropped"].values()] == [1]
+    assert half not in (tmp_path / "train.jsonl").read_text() + (tmp_path / "held_out.jsonl").read_text()
 
 
 def test_nothing_left_is_one_line(tmp_path: Path) -> None:

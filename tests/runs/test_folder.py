@@ -49,7 +49,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "work.json").write_text('{"chidu_work_folder": 99}')
-    with pytest.raises(WorkFolderError, match="newer Chidu.*format 99"), open_work_folder(tmp_path):
+    with pytest.raises(WorkFolderError, match=r"newer Chidu.*format 99"), open_work_folder(tmp_path):
         pass
 
 

@@ -57,7 +57,7 @@ def test_a_stage_is_made_once_and_then_skipped(tmp_path: Path) -> None:
     ("settings", "inputs", "why"),
     [
         ({**SETTINGS, "vocabulary": 400}, INPUTS, "vocabulary changed from 300 to 400"),
-        ({**SETTINGS, "seed": 1}, INPUTS, "seed changed from None to 1"),
+        ({**SETTINGS, "seed": 1}, INPUTS, "seed is new"),
         (SETTINGS, {"text": "digest-2"}, "text is new"),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_second_call_starts_no_training_and_needs_no_torch(finished: Path, tex
     program = (
         "import sys, tiny\nfrom pathlib import Path\ntiny.shrink()\n"
         "work, _ = tiny.undertake(Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "print(len(work.skipped), 'transformers' in sys.modules)"
+        "print(len(work.skipped), 'torch' in sys.modules)"
     )
     here = Path(__file__).parent
     result = subprocess.run(

@@ -26,7 +26,7 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Write text with a model that Chidu trained, or any folder of the Qwen3 layout."""
+    """Write text with a model that Chidu trained."""
     from chidu.errors import InputError, MissingPackageError
 
     folder = model or work / "model"

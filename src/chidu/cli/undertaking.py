@@ -32,7 +32,7 @@ def undertake(
     from chidu.runs.settings import read_settings, write_settings
     from chidu.work import check_lab, preview, run, summary
 
-    check_lab()
+    check_lab(last)
     check_work_folder(folder)
     if text:
         flags["text"] = tuple(str(path.resolve()) for path in text)

@@ -5,7 +5,7 @@ from chidu.corpus.document import Document, Dropped
 from chidu.corpus.installed import SNAPSHOT, installed_documentation
 from chidu.corpus.lines import open_whole, read_lines
 from chidu.corpus.normalise import chinese_share, normalise
-from chidu.corpus.text_files import fingerprint_paths, text_files
+from chidu.corpus.text_files import fingerprint_paths, text_bytes, text_files
 
 __all__ = [
     "SNAPSHOT",
@@ -18,5 +18,6 @@ __all__ = [
     "normalise",
     "open_whole",
     "read_lines",
+    "text_bytes",
     "text_files",
 ]

@@ -17,8 +17,8 @@ __all__ = ["Card"]
 _CHINESE = 0.2
 """Share of Chinese characters from which a document counts as Chinese: prose has 0.8, a technical manual 0.3."""
 _LIMITS = (
-    "near-duplicates are not removed: only texts that are equal after normalisation count as duplicates, so passages "
-    "that packages generate from templates, and parts of one long text, can stand on both sides of the split",
+    "near-duplicates are found by whole lines alone: a document is dropped when over 30% of its long lines stand in "
+    "documents kept before, so some repeated lines, and paraphrases, can stand on both sides of the split",
     "languages are told apart by their characters alone: Chinese or other",
     "licences are repeated as the sources state them and were not verified",
     "e-mail addresses are replaced; names, telephone numbers and other personal details are not looked for",
@@ -160,7 +160,7 @@ class Card:
             f"For training {_amount(split['train'])}; held out {_amount(split['held_out'])}. Rule: "
             f"{summary['split_rule']}, before anything is learned from the text.",
             f"Of the held-out text {summary['held_out_repeated']:.1%} stands in the train text line by line (lines of "
-            "40 characters or more), because near-duplicates are not removed.",
+            "40 characters or more); documents that mostly repeat others were dropped before.",
             "## Left out",
             f"{summary['documents_dropped']:,} of {summary['documents_in']:,} documents (a docstring counts as one); "
             "each is listed in dropped.jsonl.",

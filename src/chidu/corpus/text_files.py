@@ -15,7 +15,7 @@ from chidu.corpus.document import Document, Dropped
 from chidu.errors import TextError
 from chidu.runs.record import file_digest, fingerprint
 
-__all__ = ["fingerprint_paths", "text_files"]
+__all__ = ["fingerprint_paths", "text_bytes", "text_files"]
 
 Progress = Callable[[float, str], None]
 
@@ -57,6 +57,12 @@ def fingerprint_paths(paths: Sequence[str | Path]) -> str:
     """
     files, _ = _find([Path(path) for path in paths])
     return fingerprint([[_name(path), size, file_digest(path)] for path, size in files])
+
+
+def text_bytes(paths: Sequence[str | Path]) -> int:
+    """Return about how many bytes of text `text_files` would read; gzip is taken to pack to a third."""
+    files, _ = _find([Path(path) for path in paths])
+    return sum(size * (3 if path.suffix == ".gz" else 1) for path, size in files)
 
 
 def _nothing_read(paths: Sequence[str | Path], first: Dropped | None) -> str:

@@ -67,11 +67,15 @@ def forecast_points(
     if flops is not None and params is None and tokens is None and found.inputs != ("flops",):
         best = found.plan(parse_count(flops))
         return Ladder({best.params_column: [best.params], "tokens": [best.tokens], "flops": [best.flops]})
+    if flops is not None and found.inputs != ("flops",):
+        raise SettingError("forecast: --flops stands alone (the compute-optimal run of that budget), or leave it out")
     given = {found.inputs[0]: params, "tokens": tokens, "flops": flops}
     missing = [name for name in found.inputs if given.get(name) is None]
     if missing:
         flags = " ".join(f"--{'params' if name.startswith('params') else name}" for name in found.inputs)
-        raise SettingError(f"forecast: the {found.law} law needs {flags} (or --points FILE with those columns)")
+        raise SettingError(
+            f"forecast: the {found.law} law needs {flags} (or --flops alone, or --points FILE with those columns)"
+        )
     return Ladder({name: [parse_count(text)] for name, text in given.items() if text is not None}, "command line")
 
 

@@ -151,10 +151,14 @@ def machine() -> dict[str, Any]:
     return {"system": platform.system(), "processor": platform.machine(), "cores": cores()}
 
 
-def same(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Name the keys whose values differ, with both values."""
-    return [
-        f"{key} changed from {before.get(key)!r} to {after.get(key)!r}"
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
-    ]
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Say of each key whose values differ how: changed, new or gone."""
+    found = []
+    for key in sorted({*before, *after}):
+        if key not in before:
+            found.append(f"{key} is new")
+        elif key not in after:
+            found.append(f"{key} is gone")
+        elif before[key] != after[key]:
+            found.append(f"{key} changed from {before[key]!r} to {after[key]!r}")
+    return found

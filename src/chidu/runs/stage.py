@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chidu.errors import WorkFolderError
-from chidu.runs.record import Record, file_digest, fingerprint, machine, now, read_json, same, versions, write_json
+from chidu.runs.record import Record, changes, file_digest, fingerprint, machine, now, read_json, versions, write_json
 
 __all__ = ["Outcome", "run_stage"]
 
@@ -96,7 +96,7 @@ def _why_redo(folder: Path, record: Record | None, settings: dict[str, Any], inp
     """Say in words why a finished stage must be made again; empty where it need not be, or was never finished."""
     if record is None:
         return ""
-    changed = same(record.settings, settings)
+    changed = changes(record.settings, settings)
     changed += [f"{name} is new" for name in sorted(inputs) if record.inputs.get(name) != inputs[name]]
     if changed:
         return "; ".join(changed)

@@ -190,7 +190,11 @@ def _wall_seconds(
 def _steps_by_time(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget, speed: Speed) -> int:
     """Return the most steps of the shortest length that the time allows, in tens."""
     per_step = sum(_wall_seconds(recipe, widths, target_width, budget, speed, LEAST_STEPS)) / LEAST_STEPS
-    return 10 * max(0, math.floor(budget.seconds / per_step / 10))
+    steps = 10 * max(0, math.floor(budget.seconds / per_step / 10))
+    # The target's steps are rounded up, and not by the same part at every length.
+    while steps > 0 and sum(_wall_seconds(recipe, widths, target_width, budget, speed, steps)) > budget.seconds:
+        steps -= 10
+    return steps
 
 
 def _steps_by_text(recipe: Recipe, widths: tuple[int, ...], target_width: int, budget: Budget) -> int:

@@ -30,8 +30,12 @@ def run(folder: Path, settings: Settings, voice: Voice, last: str = "report", re
     return work
 
 
-def check_lab() -> None:
-    """Raise MissingPackageError where a package is not installed that training needs."""
-    for package in ("torch", "tokenizers", "safetensors", "transformers", "plotly", "jinja2", "filelock"):
+def check_lab(last: str = "report") -> None:
+    """Raise MissingPackageError where a package is not installed that the stages up to `last` need."""
+    needed = ["filelock"]
+    needed += ["tokenizers"] if last != "corpus" else []
+    needed += ["torch", "safetensors", "transformers"] if last not in ("corpus", "tokens") else []
+    needed += ["plotly", "jinja2"] if last == "report" else []
+    for package in needed:
         if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(package, "lab", "training a ladder")
+            raise MissingPackageError(package, "lab", "training a ladder" if package == "torch" else "this verb")

@@ -15,17 +15,18 @@ from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.units import format_count, format_seconds
 from chidu.work.results import ORDER
+from chidu.work.undertaking import stage_settings
 
 if TYPE_CHECKING:
     from chidu.training.design import Budget, Design
 
 __all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "choose_design", "describe_design", "preview"]
 
-AFTER_SECONDS = 25.0
+AFTER_SECONDS = 20.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
 TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 15.0, "law": 5.0}
 """What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
-INSTALLED_TOKENS = 12_000_000
+INSTALLED_TOKENS = 9_000_000
 """Tokens of the default corpus, about, before it was collected."""
 
 
@@ -93,10 +94,10 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
     check_work_folder(folder)
     from chidu.training.design import Budget, Design
 
-    done = {name: Record.read(folder / name) for name in ORDER}
+    done = _still_valid(folder, settings)
     expected = {name: TYPICAL_SECONDS.get(name, 1.0) for name in ORDER if not (name == "collect" and settings.text)}
-    if (path := folder / "design" / "design.json").exists():
-        chosen = Design.from_dict(read_json(path))
+    if "design" in done:
+        chosen = Design.from_dict(read_json(folder / "design" / "design.json"))
     else:
         left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
         chosen = choose_design(settings, Budget(left, cores(), _expected_tokens(settings), settings.leap))
@@ -107,7 +108,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
         "model": 0.6 * AFTER_SECONDS,
         "report": 0.3 * AFTER_SECONDS,
     }
-    stages = {name: 0.0 if done[name] is not None else seconds for name, seconds in expected.items()}
+    stages = {name: 0.0 if name in done else seconds for name, seconds in expected.items()}
     where = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     checkpoints = 16.0 * chosen.target.config.shape.params + 40.0 * max(
         rung.config.shape.params for rung in chosen.rungs
@@ -115,11 +116,31 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
     return Preview(stages, 4 * 3.0 * _expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
 
 
+def _still_valid(folder: Path, settings: Settings) -> set[str]:
+    """Name the finished stages that these settings leave as they are: all before the first to be made again."""
+    told, valid = stage_settings(settings), set()
+    for name in ORDER:
+        if name == "collect" and settings.text:
+            continue
+        record = Record.read(folder / name)
+        if record is None or record.settings != told[name]:
+            break
+        if name == "corpus" and _text_changed(record, settings):
+            break
+        valid.add(name)
+    return valid
+
+
+def _text_changed(record: Record, settings: Settings) -> bool:
+    from chidu.corpus import fingerprint_paths
+
+    return bool(settings.text) and record.inputs["text"] != fingerprint_paths(settings.text)
+
+
 def _expected_tokens(settings: Settings) -> int:
-    """Guess the tokens of the text: three bytes each."""
+    """Guess the tokens of the text: three bytes each, and gzip to a third."""
     if not settings.text:
         return INSTALLED_TOKENS
-    files = [
-        file for path in settings.text for file in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*"))
-    ]
-    return sum(file.stat().st_size for file in files if file.is_file()) // 3
+    from chidu.corpus import text_bytes
+
+    return text_bytes(settings.text) // 3

@@ -17,18 +17,17 @@ from chidu.units import format_bytes, format_count
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
-from chidu.work.undertaking import StepTeller, Work
+from chidu.work.undertaking import RESAMPLES, StepTeller, Work
 
 __all__ = ["STAGES"]
 
-RESAMPLES = 1000
 PROMPT = "Returns the"
 CHINESE_PROMPT = "使用"
 
 
 def collect(work: Work) -> None:
     """Take a snapshot of the documentation of the installed packages; the user's own text is read where it lies."""
-    from chidu.corpus import SNAPSHOT, installed_documentation
+    from chidu.corpus import installed_documentation
     from chidu.corpus.snapshot import write_snapshot
 
     if work.settings.text:
@@ -41,7 +40,7 @@ def collect(work: Work) -> None:
         found = installed_documentation(workers=cores(), progress=work.teller("collect"))
         return {"documents": write_snapshot(found, folder / "documents.jsonl")}
 
-    work.stage("collect", {"source": SNAPSHOT}, {}, make)
+    work.stage("collect", {}, make)
 
 
 def corpus(work: Work) -> None:
@@ -60,7 +59,7 @@ def corpus(work: Work) -> None:
         tell(0.0, "reading")
         return build_corpus(documents, folder, seed=work.settings.seed)
 
-    record = work.stage("corpus", {"seed": work.settings.seed}, {"text": source}, make)
+    record = work.stage("corpus", {"text": source}, make)
     kept = record.result
     work.voice.say(
         f"corpus: {kept['documents_kept']:,} documents, {format_bytes(kept['bytes_kept'])}; "
@@ -86,7 +85,7 @@ def tokens(work: Work) -> None:
         return {name: {key: values[key] for key in ("tokens", "bytes_per_token")} for name, values in packed.items()}
 
     inputs = {name: made[f"{name}.jsonl"]["sha256"] for name in ("train", "held_out")}
-    found = work.stage("tokens", {"vocabulary": work.settings.vocabulary}, inputs, make).result
+    found = work.stage("tokens", inputs, make).result
     work.voice.say(
         f"tokens: {format_count(found['train']['tokens'])} to train on, "
         f"{format_count(found['held_out']['tokens'])} held out, "
@@ -109,15 +108,8 @@ def design(work: Work) -> None:
         write_json(folder / "design.json", chosen.as_dict())
         return {"rungs": len(chosen.rungs), "seconds_available": left}
 
-    asked = {
-        "minutes": settings.minutes,
-        "leap": settings.leap,
-        "context_length": settings.context_length,
-        "batch_tokens": settings.batch_tokens,
-        "seed": settings.seed,
-    }
     made = work.records["tokens"].outputs
-    work.stage("design", asked, {"train": made["train.bin"]["sha256"]}, make)
+    work.stage("design", {"train": made["train.bin"]["sha256"]}, make)
     describe_design(work.design, settings, work.voice.say)
 
 
@@ -136,7 +128,7 @@ def ladder(work: Work) -> None:
         spent = sum(run.flops_spent for run in runs) + steps.trunk_flops
         return {"rungs": len(runs), "flops": spent, "flops_apart": sum(run.config.flops for run in runs)}
 
-    work.stage("ladder", {"held_out_tokens": work.settings.held_out_tokens}, design_inputs(work), make)
+    work.stage("ladder", design_inputs(work), make)
 
 
 def design_inputs(work: Work) -> dict[str, str]:
@@ -165,9 +157,8 @@ def law(work: Work) -> None:
         write_atomic(folder / "fit.txt", f"{fitted}\n")
         return {"law": fitted.law, "status": str(fitted.status.value), "parameters": dict(fitted.parameters)}
 
-    asked = {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, "seed": settings.seed}
     inputs = {"ladder": work.records["ladder"].outputs[LADDER_TABLE]["sha256"]}
-    work.stage("law", asked, inputs, make)
+    work.stage("law", inputs, make)
     if "law" not in work.skipped:
         work.voice.say((work.folder / "law" / "fit.txt").read_text(encoding="utf-8").rstrip())
 
@@ -205,7 +196,7 @@ def forecast(work: Work) -> None:
 
     inputs = {"law": work.records["law"].content, "design": work.records["design"].content}
     refuse_changed_forecast(work.folder)
-    work.stage("forecast", {"level": work.settings.level}, inputs, make)
+    work.stage("forecast", inputs, make)
     written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
     work.voice.say(
         f"forecast: {written.loss:.4f} nats per token, {written.level:.0%} interval {written.low:.4f} to "
@@ -237,7 +228,7 @@ def target(work: Work) -> None:
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.
     inputs = {**design_inputs(work), "forecast": work.records["forecast"].content}
-    work.stage("target", {"held_out_tokens": work.settings.held_out_tokens}, inputs, make)
+    work.stage("target", inputs, make)
 
 
 def score(work: Work) -> None:
@@ -250,7 +241,7 @@ def score(work: Work) -> None:
         return asdict(scored)
 
     inputs = {"forecast": work.records["forecast"].content, "target": work.records["target"].content}
-    scored = Score.from_dict(work.stage("score", {}, inputs, make).result)
+    scored = Score.from_dict(work.stage("score", inputs, make).result)
     work.voice.say(
         f"score: measured {scored.measured:.4f}; the forecast was {abs(scored.error_percent):.2f}% too "
         f"{'high' if scored.error_percent > 0 else 'low'}, and the interval {'holds' if scored.inside else 'misses'} it"
@@ -259,15 +250,16 @@ def score(work: Work) -> None:
 
 def model(work: Work) -> None:
     """Save the target as a folder that `transformers` opens, see that it does, and let it write."""
-    from chidu.model.check import logit_difference
-    from chidu.model.conversion import save_model
-    from chidu.training.loop import trained_model
-    from chidu.training.target import WEIGHTS
-
     run = read_run(work.folder)
     prompt = sample_prompt(work.records["corpus"].result)
 
     def make(folder: Path) -> dict[str, Any]:
+        # Here, and not above: a stage that is skipped needs no torch.
+        from chidu.model.check import logit_difference
+        from chidu.model.conversion import save_model
+        from chidu.training.loop import trained_model
+        from chidu.training.target import WEIGHTS
+
         tell = work.teller("model")
         tell(0.0, "saving")
         network = trained_model(run.config, work.folder / "target" / WEIGHTS)
@@ -280,7 +272,7 @@ def model(work: Work) -> None:
         return {"logit_difference": difference}
 
     inputs = {"target": work.records["target"].content, "tokens": work.records["tokens"].content}
-    record = work.stage("model", {"prompt": prompt, "seed": work.settings.seed}, inputs, make)
+    record = work.stage("model", inputs, make)
     work.voice.say(
         f"model: {work.folder / 'model'} "
         f"(transformers opens it; logits differ by {record.result['logit_difference']:.1e})"
@@ -311,7 +303,7 @@ def report(work: Work) -> None:
         write_work_report(work.folder, page, work.settings.language)
         return {"bytes": page.stat().st_size}
 
-    work.stage("report", {"language": work.settings.language}, inputs, make)
+    work.stage("report", inputs, make)
     work.voice.say(f"report: {(work.folder / 'report' / 'report.html').resolve()}")
 
 

@@ -15,7 +15,30 @@ if TYPE_CHECKING:
     from chidu.training.design import Design
     from chidu.training.rungs import Text
 
-__all__ = ["StepTeller", "Voice", "Work"]
+__all__ = ["RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
+
+
+RESAMPLES = 1000
+"""Refits behind the interval of the forecast."""
+
+
+def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return what each stage is told: a stage is made again when this, or what it is made from, changes."""
+    seed, held_out = {"seed": settings.seed}, {"held_out_tokens": settings.held_out_tokens}
+    lengths = {"context_length": settings.context_length, "batch_tokens": settings.batch_tokens}
+    return {
+        "collect": {"source": "installed packages"},
+        "corpus": seed,
+        "tokens": {"vocabulary": settings.vocabulary},
+        "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed},
+        "ladder": held_out,
+        "law": {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, **seed},
+        "forecast": {"level": settings.level},
+        "target": held_out,
+        "score": {},
+        "model": seed,
+        "report": {"language": settings.language},
+    }
 
 
 class Voice(Protocol):
@@ -41,15 +64,9 @@ class Work:
         self.records: dict[str, Record] = {}
         self.skipped: list[str] = []
 
-    def stage(
-        self,
-        name: str,
-        settings: dict[str, Any],
-        inputs: dict[str, str],
-        make: Callable[[Path], Mapping[str, Any]],
-    ) -> Record:
+    def stage(self, name: str, inputs: dict[str, str], make: Callable[[Path], Mapping[str, Any]]) -> Record:
         """Run one stage and keep its record."""
-        outcome = run_stage(self.folder / name, settings, inputs, make, self.voice.say)
+        outcome = run_stage(self.folder / name, stage_settings(self.settings)[name], inputs, make, self.voice.say)
         self.records[name] = outcome.record
         if outcome.how == "skipped":
             self.skipped.append(name)
