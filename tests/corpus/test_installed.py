@@ -84,18 +84,14 @@ def found(site: Path) -> tuple[list[Document], list[Dropped]]:
     return [one for one in items if isinstance(one, Document)], [one for one in items if isinstance(one, Dropped)]
 
 
-def test_docstrings_of_a_module_are_one_document(found: tuple[list[Document], list[Dropped]]) -> None:
+def test_each_docstring_is_a_document(found: tuple[list[Document], list[Dropped]]) -> None:
     documents, _ = found
-    readme, module, old = documents
+    readme, module, thing, hidden, same, old = documents
     assert "The readme of alpha." in readme.text
-    assert module.text == "\n\n".join(
-        [
-            f"# alpha\n\nA module. {LONG}",
-            f"# alpha.Thing\n\nA thing. {LONG}\n\nFirst level.\n    Indented.",
-            f"# alpha.Thing.hidden\n\nUnder an if. {LONG}",
-            f"# alpha.same\n\nA thing. {LONG}\n\nIndented.",
-        ]
-    )
+    assert module.text == f"A module. {LONG}"
+    assert thing.text == f"A thing. {LONG}\n\nFirst level.\n    Indented."
+    assert hidden.text == f"Under an if. {LONG}"
+    assert same.text == f"A thing. {LONG}\n\nIndented."
     assert "中文说明" in old.text
     assert {(one.source, one.version, one.licence) for one in documents} == {("alpha", "1.2", "MIT OR Apache-2.0")}
     assert module.where == "alpha/__init__.py:1"
@@ -125,21 +121,12 @@ def test_a_docstring_seen_before_is_dropped_whatever_its_indent(tmp_path: Path) 
     of_class = f'class A:\n    """{LONG}\n\n    More.\n    """\n'
     of_method = f'    def f(self):\n        """{LONG}\n\n        More.\n        """\n'
     install(tmp_path, "p", {"p.py": (of_class + of_method).encode()})
-    dropped, document = installed_documentation([tmp_path], workers=1)
+    document, dropped = installed_documentation([tmp_path], workers=1)
     assert isinstance(document, Document)
-    assert document.text == f"# p.A\n\n{LONG}\n\nMore."
+    assert document.text == f"{LONG}\n\nMore."
     assert isinstance(dropped, Dropped)
     assert (dropped.reason, dropped.where) == ("docstring seen before", "p.py:7")
     assert len(dropped.id) == 64
-
-
-def test_a_long_module_becomes_several_documents(tmp_path: Path) -> None:
-    text = "\n".join(f'def f{number}():\n    """{number} {"word " * 200}"""' for number in range(20))
-    install(tmp_path, "p", {"p.py": text.encode()})
-    documents = [one for one in installed_documentation([tmp_path], workers=1) if isinstance(one, Document)]
-    assert len(documents) == 3
-    assert all(len(one.text) <= 8000 for one in documents)
-    assert documents[1].where != documents[0].where
 
 
 def test_metadata_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:

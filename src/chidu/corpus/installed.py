@@ -1,10 +1,8 @@
 """The default corpus: what the packages of this Python environment say about themselves.
 
-It needs no download, every piece has a version and a licence, and it is real technical English. The docstrings of a
-module are joined in the order of its lines, each under its dotted name, into documents of up to 8,000 characters: a
-model then meets the class before its methods, and text that goes on for longer than its context. Duplicates are
-removed among the single docstrings, before they are joined, because that is what packages repeat (generated classes,
-inherited methods); joined first, one new line would make a whole module look new.
+It needs no download, every piece has a version and a licence, and it is real technical English. Each docstring is a
+document of its own: joined by module, neighbours repeat each other so much that a model's loss comes to depend on when
+it learns to copy from its context, and no law of params and tokens foresees that (LOG.md).
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from chidu.corpus.docstrings import Docstring, FileDocstrings, read_files
-from chidu.corpus.document import LONGEST, Document, Dropped
+from chidu.corpus.document import Document, Dropped
 from chidu.parallel import map_processes
 
 __all__ = ["SNAPSHOT", "installed_documentation"]
@@ -27,7 +25,7 @@ __all__ = ["SNAPSHOT", "installed_documentation"]
 SNAPSHOT = "snapshot"
 """The fingerprint of this source: it is collected once and kept, whatever is installed later."""
 SHORTEST = 50
-"""Characters of a docstring: below, its heading would be longer than what it says."""
+"""Characters of a docstring: below, there is next to nothing to learn."""
 _TESTS = frozenset(["tests", "test", "_tests", "conftest.py"])
 _BATCH_BYTES = 2_000_000
 
@@ -201,24 +199,12 @@ def _module(path: str) -> str:
 
 
 def _documents(package: _Package, file: str, found: FileDocstrings, seen: set[bytes]) -> Iterator[Document | Dropped]:
-    """Join a module's docstrings, leaving out what is short or was seen before."""
+    """Yield a module's docstrings, leaving out what is short or was seen before."""
     if found.reason:
         yield Dropped(package.name, found.reason, file, detail=found.detail)
-    kept: list[str] = []
-    first = 0
     for docstring in found.docstrings:
-        reason = _reason_to_drop(docstring, seen)
-        if reason:
-            yield _dropped(package, f"{file}:{docstring.line}", docstring, reason)
-            continue
-        text = f"# {docstring.name}\n\n{docstring.text}"
-        if kept and sum(map(len, kept)) + 2 * len(kept) + len(text) > LONGEST:
-            yield package.document("\n\n".join(kept), f"{file}:{first}")
-            kept = []
-        first = docstring.line if not kept else first
-        kept.append(text)
-    if kept:
-        yield package.document("\n\n".join(kept), f"{file}:{first}")
+        where, reason = f"{file}:{docstring.line}", _reason_to_drop(docstring, seen)
+        yield _dropped(package, where, docstring, reason) if reason else package.document(docstring.text, where)
 
 
 def _reason_to_drop(docstring: Docstring, seen: set[bytes]) -> str:

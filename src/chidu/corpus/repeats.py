@@ -9,7 +9,7 @@ __all__ = ["SeenLines"]
 
 SHORTEST_LINE = 40
 """Bytes of a line that counts; shorter ones (brackets, headings, `Returns`) recur by chance."""
-MOST_REPEATED = 0.3
+MOST_REPEATED = 0.5
 """Share of a document's counted bytes that may stand in documents kept before it."""
 
 
