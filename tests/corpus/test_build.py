@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from chidu.corpus import Document, Dropped, build_corpus, read_lines
 from chidu.corpus.build import rank
-from chidu.corpus.lines import open_whole, write_line
+from chidu.corpus.lines import write_line
 from chidu.corpus.snapshot import read_snapshot, write_snapshot
 from chidu.errors import SettingError, TextError, WorkFolderError
+from chidu.runs.record import open_whole
 
 FILES = ("train.jsonl", "held_out.jsonl", "dropped.jsonl", "sources.json")
 

@@ -3,7 +3,7 @@
 from chidu.corpus.build import build_corpus
 from chidu.corpus.document import Document, Dropped
 from chidu.corpus.installed import SNAPSHOT, installed_documentation
-from chidu.corpus.lines import open_whole, read_lines
+from chidu.corpus.lines import read_lines
 from chidu.corpus.normalise import chinese_share, normalise
 from chidu.corpus.text_files import fingerprint_paths, text_bytes, text_files
 
@@ -16,7 +16,6 @@ __all__ = [
     "fingerprint_paths",
     "installed_documentation",
     "normalise",
-    "open_whole",
     "read_lines",
     "text_bytes",
     "text_files",

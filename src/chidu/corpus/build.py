@@ -13,11 +13,11 @@ from typing import IO, Any
 
 from chidu.corpus.card import Card, Repeats
 from chidu.corpus.document import LONGEST, Document, Dropped
-from chidu.corpus.lines import open_whole, write_line
+from chidu.corpus.lines import write_line
 from chidu.corpus.normalise import cut, normalise
 from chidu.corpus.repeats import SeenLines
 from chidu.errors import SettingError, TextError
-from chidu.runs.record import write_atomic, write_json
+from chidu.runs.record import open_whole, write_atomic, write_json
 from chidu.safety import EmailJudge, Finding, Judge, redact
 
 __all__ = ["HELD_OUT_BYTES", "build_corpus", "rank"]
@@ -28,7 +28,7 @@ HELD_OUT_BYTES = (300_000, 2_000_000)
 """Bytes wanted for the held-out text: less measures too roughly, more costs time at every evaluation."""
 _MOST = 0.2
 """Share of a small corpus that is held out at the most."""
-MOSTLY_SEEN = "near-duplicate: over 30% of its long lines stand in documents kept before"
+MOSTLY_SEEN = "near-duplicate: over half of its long lines stand in documents kept before"
 _BUCKETS = 64
 _RANKS = 1 << 64
 
@@ -44,7 +44,7 @@ def build_corpus(
 
     In this order: normalise, cut into parts of at most 8,000 characters, drop what is shorter than 40 bytes, redact
     what the judges find (default: e-mail addresses), drop exact duplicates, drop near-duplicates (documents of which
-    more than 30% stands, line by line, in documents kept before: what repeats is learned by heart, which bends every
+    more than half stands, line by line, in documents kept before: what repeats is learned by heart, which bends every
     law, and on both sides of the split it flatters). Redaction comes before the search for
     duplicates, so that two copies which differ in an address alone are one text and can't fall on both sides of the
     split; and a document's id is the sha256 of the very text that is stored.

@@ -17,7 +17,7 @@ __all__ = ["Card"]
 _CHINESE = 0.2
 """Share of Chinese characters from which a document counts as Chinese: prose has 0.8, a technical manual 0.3."""
 _LIMITS = (
-    "near-duplicates are found by whole lines alone: a document is dropped when over 30% of its long lines stand in "
+    "near-duplicates are found by whole lines alone: a document is dropped when over half of its long lines stand in "
     "documents kept before, so some repeated lines, and paraphrases, can stand on both sides of the split",
     "languages are told apart by their characters alone: Chinese or other",
     "licences are repeated as the sources state them and were not verified",

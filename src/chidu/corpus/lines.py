@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from chidu.errors import WorkFolderError
 
-__all__ = ["open_whole", "read_lines", "write_line"]
-
-
-@contextlib.contextmanager
-def open_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes its name only when all is written and on the disk.
-
-    Whatever goes wrong on the way (a full disk, an interrupt) leaves neither the file nor its temporary.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+__all__ = ["read_lines", "write_line"]
 
 
 def write_line(file: IO[bytes], value: Mapping[str, Any]) -> None:

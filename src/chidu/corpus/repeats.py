@@ -20,7 +20,7 @@ class SeenLines:
         self._seen: set[int] = set()
 
     def is_repeat(self, text: str) -> bool:
-        """Say whether more than 30% of a text's long lines were seen before; remember them where not."""
+        """Say whether more than half of a text's long lines were seen before; remember them where not."""
         lines = list(_long_lines(text))
         repeated = sum(size for mark, size in lines if mark in self._seen)
         if repeated > MOST_REPEATED * sum(size for _, size in lines):

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from chidu.corpus.document import Document, Dropped
-from chidu.corpus.lines import open_whole, read_lines, write_line
+from chidu.corpus.lines import read_lines, write_line
+from chidu.runs.record import open_whole
 
 __all__ = ["read_snapshot", "write_snapshot"]
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from chidu.corpus import open_whole, read_lines
+from chidu.corpus import read_lines
 from chidu.errors import TextError, WorkFolderError
 from chidu.parallel import map_processes
-from chidu.runs.record import file_digest, write_json
+from chidu.runs.record import file_digest, open_whole, write_json
 from chidu.tokens.encode import Encoder
 
 __all__ = ["beside", "pack"]
