@@ -37,7 +37,7 @@ class Recipe:
     """`bf16` or `float32`."""
 
     def shape(self, width: int) -> Shape:
-        """Return the shape of this width: three layers up to width 128, deeper in proportion; heads of about 32."""
+        """Return the shape of this width: three layers up to width 192, deeper in proportion; heads of about 32."""
         heads = max(2, round(width / 32))
         if width < 16 or width % (2 * heads):
             raise SettingError(f"width {width} does not split into {heads} heads of even width: take a multiple of 32")
@@ -45,7 +45,7 @@ class Recipe:
             vocabulary=self.vocabulary,
             context_length=self.context_length,
             width=width,
-            layers=max(3, round(width / 40)),
+            layers=max(3, round(width / 64)),
             heads=heads,
             kv_heads=heads,
             head_width=width // heads,
