@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -86,8 +87,17 @@ def orderly_stops() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def print_whatever_comes() -> None:
+    """Let a terminal of a narrower encoding (GBK) show ``?`` for what it lacks, instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where the caller chose another way (stderr escapes by itself), that one stays.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line; turn every expected error into one line and an exit code."""
+    print_whatever_comes()
     try:
         with orderly_stops():
             app(standalone_mode=True)

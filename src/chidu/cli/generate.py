@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,10 @@ def command(
     if as_json:
         typer.echo(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))
         return
+    # The first piece comes before the prompt is shown: a prompt that is refused is not printed in full.
+    first = next(pieces, "")
     sys.stdout.write(prompt)
-    for piece in pieces:
+    for piece in chain([first], pieces):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

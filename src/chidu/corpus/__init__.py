@@ -4,7 +4,7 @@ from chidu.corpus.build import build_corpus
 from chidu.corpus.document import Document, Dropped
 from chidu.corpus.installed import SNAPSHOT, installed_documentation
 from chidu.corpus.lines import read_lines
-from chidu.corpus.normalise import chinese_share, normalise
+from chidu.corpus.normalise import is_chinese, normalise
 from chidu.corpus.text_files import fingerprint_paths, text_bytes, text_files
 
 __all__ = [
@@ -12,9 +12,9 @@ __all__ = [
     "Document",
     "Dropped",
     "build_corpus",
-    "chinese_share",
     "fingerprint_paths",
     "installed_documentation",
+    "is_chinese",
     "normalise",
     "read_lines",
     "text_bytes",

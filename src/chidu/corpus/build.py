@@ -28,7 +28,7 @@ HELD_OUT_BYTES = (300_000, 2_000_000)
 """Bytes wanted for the held-out text: less measures too roughly, more costs time at every evaluation."""
 _MOST = 0.2
 """Share of a small corpus that is held out at the most."""
-MOSTLY_SEEN = "near-duplicate: over half of its long lines stand in documents kept before"
+MOSTLY_SEEN = "near-duplicate: over half of its text stands, line by line, in documents kept before"
 _BUCKETS = 64
 _RANKS = 1 << 64
 
@@ -95,7 +95,10 @@ def _nothing_left(card: Card) -> str:
     if not card.dropped:
         return "corpus: no documents came in: name a file or folder that holds text"
     reason, count = max(((reason, count) for reason, (count, _) in card.dropped.items()), key=lambda one: one[1])
-    return f"corpus: all {card.dropped_count} documents were dropped, most ({count}) as {reason!r}: bring other text"
+    total = card.dropped_count
+    documents = "the only document was" if total == 1 else f"all {total} documents were"
+    most = "" if count == total else f", most ({count})"
+    return f"corpus: {documents} dropped{most} as {reason!r}: bring other text"
 
 
 def _put(item: Document | Dropped, card: Card, dropped: IO[bytes], buckets: list[IO[bytes]]) -> None:

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from chidu.corpus.document import Document, Dropped
-from chidu.corpus.normalise import chinese_share
+from chidu.corpus.document import NOT_UTF8, Document, Dropped
+from chidu.corpus.normalise import is_chinese
+from chidu.corpus.repeats import SHORTEST_LINE, long_lines
 from chidu.runs.record import now
 from chidu.safety import Finding
 from chidu.units import format_bytes
 
 __all__ = ["Card"]
 
-_CHINESE = 0.2
-"""Share of Chinese characters from which a document counts as Chinese: prose has 0.8, a technical manual 0.3."""
 _LIMITS = (
-    "near-duplicates are found by whole lines alone: a document is dropped when over half of its long lines stand in "
-    "documents kept before, so some repeated lines, and paraphrases, can stand on both sides of the split",
+    "near-duplicates are found by whole lines alone: a document is dropped when over half of its text stands, line by "
+    f"line (lines of {SHORTEST_LINE} bytes or more), in documents kept before, so some repeated lines, and "
+    "paraphrases, can stand on both sides of the split",
     "languages are told apart by their characters alone: Chinese or other",
     "licences are repeated as the sources state them and were not verified",
     "e-mail addresses are replaced; names, telephone numbers and other personal details are not looked for",
@@ -43,32 +43,29 @@ class _Tally(dict[str, list[int]]):
 class Repeats:
     """How much of the held-out text stands in the train text too, line by line.
 
-    Near-duplicates are not removed, so at least their amount is measured. Held-out text must be seen first.
+    A document that repeats others by half or less stays, so what remains of repetition is measured. Held-out text must
+    be seen first.
     """
 
     def __init__(self) -> None:
-        self._remaining: dict[str, int] = {}
+        self._remaining: dict[bytes, int] = {}
         self._total = 0
         self._repeated = 0
 
     @property
     def share(self) -> float:
-        """Share of the characters of held-out lines of 40 characters or more, 0 to 1."""
+        """Share of the bytes of held-out lines of 40 bytes or more, 0 to 1."""
         return self._repeated / self._total if self._total else 0.0
 
     def see(self, text: str, is_held_out: bool) -> None:
         """Look at one document's lines."""
         if is_held_out:
-            for line in _long_lines(text):
+            for line in long_lines(text):
                 self._remaining[line] = self._remaining.get(line, 0) + len(line)
                 self._total += len(line)
         else:
-            for line in self._remaining.keys() & set(_long_lines(text)):
+            for line in self._remaining.keys() & set(long_lines(text)):
                 self._repeated += self._remaining.pop(line)
-
-
-def _long_lines(text: str) -> list[str]:
-    return [line for line in map(str.strip, text.split("\n")) if len(line) >= 40]
 
 
 class Card:
@@ -86,6 +83,8 @@ class Card:
         self.split = _Tally(train=[0, 0], held_out=[0, 0])
         self.sources: dict[tuple[str, str, str], list[int]] = {}
         self.redactions: Counter[str] = Counter()
+        # In the order in which they came; a set has none.
+        self._not_utf8: dict[str, None] = {}
 
     @property
     def dropped_count(self) -> int:
@@ -97,8 +96,8 @@ class Card:
         self.kept += 1
         self.kept_bytes += document.bytes
         self.licences.add(document.licence, document.bytes)
-        is_chinese = chinese_share(document.text) >= _CHINESE
-        self.languages.add(document.language or ("zh" if is_chinese else "other"), document.bytes)
+        language = document.language or ("zh" if is_chinese(document.text) else "other")
+        self.languages.add(language, document.bytes)
         entry = self.sources.setdefault((document.source, document.version, document.licence), [0, 0])
         entry[0] += 1
         entry[1] += document.bytes
@@ -106,6 +105,8 @@ class Card:
     def drop(self, dropped: Dropped) -> None:
         """Count a document that is left out."""
         self.dropped.add(dropped.reason, dropped.bytes)
+        if dropped.reason == NOT_UTF8:
+            self._not_utf8[dropped.source] = None
 
     def redact(self, findings: Iterable[Finding]) -> None:
         """Count what was replaced in a document that stays."""
@@ -123,7 +124,8 @@ class Card:
         ]
 
     def summary(self) -> dict[str, Any]:
-        """Return all counts as JSON."""
+        """Return all counts as JSON; ``not_utf8`` is there only where a file was in another encoding."""
+        found = {"files": len(self._not_utf8), "first": next(iter(self._not_utf8), "")}
         return {
             "sources": len(self.sources),
             "documents_in": self.kept + self.dropped_count,
@@ -132,6 +134,7 @@ class Card:
             "bytes_in": self.kept_bytes + sum(size for _, size in self.dropped.values()),
             "bytes_kept": self.kept_bytes,
             "dropped": self.dropped.table(),
+            **({"not_utf8": found} if self._not_utf8 else {}),
             "redactions": dict(sorted(self.redactions.items())),
             "licences": self.licences.table(),
             "languages": self.languages.table(),
@@ -160,11 +163,12 @@ class Card:
             f"For training {_amount(split['train'])}; held out {_amount(split['held_out'])}. Rule: "
             f"{summary['split_rule']}, before anything is learned from the text.",
             f"Of the held-out text {summary['held_out_repeated']:.1%} stands in the train text line by line (lines of "
-            "40 characters or more); documents that mostly repeat others were dropped before.",
+            f"{SHORTEST_LINE} bytes or more); documents that mostly repeat others were dropped before.",
             "## Left out",
             f"{summary['documents_dropped']:,} of {summary['documents_in']:,} documents (a docstring counts as one); "
             "each is listed in dropped.jsonl.",
             _rows("reason", summary["dropped"]),
+            _not_utf8(summary.get("not_utf8")),
             "## Replaced",
             ", ".join(f"{count:,} × {name}" for name, count in summary["redactions"].items()) or "Nothing.",
             "## Licences, as stated",
@@ -179,6 +183,10 @@ class Card:
 
 def _amount(entry: dict[str, int]) -> str:
     return f"{entry['documents']:,} documents, {format_bytes(entry['bytes'])}"
+
+
+def _not_utf8(found: dict[str, Any] | None) -> str:
+    return f"Not in UTF-8, to be converted first: {found['first']} (files: {found['files']:,})." if found else ""
 
 
 def _rows(what: str, table: dict[str, dict[str, int]]) -> str:

@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LONGEST", "Document", "Dropped"]
+__all__ = ["LONGEST", "NOT_UTF8", "Document", "Dropped"]
 
 LONGEST = 8_000
 """Characters of a document in a corpus: some 2,000 tokens, more than the contexts we train with, yet small enough to
 shuffle, and to hold out a fair sample."""
+NOT_UTF8 = "not UTF-8"
+"""The reason of a text in another encoding. The data card names the first such file: its owner can convert it."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from chidu.corpus.document import Document, Dropped
+from chidu.corpus.document import NOT_UTF8, Document, Dropped
 from chidu.errors import TextError
 from chidu.runs.record import file_digest, fingerprint
 
@@ -20,6 +20,7 @@ __all__ = ["fingerprint_paths", "text_bytes", "text_files"]
 Progress = Callable[[float, str], None]
 
 _KINDS = (".txt", ".md", ".jsonl")
+_UTF16 = "byte 0, it looks like UTF-16"
 
 
 def text_files(
@@ -36,7 +37,7 @@ def text_files(
     files, skipped = _find([Path(path) for path in paths])
     yield from skipped
     total, done, documents = sum(size for _, size in files) or 1, 0, 0
-    first: Dropped | None = skipped[0] if skipped else None
+    first: Dropped | None = None
     for path, size in files:
         for item in _read(path, licence):
             documents += isinstance(item, Document)
@@ -47,7 +48,8 @@ def text_files(
         if progress is not None:
             progress(done / total, f"reading {_name(path)}")
     if not documents:
-        raise TextError(_nothing_read(paths, first))
+        # A text that can't be read says more than a picture beside it.
+        raise TextError(_nothing_read(paths, first or next(iter(skipped), None)))
 
 
 def fingerprint_paths(paths: Sequence[str | Path]) -> str:
@@ -70,10 +72,16 @@ def _nothing_read(paths: Sequence[str | Path], first: Dropped | None) -> str:
     if first is None:
         return f"{names}: no .txt, .md or .jsonl file here: name a file or folder that holds text"
     advice = "give .txt, .md or .jsonl files in UTF-8"
-    if "UTF-8" in first.reason:
-        advice = "convert to UTF-8, such as iconv -f GB18030 -t UTF-8 old.txt > new.txt"
+    if first.reason == NOT_UTF8:
+        advice = f"convert to UTF-8, such as {_conversion(first)}"
     detail = f" ({first.detail})" if first.detail else ""
     return f"{names}: no usable text; {first.where}: {first.reason}{detail}: {advice}"
+
+
+def _conversion(dropped: Dropped) -> str:
+    if dropped.detail == _UTF16:
+        return "iconv -f UTF-16 -t UTF-8 old.txt > new.txt"
+    return "iconv -f GB18030 -t UTF-8 old.txt > new.txt (traditional Chinese: -f BIG5)"
 
 
 def _find(paths: list[Path]) -> tuple[list[tuple[Path, int]], list[Dropped]]:
@@ -126,25 +134,35 @@ def _open(path: Path) -> Any:
 def _read_whole(path: Path, licence: str) -> Iterator[Document | Dropped]:
     with _open(path) as file:
         content: bytes = file.read()
-    yield _decode(content, _name(path), _name(path), licence)
+    name = _name(path)
+    yield _utf16(name, len(content)) if _is_utf16(content) else _decode(content, name, name, licence)
+
+
+def _is_utf16(start: bytes) -> bool:
+    return start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def _utf16(name: str, size: int) -> Dropped:
+    return Dropped(name, NOT_UTF8, name, bytes=size, detail=_UTF16)
 
 
 def _decode(content: bytes, source: str, where: str, licence: str) -> Document | Dropped:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return Dropped(source, "not UTF-8", where, bytes=len(content), detail="byte 0, it looks like UTF-16")
     if b"\0" in content:
         return Dropped(source, "binary (holds NUL bytes)", where, bytes=len(content))
     try:
         return Document(content.decode("utf-8-sig"), source, licence, where=where)
     except UnicodeDecodeError as error:
-        return Dropped(source, "not UTF-8", where, bytes=len(content), detail=f"byte {error.start}")
+        return Dropped(source, NOT_UTF8, where, bytes=len(content), detail=f"byte {error.start}")
 
 
 def _read_lines(path: Path, licence: str) -> Iterator[Document | Dropped]:
     name = _name(path)
     with _open(path) as file:
         for number, line in enumerate(file, 1):
-            if line.strip():
+            if number == 1 and _is_utf16(line):
+                # Its lines end in the middle of a character: the file is one row, not one for each half line.
+                yield _utf16(name, len(line) + sum(map(len, file)))
+            elif line.strip():
                 yield _read_line(line, name, f"{name}:{number}", licence)
 
 

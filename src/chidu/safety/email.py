@@ -1,6 +1,7 @@
 """E-mail addresses, told apart from the many other things that hold an ``@``.
 
-Found: ``name@host.tld`` in ASCII, also right between Chinese characters, and in ``mailto:``. Not found, on purpose:
+Found: ``name@host.tld`` in Latin letters, also right between Chinese characters, in full width (``ａ＠ｂ．ｃｏｍ``), and
+in ``mailto:``. Not found, on purpose:
 decorators, ``user@host`` without a top-level domain, ``package@1.2``, matrix products (``a@b.T``), the remote of a
 version control system (``git@github.com:org/name``) and the user part of an URL (``ssh://git@github.com/``), because
 none of them reaches a person. Missed: addresses spelled out ("name at host dot com"), quoted local parts, and
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
+from string import ascii_letters, digits
 
 from chidu.safety.finding import Finding
 
@@ -20,21 +23,29 @@ _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,18}(?![A-Za-z0-9_\-])")
 _USER_OF_URL = re.compile(r"://[^\s/@]*\Z")
 # What follows an address that is none: the path of a remote, or the arguments of a call.
-_NOT_AFTER = re.compile(r":[\w~/.]|\(")
-# Without a list, `x@self.weight` would be an address. Two letters are a country.
+# Both are ASCII: before Chinese, a colon or a bracket is punctuation, as in `ada@example.com(艾达)`.
+_NOT_AFTER = re.compile(r":[A-Za-z0-9_~/.]|\((?![^\x00-\x7f])")
+# Full-width forms, one character for one, so that positions hold. Colons and brackets are no part of an address.
+_NARROW = {ord(char) + 0xFEE0: char for char in f"{ascii_letters}{digits}@.-_+%"}
+# Without a list, `x@self.weight` would be an address. Two letters are a country. Names that methods have too (run, fit,
+# show) are left out.
 _TOP_LEVEL = re.compile(
     "[a-z]{2}|com|org|net|edu|gov|mil|int|info|biz|pro|dev|app|xyz|online|site|tech|cloud|email|museum|coop|aero|jobs|"
     "mobi|travel|asia|cat|tel|blog|shop|store|world|news|academy|network|systems|science|website|space|wiki|club|group|"
-    "agency|studio|design|company|global|foundation|institute|university|software",
+    "agency|studio|design|company|global|foundation|institute|university|software|top|vip|ltd|wang|icu|ren|ink|link|"
+    "work|fun|live|life|art|love|xin|red|kim|pub|cool|zone|today|city|chat|team|social|video|fund|law|cafe|guru",
 )
 
 
 class EmailJudge:
-    """Finds e-mail addresses. A text without an ``@`` costs one search for that character."""
+    """Finds e-mail addresses. A text without an ``@`` costs one search for that character in either width."""
 
     def judge(self, text: str) -> list[Finding]:
         """Return one finding of category ``email`` for each address."""
-        found = (self._address(text, at) for at in _positions(text))
+        positions = sorted(chain(_positions(text, "@"), _positions(text, "＠")))
+        if positions and not text.isascii():
+            text = text.translate(_NARROW)
+        found = (self._address(text, at) for at in positions)
         return [Finding(start, end, "email", "email-address") for start, end in filter(None, found)]
 
     def _address(self, text: str, at: int) -> tuple[int, int] | None:
@@ -51,11 +62,11 @@ class EmailJudge:
         return at - len(name), end
 
 
-def _positions(text: str) -> Iterator[int]:
-    at = text.find("@")
+def _positions(text: str, sign: str) -> Iterator[int]:
+    at = text.find(sign)
     while at >= 0:
         yield at
-        at = text.find("@", at + 1)
+        at = text.find(sign, at + 1)
 
 
 def _end_of_domain(text: str, start: int) -> int:
@@ -69,12 +80,15 @@ def _end_of_domain(text: str, start: int) -> int:
     # "me@host.com.Then it rained": a sentence that begins without a blank is no part of the domain.
     dot = text.rfind(".", start, end)
     is_sentence = text[dot + 1].isupper() and "." in text[start:dot]
-    return dot if is_sentence and _is_top_level(text, dot) else 0
+    if is_sentence and _is_top_level(text, dot):
+        return dot
+    # "ada@cs.Example.Edu": no sentence, so the capital is the writer's way.
+    return end if _is_top_level(text, end, mixed=True) else 0
 
 
-def _is_top_level(text: str, end: int) -> bool:
+def _is_top_level(text: str, end: int, mixed: bool = False) -> bool:
     """Tell whether the letters before ``end``, back to the last dot, are a top-level domain."""
     label = text[text.rfind(".", 0, end) + 1 : end]
     # `a@b.mT` is a matrix product.
-    in_one_case = label.islower() or label.isupper()
-    return in_one_case and _TOP_LEVEL.fullmatch(label.lower()) is not None
+    is_written_so = label.islower() or label.isupper() or (mixed and len(label) > 2)
+    return is_written_so and _TOP_LEVEL.fullmatch(label.lower()) is not None

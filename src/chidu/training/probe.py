@@ -16,8 +16,8 @@ from chidu.runs.config import RunConfig
 
 __all__ = ["RandomTokens", "Speed", "best_precision", "measure_speed"]
 
-WARM_STEPS = 3
-TIMED_STEPS = 11
+WARM_STEPS = 2
+TIMED_STEPS = 7
 
 
 @dataclass(frozen=True)
