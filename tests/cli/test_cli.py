@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chidu.cli import VERBS
-from chidu.errors import MissingPackageError
+from chidu.errors import InputError, MissingPackageError
 from chidu.runs import open_work_folder
 from chidu.training.probe import Speed
 
@@ -153,6 +156,52 @@ def test_text_that_is_no_use_is_one_line(content: bytes, words: list[str], call:
     for word in words:
         assert word in complaint
     assert len(complaint) < 400
+
+
+def write(prompt: str, _: Any) -> Iterator[str]:
+    """Stand for a model: a generator, as the real one is."""
+    if len(prompt) > 100:
+        raise InputError("the prompt is 200 tokens long: shorten it")
+    yield " 天下大势"
+    yield "😀"
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("chidu.inference")
+    fake.__dict__.update(Sampling=lambda *_: None, TextModel=lambda _: types.SimpleNamespace(write=write))
+    monkeypatch.setitem(sys.modules, "chidu.inference", fake)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_prompt_that_is_refused_is_not_printed(call: Call) -> None:
+    assert call("generate", "话说", "--model", ".").out == "话说 天下大势😀\n"
+    told = call("generate", "话说" * 100, "--model", ".")
+    assert told.out == ""
+    assert "shorten it" in told.complaint
+
+
+PRINT = """
+import sys
+import typer
+import chidu.cli
+chidu.cli.app = lambda **_: (typer.echo("尺度 😀"), print("尺度 😀", file=sys.stderr))
+chidu.cli.main()
+"""
+
+
+@pytest.mark.parametrize(("encoding", "expected"), [("gbk", "尺度 ?"), ("ascii", "?? ?"), ("utf-8", "尺度 😀")])
+def test_a_terminal_that_lacks_a_character_shows_a_question_mark(encoding: str, expected: str, tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = subprocess.run([sys.executable, "-c", PRINT], cwd=tmp_path, env=env, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.decode(encoding).strip() == expected
+
+
+def test_an_output_that_is_no_terminal_is_left_as_it_is(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", written := io.StringIO())
+    assert call("--version").code == 0
+    assert written.getvalue().startswith("chidu ")
 
 
 def test_an_unknown_setting_is_one_line(call: Call, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_in_is_kept_and_dropped(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data_card.json").read_text("utf-8")) == summary
     page = (tmp_path / "DATA_CARD.md").read_text("utf-8")
     assert "near-duplicates are found by whole lines" in page
+    assert summary["not_utf8"] == {"files": 1, "first": "bad.txt"}
+    assert "Not in UTF-8, to be converted first: bad.txt (files: 1)." in page
     assert "| duplicate | 31 |" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "data_card.json", "DATA_CARD.md"])
 
@@ -134,14 +137,57 @@ def test_repeats_across_the_split_are_measured(tmp_path: Path) -> None:
     assert repeated == pytest.approx(len(shared) / len(texts[0]), abs=0.02)
 
 
+def kept(texts: list[str], folder: Path) -> set[str]:
+    build_corpus([Document(text, "s") for text in texts], folder)
+    return {one["text"] for name in ("train", "held_out") for one in lines(folder, name)}
+
+
 def test_a_document_that_mostly_repeats_others_is_dropped(tmp_path: Path) -> None:
-    lines = [f"Line {number} has more than forty characters, so that it counts.\n" for number in range(30)]
-    first, second = "".join(lines[:10]), "".join(lines[10:20])
-    half, tenth = "".join(lines[:5] + lines[20:25]), "".join(lines[10:11] + lines[20:29])
-    summary = build_corpus([Document(text, "s") for text in (first, second, half, tenth)], tmp_path)
-    assert summary["documents_kept"] == 3
-    assert [entry["documents"] for entry in summary["dropped"].values()] == [1]
-    assert half not in (tmp_path / "train.jsonl").read_text() + (tmp_path / "held_out.jsonl").read_text()
+    said = [f"Line {number:02d} has more than forty characters, so that it counts." for number in range(40)]
+    first, second = "\n".join(said[:10]), "\n".join(said[10:20])
+    half, most = "\n".join(said[:5] + said[20:25]), "\n".join(said[10:16] + said[30:34])
+    assert kept([first, second, half, most], tmp_path) == {first, second, half}
+    assert [one["reason"] for one in lines(tmp_path, "dropped")] == [
+        "near-duplicate: over half of its text stands, line by line, in documents kept before"
+    ]
+
+
+POEMS = """床前明月光，疑是地上霜。举头望明月，低头思故乡。
+春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
+白日依山尽，黄河入海流。欲穷千里目，更上一层楼。
+千山鸟飞绝，万径人踪灭。孤舟蓑笠翁，独钓寒江雪。
+红豆生南国，春来发几枝。愿君多采撷，此物最相思。"""
+
+
+def test_poems_that_share_one_long_line_are_all_kept(tmp_path: Path) -> None:
+    source = "（选自《唐诗三百首》，清·蘅塘退士编）"
+    verses = [re.sub("([，。])", r"\1\n", poem) for poem in POEMS.split("\n")]
+    poems = [poem + source for poem in verses]
+    assert len(source.encode()) >= 40
+    assert kept(poems, tmp_path) == set(poems)
+
+
+def test_a_line_counts_by_its_bytes_in_the_measure_too(tmp_path: Path) -> None:
+    # 14 characters, 42 bytes.
+    own = [f"第{number:02d}回各有一行不同的正文。" * 3 for number in range(40)]
+    shared = "此行在每一篇里都一字不差地有"
+    build_corpus([Document(f"{shared}\n{text}", "s") for text in own], tmp_path)
+    page = (tmp_path / "DATA_CARD.md").read_text("utf-8")
+    assert json.loads((tmp_path / "data_card.json").read_text("utf-8"))["held_out_repeated"] > 0.2
+    assert "lines of 40 bytes or more" in page
+
+
+def test_the_first_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    bad = [Dropped(name, "not UTF-8", f"{name}:{line}") for name in ("旧.jsonl", "老.txt") for line in (1, 2)]
+    assert build_corpus([*many(3), *bad], tmp_path)["not_utf8"] == {"files": 2, "first": "旧.jsonl"}
+    assert "not_utf8" not in build_corpus(many(3), tmp_path)
+
+
+def test_one_document_and_no_other_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(TextError, match="corpus: the only document was dropped as 'shorter"):
+        build_corpus([Document("a", "s")], tmp_path)
+    with pytest.raises(TextError, match="corpus: all 2 documents were dropped as 'shorter"):
+        build_corpus([Document("a", "s"), Document("b", "s")], tmp_path)
 
 
 def test_nothing_left_is_one_line(tmp_path: Path) -> None:

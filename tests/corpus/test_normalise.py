@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chidu.corpus import chinese_share, normalise
+from chidu.corpus import is_chinese, normalise
 from chidu.corpus.normalise import cut
 
 ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=80) | st.text(
@@ -46,7 +46,7 @@ def test_twice_is_once_and_the_form_is_nfc(text: str) -> None:
     once.encode()
 
 
-@given(st.text(alphabet="ab 。.\n中", max_size=200), st.integers(2, 40))
+@given(st.text(alphabet="ab 。.\n中？”；，", max_size=200), st.integers(2, 40))
 def test_parts_have_the_length_asked_for_and_lose_only_blanks(text: str, longest: int) -> None:
     text = normalise(text)
     parts = list(cut(text, longest))
@@ -59,7 +59,44 @@ def test_a_cut_goes_between_paragraphs_where_it_can() -> None:
     assert list(cut("春" * 30 + "。" + "秋" * 30, 40)) == ["春" * 30 + "。", "秋" * 30]
 
 
-def test_chinese_is_told_by_its_characters() -> None:
-    assert chinese_share("plain English") == 0
-    assert chinese_share("大语言模型的尺度定律") == 1
-    assert chinese_share("") == 0
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("他说：“" + "春" * 20 + "。”", "秋" * 30),
+        ("（《" + "春" * 20 + "！》）", "秋" * 30),
+        # The end of the later sentence wins, whichever mark it has.
+        ("春" * 15 + "。" + "夏" * 10 + "？", "秋" * 30),
+        # A sentence goes before a clause, a clause before a part of one.
+        ("春" * 21 + "。", "夏" * 8 + "；" + "秋" * 30),
+        ("春" * 21 + "；", "夏" * 8 + "，" + "秋" * 30),
+        ("春" * 21 + "，", "夏" * 8 + " " + "秋" * 30),
+        # Its quotation mark is the 41st character: the sentence before it ends the part.
+        ("春" * 24 + "。", "“" + "夏" * 13 + "。”" + "秋" * 25),
+    ],
+)
+def test_a_cut_in_chinese_leaves_sentences_whole(first: str, second: str) -> None:
+    assert list(cut(first + second, 40))[0] == first
+
+
+def test_many_closing_marks_are_cut_in_time() -> None:
+    text = "。" + "”" * 20_000
+    assert "".join(cut(text, 8_000)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("大语言模型的尺度定律", True),
+        ("plain English", False),
+        ("", False),
+        ("……——！", False),
+        ("用 PyTorch 训练 transformer，learning rate 取 3e-4。", True),
+        ("The word 尺度 means scale, and 尺 is a ruler in Chinese.", False),
+        ("この文は日本語で書かれています。漢字も少し入る。", False),
+        ("東京都議会議員選挙公報発行条例施行規程の一部改正", True),
+        ("日语里的“の”相当于中文的“的”，这是一句说明它的用法的中文。", True),
+        ("Закон масштаба: 尺度", False),
+    ],
+)
+def test_chinese_is_told_by_its_characters(text: str, expected: bool) -> None:
+    assert is_chinese(text) == expected

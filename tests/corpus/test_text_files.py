@@ -85,7 +85,31 @@ def test_nothing_but_gb18030_says_how_to_convert(tmp_path: Path) -> None:
     message = one_line([tmp_path])
     assert "旧.txt" in message
     assert "not UTF-8 (byte 0)" in message
-    assert "iconv" in message
+    assert "iconv -f GB18030" in message
+    assert "-f BIG5" in message
+
+
+def test_nothing_but_utf16_says_how_to_convert(tmp_path: Path) -> None:
+    (tmp_path / "旧.txt").write_bytes("尺度".encode("utf-16"))
+    message = one_line([tmp_path])
+    assert "iconv -f UTF-16 -t UTF-8" in message
+    assert "GB18030" not in message
+
+
+def test_lines_in_utf16_are_one_row(tmp_path: Path) -> None:
+    content = '{"text": "第一行"}\n{"text": "第二行"}\n'.encode("utf-16")
+    (tmp_path / "a.jsonl").write_bytes(content)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "c.txt").write_text("plain text", encoding="utf-8")
+    _, dropped = read([tmp_path])
+    assert [Path(one.where).name for one in dropped] == ["a.jsonl", "b.jsonl.gz"]
+    assert {(one.reason, one.bytes) for one in dropped} == {("not UTF-8", len(content))}
+
+
+def test_the_text_is_named_and_not_the_picture_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    (tmp_path / "b.txt").write_bytes("尺度".encode("gb18030"))
+    assert "b.txt: not UTF-8" in one_line([tmp_path])
 
 
 def test_an_empty_folder_and_an_empty_file(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ LEAST_STEPS = 600
 TOKENS_PER_PARAM = 6.0
 """Tokens of the dearest rung over its params_matmul, at the least: shorter runs are still learning to use their
 context, and a law fitted to them misses what comes after (LOG.md)."""
-ORDINARY_SPEED = 9e10
+ORDINARY_SPEED = 8e10
 """Flops a second and core, to guess where to begin; what is probed decides."""
 
 LADDERS: tuple[tuple[int, ...], ...] = (
@@ -100,32 +100,38 @@ def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> De
 
     Raises TextError where time or text is too short for even the smallest ladder.
     """
-    place = _first_guess(recipe, budget)
-    design = _attempt(recipe, place, budget, seed, probe)
-    while design is None and place > 0:
-        place -= 1
-        design = _attempt(recipe, place, budget, seed, probe)
-    if design is None:
+    if _steps_by_text(recipe, budget) < LEAST_STEPS:
         raise _too_little(recipe, budget)
-    while place + 1 < len(LADDERS):
-        place += 1
-        larger = _attempt(recipe, place, budget, seed, probe)
-        if larger is None:
-            break
-        design = larger
-    return design
+    flops_a_second = ORDINARY_SPEED
+    found: dict[int, Design | None] = {}
+    # What a probe measures corrects the guess, so two or three probes are enough on any machine.
+    while (place := _largest_place(recipe, budget, flops_a_second)) not in found:
+        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe)
+    while found[min(found)] is None and min(found) > 0:
+        place = min(found) - 1
+        found[place], _ = _attempt(recipe, place, budget, seed, probe)
+    designs = [found[place] for place in sorted(found)]
+    best = next((design for design in reversed(designs) if design is not None), None)
+    if best is None:
+        raise _too_little(recipe, budget)
+    return best
 
 
-def _first_guess(recipe: Recipe, budget: Budget) -> int:
-    """Return the place of the largest ladder that a core of ordinary speed would manage; probing starts there."""
+def _largest_place(recipe: Recipe, budget: Budget, flops_a_second: float) -> int:
+    """Return the place of the largest ladder that cores of this speed would manage."""
 
     def fits(widths: tuple[int, ...]) -> bool:
-        steps = max(LEAST_STEPS, _wanted_steps(recipe, widths))
-        ladder = sum(recipe.config(width, steps, 0).flops for width in widths) * _ladder_steps(recipe, steps) / steps
-        target = recipe.config(widths[-1], LENGTHS[-1] * steps, 0).flops * budget.leap
-        return ladder + target <= ORDINARY_SPEED * budget.processes * budget.seconds
+        wanted = min(_wanted_steps(recipe, widths), _steps_by_text(recipe, budget))
+        flops = _flops(recipe, widths, budget.leap, max(LEAST_STEPS, wanted))
+        return SLACK * flops <= flops_a_second * budget.processes * budget.seconds
 
     return max((place for place, widths in enumerate(LADDERS) if fits(widths)), default=0)
+
+
+def _flops(recipe: Recipe, widths: tuple[int, ...], leap: float, steps: int) -> float:
+    """Return the flops of a ladder and its target."""
+    target = recipe.config(_target_width(recipe, widths, leap), LENGTHS[-1] * steps, 0).flops
+    return target + _ladder_steps(recipe, steps) * sum(recipe.config(width, 1, 0).flops for width in widths)
 
 
 def _wanted_steps(recipe: Recipe, widths: tuple[int, ...]) -> int:
@@ -134,25 +140,24 @@ def _wanted_steps(recipe: Recipe, widths: tuple[int, ...]) -> int:
     return math.ceil(wanted / recipe.batch_tokens / LENGTHS[-1])
 
 
-def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe) -> Design | None:
-    """Return the longest runs of this ladder that the budget affords, or None where they are too short.
+def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe) -> tuple[Design | None, float]:
+    """Return the longest runs of this ladder that the budget affords, or None where they are too short; and the speed.
 
     The smallest ladder may fall short of its tokens per param; any may where the text, not the time, is the limit:
     then a larger model is all that more time can buy.
     """
     widths = LADDERS[place]
     target_width = _target_width(recipe, widths, budget.leap)
-    by_text = _steps_by_text(recipe, budget)
-    if by_text < LEAST_STEPS:
-        return None
     apart = [recipe.config(width, LEAST_STEPS, seed) for width in widths]
     speed = probe(apart, recipe.config(target_width, LEAST_STEPS, seed))
-    by_time = _steps_by_time(recipe, budget, speed)
+    seconds = sum(_wall_seconds(recipe, budget.processes, speed, LEAST_STEPS)) * budget.processes
+    flops_a_second = SLACK * _flops(recipe, widths, budget.leap, LEAST_STEPS) / seconds
+    by_text, by_time = _steps_by_text(recipe, budget), _steps_by_time(recipe, budget, speed)
     steps = min(by_time, by_text)
     is_long = steps >= _wanted_steps(recipe, widths) or by_text <= by_time or place == 0
     if steps < LEAST_STEPS or not is_long:
-        return None
-    return _design(recipe, widths, target_width, budget.processes, speed, steps, seed)
+        return None, flops_a_second
+    return _design(recipe, widths, target_width, budget.processes, speed, steps, seed), flops_a_second
 
 
 def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
