@@ -12,6 +12,7 @@ from chidu.report.content import ReportContent
 from chidu.report.figures import BAND, FORECAST, LINE, MEASURED, Chart, colour, figure, label, log_axis, scatter, symbol
 from chidu.report.scale import Floats, Scale, compute_optimal, law_values, size_groups
 from chidu.report.tables import Grid, flops_text, loss_text, percent
+from chidu.report.texts import Texts
 from chidu.runs.run import Run
 from chidu.units import format_count
 
@@ -26,7 +27,6 @@ __all__ = [
     "target_ratio",
 ]
 
-Texts = Mapping[str, str]
 MOST_MARKS = 1500
 NEAR = 0.15
 """A run is drawn with a budget that its flops miss by less than this part."""
@@ -46,7 +46,7 @@ def interval(said: Mapping[str, Any]) -> tuple[float, float]:
 
 def loss_title(text: Texts, name: str = "loss") -> str:
     """Return the axis title of a loss, with its unit."""
-    return f"{text[name]} ({text['unit']})"
+    return text["with_more"].format(word=text[name], more=text["unit"])
 
 
 def forecast_chart(content: ReportContent, text: Texts) -> Chart | None:
@@ -229,7 +229,8 @@ def isoflop_chart(content: ReportContent, text: Texts) -> Chart | None:
     top = min(max(heights), 1.25 * float(content.ladder.numbers("loss").max()))
     drawn = figure(traces, x, log_axis(loss_title(text), min(heights), top))
     columns = [text[name] for name in ("flops", scale.axis, "tokens", "loss")]
-    return Chart("isoflop", text["a_isoflop"], drawn, Grid.of(f"{text['s_isoflop']}: {text['best']}", columns, rows))
+    caption = text["with_part"].format(word=text["s_isoflop"], part=text["best"])
+    return Chart("isoflop", text["a_isoflop"], drawn, Grid.of(caption, columns, rows))
 
 
 def _budgets(flops: Floats, target: float | None) -> Floats:

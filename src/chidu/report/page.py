@@ -11,7 +11,7 @@ from typing import Any
 
 from chidu.errors import MissingPackageError
 from chidu.report.content import ReportContent
-from chidu.report.sections import headline, sections
+from chidu.report.sections import headline, sections, warnings
 from chidu.report.texts import texts
 from chidu.runs.record import write_atomic
 
@@ -35,11 +35,11 @@ def _render(content: ReportContent) -> str:
     return str(
         template.render(
             text=text,
-            title=content.title,
+            title=text.say(content.title),
             headline=said.sentence,
             mood=said.mood,
             lines=said.lines,
-            warnings=tuple(content.fit.warnings) if content.fit else (),
+            warnings=warnings(content.fit, text),
             sections=sections(content, text),
             policy=_policy(scripts),
             style=Markup(_file("page.css")),

@@ -37,14 +37,14 @@ from chidu.report.tables import (
     score_grid,
     with_interval,
 )
+from chidu.report.texts import Texts
 from chidu.units import bits_per_byte, format_count
 
 if TYPE_CHECKING:
     from chidu.laws import Fit
 
-__all__ = ["Headline", "Section", "headline", "sections"]
+__all__ = ["Headline", "Section", "headline", "sections", "warnings"]
 
-Texts = Mapping[str, str]
 LIMITS = ("loss", "corpus", "recipe", "duplicates", "seed", "interval", "epochs")
 
 
@@ -150,8 +150,19 @@ def _trust_line(said: Mapping[str, Any], text: Texts) -> str:
         return ""
     word = {True: "yes", False: "no"}.get(trust, str(trust))
     word = text.get(f"trust_{word.replace(' ', '_')}", word)
-    reasons = why if isinstance(why, str) or why is None else "; ".join(map(str, why))
+    reasons = text["between_reasons"].join(text.say(reason) for reason in _reasons(why))
     return text["trust_line" if reasons else "trust_alone"].format(word=word, why=reasons)
+
+
+def _reasons(why: Any) -> list[str]:
+    if why is None:
+        return []
+    return why.split("; ") if isinstance(why, str) else [str(reason) for reason in why]
+
+
+def warnings(fit: Fit | None, text: Texts) -> tuple[str, ...]:
+    """Return a fit's warnings in the page's language."""
+    return () if fit is None else tuple(text.say(str(warning)) for warning in fit.warnings)
 
 
 def sections(content: ReportContent, text: Texts) -> list[Section]:
@@ -216,8 +227,7 @@ def _law_section(content: ReportContent, text: Texts) -> Section | None:
     grids = [law_grid(fit, text), mapping_grid(text["s_law"], facts, text), score_grid(fit, text)]
     kept = tuple(grid for grid in grids if grid is not None)
     line = text["i_law"].format(level=percent(fit.level))
-    warnings = tuple(str(warning) for warning in fit.warnings)
-    return Section("law", text["s_law"], (line,), grids=kept, warnings=warnings, formula=formula_text(fit))
+    return Section("law", text["s_law"], (line,), grids=kept, warnings=warnings(fit, text), formula=formula_text(fit))
 
 
 def _plan_section(content: ReportContent, text: Texts) -> Section | None:
@@ -228,8 +238,9 @@ def _plan_section(content: ReportContent, text: Texts) -> Section | None:
     sentences = []
     for row in rows:
         values = {name: with_interval(row, name, text) for name in names}
-        sentence = text["plan_line"].format(**values, column=row.get("params_column", "params"))
-        sentences.append(" ".join(part for part in (sentence, _trust_line(row, text)) if part))
+        column = row.get("params_column", "params")
+        sentence = text["plan_line"].format(**values, column=text.get(f"plan_{column}", column))
+        sentences.append(text["between_sentences"].join(part for part in (sentence, _trust_line(row, text)) if part))
     return Section("plan", text["s_plan"], points=tuple(sentences), grids=(plan_grid(rows, text),))
 
 
@@ -253,7 +264,8 @@ def _costs_section(content: ReportContent, text: Texts) -> Section | None:
 
 
 def _settings_section(content: ReportContent, text: Texts) -> Section | None:
-    parts = {"settings": content.settings, "versions": content.versions, "machine": content.machine}
+    machine = {text.get(f"machine_{name}", name): value for name, value in content.machine.items()}
+    parts = {"settings": content.settings, "versions": content.versions, "machine": machine}
     grids = tuple(mapping_grid(text[name], values, text) for name, values in parts.items() if values)
     return Section("settings", text["s_settings"], grids=grids) if grids else None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chidu.report.texts import Texts
 from chidu.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ __all__ = [
     "score_grid",
 ]
 
-Texts = Mapping[str, str]
 MOST_ROWS = 200
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+SHARES = ("held_out_share", "held_out_repeated")
+"""Entries of a card that are parts of a whole, 0 to 1."""
 CARD_ORDER = ("totals", "licences", "dropped", "redactions", "split")
 
 
@@ -94,7 +96,8 @@ def law_grid(fit: Fit, text: Texts) -> Grid:
         low, high = fit.intervals.get(name, (math.nan, math.nan))
         rows.append((name, *(f"{number:.5g}" if math.isfinite(number) else "–" for number in (value, low, high))))
     columns = (text["parameter"], text["value"], text["low"], text["high"])
-    return Grid.of(f"{text['parameter']}, {text['interval'].format(level=percent(fit.level))}", columns, rows)
+    level = text["interval"].format(level=percent(fit.level))
+    return Grid.of(text["with_more"].format(word=text["parameter"], more=level), columns, rows)
 
 
 def score_grid(fit: Fit, text: Texts) -> Grid | None:
@@ -139,10 +142,15 @@ def with_interval(row: Mapping[str, float], name: str, text: Texts) -> str:
 
 def cost_grid(costs: Sequence[Mapping[str, Any]], text: Texts) -> Grid:
     """Time and flops of each stage, and in all."""
-    rows = [(str(cost.get("stage", "–")), *_cost_cells(cost.get("seconds"), cost.get("flops"))) for cost in costs]
+    rows = [(_stage(cost, text), *_cost_cells(cost.get("seconds"), cost.get("flops"))) for cost in costs]
     sums = (sum(float(cost.get(name) or 0) for cost in costs) for name in ("seconds", "flops"))
     rows.append((text["total"], *_cost_cells(*sums)))
     return Grid.of(text["s_costs"], (text["stage"], text["time"], text["flops"]), rows)
+
+
+def _stage(cost: Mapping[str, Any], text: Texts) -> str:
+    name = str(cost.get("stage", "–"))
+    return text.get(f"stage_{name}", name)
 
 
 def _cost_cells(seconds: float | None, flops: float | None) -> tuple[str, str]:
@@ -165,12 +173,12 @@ def card_grids(card: Mapping[str, Any], text: Texts) -> tuple[list[Grid], list[s
         if isinstance(value, Mapping) or _is_records(value):
             grids += [_card_grid(name, value, text)] if value else []
         elif isinstance(value, (list, tuple)):
-            sentences += [number_text(item) for item in value]
+            sentences += [text.say(number_text(item)) for item in value]
         elif name == "notes":
-            sentences.append(str(value))
+            sentences.append(text.say(str(value)))
         else:
             scalars[name] = value
-    totals = [(_word(name, text), _card_text(name, value)) for name, value in scalars.items()]
+    totals = [(_word(name, text), _card_text(name, value, text)) for name, value in scalars.items()]
     first = [Grid.of(text["totals"], (text["name"], text["value"]), totals)] if totals else []
     return first + grids, sentences
 
@@ -187,22 +195,24 @@ def _card_grid(name: str, value: Any, text: Texts) -> Grid:
     if not _is_records(records):
         return mapping_grid(title, {_word(key, text): item for key, item in value.items()}, text)
     columns = tuple(dict.fromkeys(key for record in records for key in record))
-    cells = [[_card_text(key, record.get(key)) for key in columns] for record in records]
+    cells = [[_card_text(key, record.get(key), text) for key in columns] for record in records]
     words = [_word(key, text) for key in columns]
     if not named:
         return Grid.of(title, words, cells)
     rows = [(_word(key, text), *row) for key, row in zip(value, cells, strict=True)]
-    return Grid.of(title, (text["name"], *words), rows)
+    return Grid.of(title, (text.get(f"card_{name}_name", text["name"]), *words), rows)
 
 
 def _word(name: str, text: Texts) -> str:
     """Return a card's key in the page's language; as it stands where there is no word for it."""
-    return text.get(f"card_{name}", str(name).replace("_", " "))
+    return text.get(f"card_{name}") or text.say(str(name).replace("_", " "))
 
 
-def _card_text(name: str, value: Any) -> str:
+def _card_text(name: str, value: Any, text: Texts) -> str:
+    if name in SHARES and isinstance(value, (int, float)):
+        return percent(float(f"{value:.3g}"))
     is_bytes = name.startswith("bytes") and isinstance(value, int)
-    return format_bytes(value) if is_bytes else number_text(value)
+    return format_bytes(value) if is_bytes else text.say(number_text(value))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:

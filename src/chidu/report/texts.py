@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import importlib.resources
+import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 from chidu.errors import SettingError, nearest
 from chidu.report.content import Language
 
-__all__ = ["LANGUAGES", "check_language", "texts"]
+__all__ = ["LANGUAGES", "Texts", "check_language", "texts"]
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+class Texts(dict[str, str]):
+    """The page's sentences by name, and the program's own English in the page's language."""
+
+    def __init__(self, sentences: Mapping[str, str], said: Mapping[str, str]) -> None:
+        super().__init__(sentences)
+        self._said = [(_pattern(english), sentence) for english, sentence in said.items()]
+
+    def say(self, english: str) -> str:
+        """Return what another room wrote in the page's language; as it stands where no pattern matches."""
+        for pattern, sentence in self._said:
+            if match := pattern.fullmatch(english):
+                return sentence.format(**match.groupdict())
+        return english
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    """Compile a sentence: ``{name}`` in it stands for any text."""
+    parts = re.split(r"\{(\w+)\}", english)
+    return re.compile("".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)))
 
 
 def check_language(language: str) -> Language:
@@ -22,7 +46,14 @@ def check_language(language: str) -> Language:
     raise SettingError(f"report: no texts in language {language!r}{nearest(language, LANGUAGES)}; use en or zh")
 
 
-def texts(language: str) -> Mapping[str, str]:
+def texts(language: str) -> Texts:
     """Return the page's sentences by name. Raises SettingError for a language that has none."""
-    file = importlib.resources.files("chidu.report") / "templates" / f"{check_language(language)}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    return _read(check_language(language))
+
+
+@cache
+def _read(language: Language) -> Texts:
+    file = importlib.resources.files("chidu.report") / "templates" / f"{language}.toml"
+    content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    said = content.pop("said", {})
+    return Texts(content, said)

@@ -1,11 +1,11 @@
 """E-mail addresses, told apart from the many other things that hold an ``@``.
 
-Found: ``name@host.tld`` in Latin letters, also right between Chinese characters, in full width (``ａ＠ｂ．ｃｏｍ``), and
-in ``mailto:``. Not found, on purpose:
-decorators, ``user@host`` without a top-level domain, ``package@1.2``, matrix products (``a@b.T``), the remote of a
-version control system (``git@github.com:org/name``) and the user part of an URL (``ssh://git@github.com/``), because
-none of them reaches a person. Missed: addresses spelled out ("name at host dot com"), quoted local parts, and
-internationalised names. An address of ``example.com`` is treated as any other: one rule, no exceptions.
+Found: ``name@host.tld`` in Latin letters of either width, also right between Chinese characters, and in ``mailto:``.
+Not found, on purpose: decorators, ``user@host`` without a top-level domain, ``package@1.2``, matrix products
+(``a@b.T``), the remote of a version control system (``git@github.com:org/name``) and the user part of an URL
+(``ssh://git@github.com/``), because none of them reaches a person. Missed: addresses spelled out ("name at host dot
+com"), quoted local parts, and names in other scripts (``张三@example.com``). An address of ``example.com`` is
+treated as any other: one rule, no exceptions.
 """
 
 from __future__ import annotations
