@@ -325,3 +325,14 @@ def test_an_interrupted_stage_says_how_to_go_on_and_leaves_nobody(
     assert begun["seconds"] > 0
     with open_work_folder(tmp_path / "work"):
         pass
+
+
+@pytest.mark.parametrize("words", [["generate", "hi"], ["report"]], ids=" ".join)
+def test_a_folder_of_a_newer_version_is_read_by_no_verb(words: list[str], call: Call, tmp_path: Path) -> None:
+    (tmp_path / "work.json").write_text('{"chidu_work_folder": 99}')
+    assert "newer Chidu" in call(*words, "--work", tmp_path).complaint
+
+
+def test_a_seed_out_of_range_is_one_line(call: Call) -> None:
+    (Path("m")).mkdir()
+    assert "seed" in call("generate", "hi", "--model", "m", "--seed", "99999999999999999999999").complaint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 from collections.abc import Sequence
@@ -156,3 +157,18 @@ def test_progress_ends_at_one(tmp_path: Path) -> None:
     seen: list[float] = []
     list(text_files([tmp_path], progress=lambda fraction, words: seen.append(fraction)))
     assert seen == [1.0]
+
+
+def test_a_file_that_can_not_be_read_stops_no_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("Some text.")
+    (tmp_path / "b.txt").write_text("Hidden from us.")
+    reader = importlib.import_module("chidu.corpus.text_files")
+    digest = reader.file_digest
+
+    def refuse(path: Path) -> str:
+        if path.name == "b.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return digest(path)
+
+    monkeypatch.setattr(reader, "file_digest", refuse)
+    assert fingerprint_paths([tmp_path]) != fingerprint_paths([tmp_path / "a.txt"])

@@ -117,6 +117,8 @@ def main() -> None:
             fail(f"the disk is full (writing {error.filename or 'a file'}): free some and run the same command again")
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             fail(f"{error.filename}: {error.strerror}: name another place, or mend its permissions")
+        if error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}: see that it is there, and a file or folder as it should be")
         raise
 
 

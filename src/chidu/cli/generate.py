@@ -29,7 +29,10 @@ def command(
 ) -> None:
     """Write text with a model that Chidu trained."""
     from chidu.errors import InputError, MissingPackageError
+    from chidu.runs.folder import check_work_folder
 
+    if model is None:
+        check_work_folder(work)
     folder = model or work / "model"
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: train one with chidu demo, or name one with --model")

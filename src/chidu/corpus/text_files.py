@@ -58,7 +58,15 @@ def fingerprint_paths(paths: Sequence[str | Path]) -> str:
     Raises TextError where a path does not exist.
     """
     files, _ = _find([Path(path) for path in paths])
-    return fingerprint([[_name(path), size, file_digest(path)] for path, size in files])
+    return fingerprint([[_name(path), size, _digest(path)] for path, size in files])
+
+
+def _digest(path: Path) -> str:
+    """Digest a file; one that can't be read counts as such, and `text_files` lists it as dropped."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return "unreadable"
 
 
 def text_bytes(paths: Sequence[str | Path]) -> int:

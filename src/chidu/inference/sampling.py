@@ -31,6 +31,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise SettingError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"seed is {self.seed}; it must be in 0..2**63-1")
         if not 0 <= self.temperature <= 10:
             raise SettingError(f"temperature is {self.temperature}; it must be in 0..10")
         if not 0 < self.top_p <= 1:

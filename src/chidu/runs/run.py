@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from chidu.errors import WorkFolderError
 from chidu.runs.config import RunConfig
 from chidu.units import bits_per_byte
 
@@ -68,8 +69,13 @@ class Run:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Run:
-        """Read what `as_dict` wrote."""
-        values = dict(values)
-        values["config"] = RunConfig.from_dict(values["config"])
-        values["curve"] = tuple((int(step), float(loss)) for step, loss in values["curve"])
-        return cls(**values)
+        """Read what `as_dict` wrote. Raises WorkFolderError where it is something else."""
+        try:
+            values = dict(values)
+            values["config"] = RunConfig.from_dict(values["config"])
+            values["curve"] = tuple((int(step), float(loss)) for step, loss in values["curve"])
+            return cls(**values)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise WorkFolderError(
+                f"a run.json is damaged ({error!r}): delete its folder to have it made again"
+            ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -72,8 +73,8 @@ def _make(
         result = dict(make(folder))
     except BaseException:
         begun["seconds"] += time.monotonic() - clock
-        # A full disk must not hide the error that is on its way.
-        if shutil.disk_usage(folder).free > 1_000_000:
+        # Neither a full disk nor a folder that is gone may hide the error that is on its way.
+        with contextlib.suppress(OSError):
             write_json(folder / "begun.json", begun)
         raise
     record = Record(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chidu.errors import WorkFolderError
+from chidu.runs.folder import check_work_folder
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
 from chidu.runs.record import Record, machine, read_json, versions
@@ -48,6 +49,7 @@ def write_work_report(folder: Path, page: Path, language: str) -> None:
     """
     from chidu.report import ReportContent, write_report
 
+    check_work_folder(folder)
     table = folder / "ladder" / LADDER_TABLE
     if not table.exists():
         raise WorkFolderError(f"{folder} has no finished ladder: run chidu demo or chidu build --work {folder} first")
