@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chidu.errors import InputError
-from chidu.units import bits_per_byte, format_bytes, format_count, format_seconds, parse_count
+from chidu.units import bits_per_byte, count_of, format_bytes, format_count, format_seconds, parse_count
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("30M", 30e6), ("1.3B", 1.3e9), ("1.3 b", 1.3e9), ("2e15", 2e15), ("1_000", 1000), ("1,234.5", 1234.5),
+        ("1,234,567", 1234567), ("-12,000", -12000),
         ("640k", 640e3), ("2T", 2e12), ("-4", -4), (".5", 0.5), ("1e-3", 1e-3), (" 7 ", 7), (12, 12), (0.5, 0.5),
     ],
 )  # fmt: skip
@@ -26,6 +27,12 @@ def test_counts_are_read_as_people_write_them(text: str | float, value: float) -
 @pytest.mark.parametrize("text", ["", "many", "1.2.3", "3 apples", "0x10", "--3", "M", "一千"])
 def test_what_is_no_number_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError, match="write it like 30M"):
+        parse_count(text)
+
+
+@pytest.mark.parametrize("text", ["4,169179978918776", "2,5", "1,23,456", "1234,567", "1,300B", "1,234e3"])
+def test_a_comma_that_may_be_a_decimal_one_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="decimal commas are not read"):
         parse_count(text)
 
 
@@ -54,6 +61,10 @@ def test_counts_are_written_short(value: float, text: str) -> None:
 )
 def test_times_are_written_for_people(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [count_of(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
 
 
 def test_bytes_are_decimal() -> None:

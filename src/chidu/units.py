@@ -7,23 +7,35 @@ import re
 
 from chidu.errors import InputError
 
-__all__ = ["bits_per_byte", "format_bytes", "format_count", "format_seconds", "parse_count"]
+__all__ = ["bits_per_byte", "count_of", "format_bytes", "format_count", "format_seconds", "parse_count"]
 
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
-_COUNT = re.compile(r"([+-]?\d[\d_,]*\.?\d*(?:[eE][+-]?\d+)?|[+-]?\.\d+(?:[eE][+-]?\d+)?)\s*([kKmMbBgGtTpPeEzZ]?)")
+_COUNT = re.compile(r"([+-]?\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|[+-]?\.\d+(?:[eE][+-]?\d+)?)\s*([kKmMbBgGtTpPeEzZ]?)")
+
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+"""Commas between groups of three digits only: any other comma may be a decimal one, and the number 1000 times less."""
 
 
 def parse_count(text: str | float) -> float:
-    """Read a count such as ``1.3B``, ``30M``, ``2e15``, ``1_000`` or a plain number.
+    """Read a count such as ``1.3B``, ``30M``, ``2e15``, ``1_000``, ``1,000`` or a plain number.
 
     Raises InputError where the text is no number.
     """
     if isinstance(text, (int, float)):
         return float(text)
+    if _THOUSANDS.fullmatch(text.strip()):
+        return float(text.replace(",", ""))
     match = _COUNT.fullmatch(text.strip())
+    if match is None and "," in text and _COUNT.fullmatch(text.strip().replace(",", "")):
+        raise InputError(f"{text!r} is not a number: decimal commas are not read, write it like 1.3B or 1,300,000")
     if match is None:
         raise InputError(f"{text!r} is not a number: write it like 30M, 1.3B or 2e15")
-    return float(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2].lower()]
+    return float(match[1].replace("_", "")) * _SUFFIX[match[2].lower()]
+
+
+def count_of(number: int, noun: str) -> str:
+    """Write ``1 row`` or ``2 rows``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def format_count(value: float) -> str:

@@ -64,6 +64,36 @@ def test_fit_maps_columns(table: str, tmp_path: Path) -> None:
         call("fit", table, "--columns", "loss")
 
 
+def test_columns_may_be_repeated_and_their_names_are_checked(table: str, tmp_path: Path) -> None:
+    runs = Ladder.read(table)
+    renamed = {{"loss": "val/loss", "params": "n"}.get(name, name): column for name, column in runs.columns.items()}
+    Ladder.of(renamed).write(tmp_path / "other.csv")
+    flags = ("--columns", "loss=val/loss", "--columns", "params=n", "--resamples", "0")
+    assert document("fit", tmp_path / "other.csv", *flags)["rows"] == len(runs)
+    with pytest.raises(SettingError, match="did you mean 'params'"):
+        call("fit", table, "--columns", "parms=n")
+    with pytest.raises(SettingError, match="both"):
+        call("fit", table, "--columns", "loss=a", "--columns", "loss=b")
+
+
+def test_a_fit_does_not_overwrite_its_table(table: str, tmp_path: Path) -> None:
+    before = Path(table).read_bytes()
+    (tmp_path / "link.csv").symlink_to(table)
+    for output, words in ((table, "would be lost"), (tmp_path / "link.csv", "would be lost"), (tmp_path, "folder")):
+        with pytest.raises(SettingError, match=words):
+            call("fit", table, "--resamples", "0", "--output", str(output))
+    assert Path(table).read_bytes() == before
+
+
+def test_flags_of_a_point_are_named(saved: str, tmp_path: Path) -> None:
+    Ladder({"params": ["1B"], "tokens": ["20B"]}).write(tmp_path / "points.csv")
+    with pytest.raises(SettingError, match="leave out --params"):
+        call("forecast", saved, "--points", str(tmp_path / "points.csv"), "--params", "1B")
+    for value, words in (("-1", "--params is -1"), ("many", "--params: 'many' is not a number")):
+        with pytest.raises(SettingError, match=words):
+            call("forecast", saved, "--params", value, "--tokens", "20B")
+
+
 def test_forecast_from_a_saved_fit_and_from_the_table_agree(table: str, saved: str) -> None:
     flags = ("--params", "30B", "--tokens", "600B")
     first, second = document("forecast", saved, *flags), document("forecast", table, *flags)

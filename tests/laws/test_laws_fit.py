@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from planted import BENT, CHINCHILLA, Planted, grid
 
 from chidu.errors import FitError, TableError
-from chidu.laws import LAWS, Fit, Status, find_law, fit
+from chidu.laws import LAWS, Fit, Status, backtest, find_law, fit
 from chidu.laws.newton import minimize
 from chidu.laws.rows import read_rows
 from chidu.laws.solve import pose
@@ -108,6 +110,17 @@ def test_no_other_start_ends_lower(law: str, seed: int, noise: float) -> None:
     assert found.objective <= ends.value.min() * (1 + 1e-6)
 
 
+def test_a_table_of_many_rows_is_searched_in_part_and_fitted_whole() -> None:
+    table = Ladder.of(BENT.table(*grid(40, 40), noise=0.003))
+    found = fit(table, "coupled", resamples=0)
+    assert found.status is Status.CONVERGED
+    rows = read_rows(table, LAWS["coupled"], None, None)
+    posed, _, _ = pose(rows, LAWS["coupled"], rows.weights)
+    starts = np.random.default_rng(0).normal(found.solution.theta, 0.05, (6, posed.size))
+    ends = minimize(posed, starts, rows.weights[None], steps=150)
+    assert found.objective <= ends.value.min() * (1 + 1e-6)
+
+
 def test_a_saved_fit_forecasts_and_plans_the_same() -> None:
     found = fit(BENT.table(*grid(4, 4), noise=0.003), resamples=50)
     again = Fit.from_dict(json.loads(json.dumps(found.as_dict())))
@@ -134,6 +147,12 @@ def test_what_is_no_saved_fit_is_refused() -> None:
         Fit.from_dict(saved)
 
 
+@pytest.mark.parametrize("values", [[], None, {"chidu_fit": 1, "solution": []}, {"chidu_fit": 1, "solution": {}}])
+def test_json_of_another_shape_is_refused(values: Any) -> None:
+    with pytest.raises(FitError, match=r"no saved fit|damaged"):
+        Fit.from_dict(values)
+
+
 def test_auto_takes_the_richer_law_only_where_it_forecasts_better() -> None:
     bent = fit(BENT.table(*grid(5, 4), noise=0.002), resamples=0)
     assert bent.law == "coupled"
@@ -153,9 +172,29 @@ def test_runs_of_one_ratio_are_fitted_over_flops() -> None:
     params = np.geomspace(1e7, 1e9, 8)
     table = CHINCHILLA.table(params, 20 * params, noise=0.001)
     assert fit(table, resamples=0).law == "power"
+    point = {"flops": [table["flops"].max()]}
+    saved = fit(table, resamples=20)
+    assert any("one ratio of tokens to params" in text for text in saved.warnings)
+    for found in (saved, Fit.from_dict(saved.as_dict())):
+        verdict, why = found.trust(point)
+        assert verdict != "yes"
+        assert "one ratio" in why
+    assert "one ratio" not in fit(table, "power", resamples=20).trust(point)[1]
     forced = fit(table, "additive", resamples=20)
     assert forced.status is Status.NOT_IDENTIFIED
     assert any("one ratio" in text for text in forced.warnings)
+
+
+def test_runs_of_one_size_are_fitted_over_flops_and_it_is_said() -> None:
+    found = fit(CHINCHILLA.table(np.full(8, 1e8), np.geomspace(1e9, 1e11, 8), noise=0.001), resamples=20)
+    assert found.law == "power"
+    assert any("every run has params = 1e+08" in text for text in found.warnings)
+
+
+def test_a_fit_saved_before_fallbacks_were_kept_is_read() -> None:
+    saved = fit(CHINCHILLA.table(*grid(4, 4)), resamples=0).as_dict()
+    del saved["fallback"]
+    assert Fit.from_dict(saved).fallback == ""
 
 
 def test_what_rows_cannot_fix_is_refused_in_one_line() -> None:
@@ -186,6 +225,13 @@ def test_settings_out_of_range_are_refused() -> None:
         fit(table, level=1.5)
     with pytest.raises(FitError, match="resamples"):
         fit(table, resamples=-1)
+    with pytest.raises(FitError, match="at most 100,000"):
+        fit(table, resamples=100_001)
+    for seed in (-1, 2**63):
+        with pytest.raises(FitError, match="seed is"):
+            fit(table, seed=seed)
+        with pytest.raises(FitError, match="seed is"):
+            backtest(table, seed=seed)
     with pytest.raises(FitError, match="did you mean 'additive'"):
         find_law("aditive")
 
@@ -196,6 +242,18 @@ def test_a_floor_that_is_not_fixed_is_said() -> None:
         {"flops": flops, "loss": 900 / flops**0.15 * np.exp(np.tile([0.002, -0.002], 4))}, "power", resamples=50
     )
     assert any("floor E" in text for text in found.warnings)
+    for factor, said in ((2, False), (4, True)):
+        assert ("floor E" in found.trust({"flops": [factor * 1e19]})[1]) is said
+
+
+def test_a_floor_whose_interval_reaches_0_is_open_though_the_estimate_is_not() -> None:
+    found = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), "additive", resamples=50)
+    assert "E" not in found.solution.at_bound
+    assert "floor E" not in found.trust({"params": [2e10], "tokens": [4e11]})[1]
+    wide = replace(found, intervals={**found.intervals, "E": (0.0, 2.0)})
+    verdict, why = wide.trust({"params": [2e10], "tokens": [4e11]})
+    assert verdict == "with care"
+    assert "floor E" in why
 
 
 def test_shared_trajectories_are_drawn_whole_and_said() -> None:

@@ -58,6 +58,16 @@ def test_without_refits_there_is_no_interval() -> None:
     assert found.trust({"params": [1e10], "tokens": [1e11]})[0] == "with care"
 
 
+def test_as_many_parameters_as_runs_are_not_trusted() -> None:
+    flops = np.geomspace(1e18, 1e20, 4)
+    loss = 1.5 + 900 / flops**0.15
+    for rows, verdict in ((3, "no"), (4, "with care")):
+        found = fit({"flops": flops[:rows], "loss": loss[:rows]}, "power", resamples=50)
+        said, why = found.trust({"flops": [2 * flops[rows - 1]]})
+        assert said == verdict
+        assert ("as many parameters as runs" in why) is (verdict == "no")
+
+
 def test_the_verdict_follows_the_distance() -> None:
     found = fit(CHINCHILLA.table(*grid(6, 6), noise=0.002), resamples=100)
     assert found.trust({"params": [2e10], "tokens": [4e11]})[0] == "yes"
@@ -150,6 +160,17 @@ def test_a_backtest_judges_runs_it_had_not_seen() -> None:
     document = json.loads(json.dumps(score.as_dict()))
     assert set(document["rows"][0]) >= {"cut", "gap", "forecast", "low", "high", "measured", "error"}
     assert "median error" in str(score)
+
+
+def test_without_refits_texts_have_dashes_and_no_nan() -> None:
+    table = BENT.table(*grid(5, 5), noise=0.002)
+    found, score = fit(table, resamples=0), backtest(table, "additive", resamples=0)
+    for text in (str(found), str(found.plan(1e22)), str(score), score.summary):
+        assert "nan" not in text
+    assert "–" in str(found)
+    assert "inside" not in score.summary
+    assert score.as_dict()["inside"] is None
+    json.dumps(score.as_dict(), allow_nan=False)
 
 
 def test_a_backtest_needs_rows_to_leave_out() -> None:

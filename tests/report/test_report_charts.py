@@ -198,3 +198,8 @@ def test_labels_and_chart_data_hold_no_markup() -> None:
     assert "<" not in label("<b>")
     assert "<" not in script_data(json.dumps("</script><!--"))
     assert json.loads(script_data(json.dumps("</script>&<!--"))) == "</script>&<!--"
+
+
+def test_a_law_over_flops_alone_has_no_isoflop_chart(content: ReportContent) -> None:
+    assert isoflop_chart(content, TEXT) is not None
+    assert isoflop_chart(replace(content, fit=fit(content.ladder, "power", resamples=5)), TEXT) is None

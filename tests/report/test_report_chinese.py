@@ -74,10 +74,10 @@ def all_warnings() -> Iterator[str]:
 
 
 def made_fit(cost_name: str, status: Status, score: float) -> Any:
-    seen = SimpleNamespace(has_flops=cost_name == "flops", cost_name=cost_name, ratio=(10.0, 20.0))
+    seen = SimpleNamespace(has_flops=cost_name == "flops", cost_name=cost_name, ratio=(10.0, 20.0), least_loss=2.0)
     return SimpleNamespace(
         seen=seen, status=status, law="additive", law_scores={"additive": score}, refits=(),
-        inputs=("params", "tokens"),
+        inputs=("params", "tokens"), rows=20, parameters={}, intervals={"E": (0.0, 1.0)}, fallback="",
         calibration=SimpleNamespace(factor=3.0), solution=SimpleNamespace(at_bound=("E",)),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from chidu.cli.report import command
+from chidu.errors import SettingError
 from chidu.report import ReportContent
 
 APP = typer.Typer()
@@ -33,6 +34,15 @@ def test_table_becomes_a_page(table: Path, tmp_path: Path) -> None:
     html = page.read_text(encoding="utf-8")
     for name in ("ladder", "isoflop", "residuals", "law", "plan"):
         assert f'<section id="{name}"' in html
+
+
+def test_a_page_does_not_overwrite_its_table(table: Path, tmp_path: Path) -> None:
+    before = table.read_bytes()
+    for output, words in ((table, "would be lost"), (tmp_path, "folder")):
+        done = CliRunner().invoke(APP, [str(table), "--output", str(output)])
+        assert isinstance(done.exception, SettingError)
+        assert words in str(done.exception)
+    assert table.read_bytes() == before
 
 
 def test_wants_a_table_or_a_folder(table: Path, tmp_path: Path) -> None:

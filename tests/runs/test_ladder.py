@@ -147,9 +147,46 @@ def test_other_formats_are_refused_by_name(name: str, content: bytes, words: lis
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(TableError, match="no such file"):
-            Ladder.read(path)
+    with pytest.raises(TableError, match="no such file"):
+        Ladder.read(tmp_path / "none.csv")
+
+
+def test_a_folder_and_json_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="this is a folder"):
+        Ladder.read(tmp_path)
+    (tmp_path / "fit.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(TableError, match=r"CSV, JSONL .* not JSON"):
+        Ladder.read(tmp_path / "fit.json")
+
+
+@pytest.mark.parametrize(("delimiter", "said"), [(";", "';'"), ("\t", "tabs")])
+def test_another_delimiter_is_named(delimiter: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(GOOD.replace(",", delimiter).replace("4.5", "4,5"), encoding="utf-8")
+    with pytest.raises(TableError, match=f"looks separated by {said}: save it with commas"):
+        Ladder.read(path)
+
+
+def test_an_empty_cell_is_called_empty_also_in_a_selection(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(GOOD.replace("4.0", ""), encoding="utf-8")
+    for ladder in (Ladder.read(path), Ladder.read(path).select([1, 2])):
+        with pytest.raises(TableError, match=r"row 3, column 'loss' is empty; .* \(1 such row\): mend or delete it$"):
+            ladder.numbers("loss")
+
+
+def test_a_decimal_comma_is_refused_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text('params,loss\n1M,"4,169179978918776"\n', encoding="utf-8")
+    with pytest.raises(TableError, match=r"row 2, column 'loss': .*decimal commas are not read"):
+        Ladder.read(path).numbers("loss")
+
+
+def test_a_column_mapped_to_another_name_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(GOOD, encoding="utf-8")
+    ladder = Ladder.read(path, {"loss": "params"})
+    assert ladder.numbers("loss").tolist() == ladder.numbers("params").tolist() == [1e6, 2e6, 4e6]
 
 
 def test_a_spreadsheets_mark_and_line_ends_are_no_trouble(tmp_path: Path) -> None:
@@ -198,7 +235,7 @@ def test_a_trackers_nested_values_are_text(tmp_path: Path) -> None:
 def test_rows_of_jsonl_may_lack_keys(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text('{"loss": 1}\n\n{"loss": 2, "flops": "1e15"}\n', encoding="utf-8")
-    with pytest.raises(TableError, match=r"row 1, column 'flops' is nan"):
+    with pytest.raises(TableError, match=r"row 1, column 'flops' is empty"):
         Ladder.read(path).numbers("flops")
 
 

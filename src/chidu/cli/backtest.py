@@ -14,7 +14,7 @@ def command(
     runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL or Parquet.")],
     *,
     law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
-    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals, at each cut.")] = 200,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,

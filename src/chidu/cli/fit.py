@@ -14,7 +14,7 @@ def command(
     runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL or Parquet.")],
     *,
     law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
-    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals.")] = 1000,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
@@ -25,9 +25,11 @@ def command(
     import json
 
     from chidu.laws import fit
-    from chidu.laws.reading import column_names, save_fit
+    from chidu.laws.reading import check_output, column_names, save_fit
     from chidu.runs.ladder import Ladder
 
+    if output is not None:
+        check_output(output, runs)
     found = fit(Ladder.read(runs, column_names(columns)), law, resamples, level=level, seed=seed)
     if output is not None:
         save_fit(found, output)

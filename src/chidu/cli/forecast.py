@@ -19,7 +19,7 @@ def command(
     points: Annotated[Path | None, typer.Option(help="A table of points with the fit's columns.")] = None,
     level: Annotated[float | None, typer.Option(help="Level of the interval; the fit's where not given.")] = None,
     law: Annotated[str, typer.Option(help="For a table: auto, power, additive or coupled.")] = "auto",
-    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

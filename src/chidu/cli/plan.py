@@ -17,7 +17,7 @@ def command(
     unique_tokens: Annotated[str | None, typer.Option(help="Tokens there are; none is seen twice.")] = None,
     level: Annotated[float | None, typer.Option(help="Level of the intervals; the fit's where not given.")] = None,
     law: Annotated[str, typer.Option(help="For a table: auto, additive or coupled.")] = "auto",
-    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

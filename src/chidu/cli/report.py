@@ -20,7 +20,7 @@ def command(
     table: Annotated[Path | None, typer.Argument(help="A CSV, JSONL or Parquet file of runs.")] = None,
     *,
     work: Annotated[Path | None, typer.Option(help="The work folder to report on, instead of a table.")] = None,
-    columns: Annotated[str, typer.Option(help="Other names: loss=val/loss,params=n_params")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     output: Annotated[Path | None, typer.Option(help="The page to write; report.html here, or in the folder.")] = None,
     language: Annotated[str, typer.Option(help="The page's language: en or zh.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
@@ -28,7 +28,10 @@ def command(
     """Write one HTML page that opens without a network: law, forecast, charts, and what they can't tell."""
     if (table is None) == (work is None):
         raise typer.BadParameter("name a table of runs or a work folder (--work DIR), one of the two")
+    from chidu.laws.reading import check_output
+
     page = output or (work or Path()) / "report.html"
+    check_output(page, table)
     if work is not None:
         from chidu.work import write_work_report
 
@@ -41,7 +44,7 @@ def command(
     typer.echo(json.dumps(written, ensure_ascii=False) if as_json else f"wrote {written['report']}")
 
 
-def _table_content(table: Path, columns: str, language: str) -> ReportContent:
+def _table_content(table: Path, columns: list[str] | None, language: str) -> ReportContent:
     """Fit the table's law, and plan for 1, 10 and 100 times its dearest run."""
     from chidu.laws import fit
     from chidu.laws.reading import column_names

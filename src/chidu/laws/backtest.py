@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chidu.errors import FitError
-from chidu.laws.fit import Fit, candidates, fit
+from chidu.laws.fit import Fit, candidates, check_settings, fit
 from chidu.laws.law import find_law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import read_costs, read_rows
 from chidu.laws.trials import cut_points
 from chidu.runs.ladder import Ladder, Table
+from chidu.units import count_of
 
 __all__ = ["Backtest", "backtest"]
 
@@ -35,17 +37,20 @@ class Backtest:
     median_error: float
     """Median of |error|."""
     inside: float
-    """Part of the rows that the interval holds."""
+    """Part of the rows that the interval holds; NaN without intervals."""
     width: float
-    """Median of (high - low) / forecast."""
+    """Median of (high - low) / forecast; NaN without intervals."""
     cuts: int
 
     @property
     def summary(self) -> str:
         """One line."""
+        found = f"{len(self.table['error'])} forecasts at {self.cuts} cuts: median error {100 * self.median_error:.2f}%"
+        if not math.isfinite(self.width):
+            return f"{found}, fitted without refits, so there are no intervals"
         return (
-            f"{len(self.table['error'])} forecasts at {self.cuts} cuts: median error {100 * self.median_error:.2f}%, "
-            f"{self.inside:.0%} inside the {self.level:.0%} interval, whose median width is {100 * self.width:.2g}%"
+            f"{found}, {self.inside:.0%} inside the {self.level:.0%} interval, "
+            f"whose median width is {100 * self.width:.2g}%"
         )
 
     def __str__(self) -> str:
@@ -60,8 +65,8 @@ class Backtest:
             "level": self.level,
             "cuts": self.cuts,
             "median_error": self.median_error,
-            "inside": self.inside,
-            "width": self.width,
+            "inside": self.inside if math.isfinite(self.inside) else None,
+            "width": self.width if math.isfinite(self.width) else None,
             "summary": self.summary,
             "rows": self.table.rows(),
         }
@@ -79,8 +84,9 @@ def backtest(
 
     Raises as `fit` does, and FitError where no cut leaves enough rows below it.
     """
+    check_settings(resamples, level, seed)
     ladder = Ladder.of(runs)
-    shape = candidates(ladder, None, None)[0] if law == "auto" else find_law(law)
+    shape = candidates(ladder, None, None)[0][0] if law == "auto" else find_law(law)
     rows = read_rows(ladder, shape, None, None)
     cost = read_costs(ladder, shape)
     pieces = []
@@ -89,7 +95,7 @@ def backtest(
         pieces.append(_judge(below, ladder.select(cost > cut), cut, cost[cost > cut]))
     if not pieces:
         raise FitError(
-            f"{ladder.source}: {len(ladder)} rows are too few to leave the dearer ones out: "
+            f"{ladder.source}: {count_of(len(ladder), 'row')}: too few to leave the dearer ones out: "
             f"the {shape.name} law needs {len(shape.parameters) + 2} rows at half the largest cost or less"
         )
     table = Table({name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
@@ -98,10 +104,14 @@ def backtest(
         level=level,
         table=table,
         median_error=float(np.median(np.abs(table["error"]))),
-        inside=float(np.mean((table["low"] <= table["measured"]) & (table["measured"] <= table["high"]))),
+        inside=_inside(table) if resamples else float("nan"),
         width=float(np.median((table["high"] - table["low"]) / table["forecast"])),
         cuts=len(pieces),
     )
+
+
+def _inside(table: Table) -> float:
+    return float(np.mean((table["low"] <= table["measured"]) & (table["measured"] <= table["high"])))
 
 
 def _judge(below: Fit, above: Ladder, cut: float, cost: Floats) -> dict[str, NDArray[Any]]:

@@ -8,8 +8,9 @@ from chidu.errors import FitError
 from chidu.laws.law import Law
 from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, Status
+from chidu.units import count_of
 
-__all__ = ["check_rows", "doubts", "one_ratio"]
+__all__ = ["check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
 
 
 def one_ratio(rows: Rows) -> bool:
@@ -20,11 +21,26 @@ def one_ratio(rows: Rows) -> bool:
     return bool(np.ptp(ratio) < 0.02)
 
 
+def one_ratio_text(names: tuple[str, ...]) -> str:
+    """Say what runs of one ratio of their two inputs can't tell."""
+    return (
+        f"all runs keep one ratio of {names[1]} to {names[0]}: "
+        "what each of the two does can't be told apart; trust only points with the same ratio"
+    )
+
+
+def floor_is_open(solution: Solution, floor: tuple[float, float], least_loss: float) -> bool:
+    """True where the runs do not fix the floor E: it ended at 0, or its interval reaches down to 0."""
+    return "E" in solution.at_bound or floor[0] <= 1e-6 * least_loss
+
+
 def check_rows(rows: Rows, law: Law, source: str) -> None:
     """Raise FitError where these rows can't fix this law's parameters, in one line."""
     count = len(law.parameters)
     if len(rows) < count:
-        raise FitError(f"{source}: {len(rows)} rows can't fix the {count} parameters of the {law.name} law: add runs")
+        raise FitError(
+            f"{source}: {count_of(len(rows), 'row')} can't fix the {count} parameters of the {law.name} law: add runs"
+        )
     for name, x in zip(rows.names, rows.inputs, strict=True):
         if len(np.unique(x)) < 2:
             raise FitError(
@@ -49,10 +65,7 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
     if count < parameters + 3:
         found.append(f"{count} rows for {parameters} parameters: the residuals say little about the error")
     if one_ratio(rows):
-        found.append(
-            f"all runs keep one ratio of {rows.names[1]} to {rows.names[0]}: "
-            "what each of the two does can't be told apart; trust only points with the same ratio"
-        )
+        found.append(one_ratio_text(rows.names))
     for name, x in zip(rows.names, rows.inputs, strict=True):
         if x.max() < 3 * x.min():
             found.append(f"{name} spans only {x.max() / x.min():.3g}×: its exponent is hardly fixed")
@@ -73,7 +86,7 @@ def _of_groups(rows: Rows) -> str:
 
 def _of_solution(rows: Rows, solution: Solution, floor: tuple[float, float]) -> list[str]:
     found = []
-    if "E" in solution.at_bound or floor[0] <= 1e-6 * rows.loss.min():
+    if floor_is_open(solution, floor, float(rows.loss.min())):
         found.append("the data do not fix the floor E (it may be 0): far forecasts rest on the power terms alone")
     found += [f"{name} ended at the edge of its range" for name in solution.at_bound if name != "E"]
     if solution.status is Status.NOT_IDENTIFIED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration, calibrate
 from chidu.laws.choose import choose, score, share
-from chidu.laws.doubts import check_rows, doubts, one_ratio
+from chidu.laws.doubts import check_rows, doubts, one_ratio, one_ratio_text
 from chidu.laws.law import LAWS, Law, find_law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows, read_rows
@@ -25,7 +25,10 @@ from chidu.runs.ladder import Ladder, Table
 if TYPE_CHECKING:
     from chidu.laws.plan import Plan
 
-__all__ = ["Fit", "Rival", "candidates", "fit"]
+__all__ = ["Fit", "Rival", "candidates", "check_settings", "fit"]
+
+MOST_RESAMPLES = 100_000
+MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,8 @@ class Fit:
     rivals: tuple[Rival, ...] = field(repr=False)
     calibration: Calibration = field(repr=False)
     seen: Seen = field(repr=False)
+    fallback: str = field(default="", repr=False)
+    """Why `auto` read flops alone though the table has params and tokens; empty elsewhere."""
 
     def forecast(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> Table:
         """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
@@ -157,12 +162,9 @@ def fit(
     Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
     law, are too few, or a setting is out of range.
     """
-    if not 0 < level < 1:
-        raise FitError(f"level is {level}; it must lie between 0 and 1")
-    if resamples < 0:
-        raise FitError(f"resamples is {resamples}; it must be 0 or more")
+    check_settings(resamples, level, seed)
     ladder = Ladder.of(runs)
-    laws = candidates(ladder, inputs, weights) if law == "auto" else [find_law(law)]
+    laws, fallback = candidates(ladder, inputs, weights) if law == "auto" else ([find_law(law)], "")
     judged = len(laws) > 1 or resamples > 0
     read = [(each, read_rows(ladder, each, inputs, weights)) for each in laws]
     for each, rows in read:
@@ -172,22 +174,46 @@ def fit(
     name = choose(scores, {each.law.name: each.noise for each in tried})
     best = next(each for each in tried if each.law.name == name)
     others = [each for each in tried if each is not best]
-    return _result(best, others, scores, resamples=resamples, level=level, seed=seed)
+    found = _result(best, others, scores, resamples=resamples, level=level, seed=seed)
+    return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
 
 
-def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> list[Law]:
-    """The laws `auto` chooses among: those whose columns are there, vary apart, and have rows enough."""
+def check_settings(resamples: int, level: float, seed: int) -> None:
+    """Raise FitError, in one line, where a setting of a fit is out of range."""
+    if not 0 < level < 1:
+        raise FitError(f"level is {level}; it must lie between 0 and 1")
+    if not 0 <= resamples <= MOST_RESAMPLES:
+        raise FitError(f"resamples is {resamples}; it must be 0 or more, at most {MOST_RESAMPLES:,}")
+    if not 0 <= seed <= MOST_SEED:
+        raise FitError(f"seed is {seed}; it must be a whole number from 0 to {MOST_SEED}")
+
+
+def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> tuple[list[Law], str]:
+    """The laws `auto` chooses among: those whose columns are there, vary apart, and have rows enough.
+
+    Beside them stands why only flops are read though params and tokens are there; an empty text elsewhere.
+    """
     if inputs is not None and len(inputs) == 1:
-        return [LAWS["power"]]
+        return [LAWS["power"]], ""
     has_both = inputs is not None or ("tokens" in runs and ("params" in runs or "params_matmul" in runs))
     if not has_both:
-        return [LAWS["power" if "flops" in runs else "additive"]]
+        return [LAWS["power" if "flops" in runs else "additive"]], ""
     rows = read_rows(runs, LAWS["additive"], inputs, weights)
-    fixed = any(len(np.unique(x)) < 2 for x in rows.inputs)
-    if inputs is None and ("flops" in runs or one_ratio(rows)) and (fixed or one_ratio(rows)):
-        return [LAWS["power"]]
+    why = _not_apart(rows)
+    if inputs is None and ("flops" in runs or one_ratio(rows)) and why:
+        return [LAWS["power"]], why
     points = len(np.unique(rows.inputs, axis=1).T)
-    return [LAWS["additive"], *([LAWS["coupled"]] if points >= len(LAWS["coupled"].parameters) + 2 else [])]
+    return [LAWS["additive"], *([LAWS["coupled"]] if points >= len(LAWS["coupled"].parameters) + 2 else [])], ""
+
+
+def _not_apart(rows: Rows) -> str:
+    """Say why params and tokens do not vary apart in these rows; an empty text where they do."""
+    if one_ratio(rows):
+        return one_ratio_text(rows.names)
+    for name, x in zip(rows.names, rows.inputs, strict=True):
+        if len(np.unique(x)) < 2:
+            return f"every run has {name} = {x[0]:g}: what {name} does can't be told; trust only points with the same"
+    return ""
 
 
 def _try(law: Law, rows: Rows, judged: bool, seed: int) -> _Candidate:

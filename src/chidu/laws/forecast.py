@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import disagreement
+from chidu.laws.doubts import floor_is_open
 from chidu.laws.objective import Floats
 from chidu.laws.solve import Status
 from chidu.laws.trials import deviation
@@ -25,6 +26,9 @@ FAR = 30.0
 """Beyond this many times the dearest run's cost a forecast is called far."""
 
 TOO_FAR = 1000.0
+
+FLOOR_MATTERS = 3.0
+"""Beyond this many times the dearest run's cost a floor that the runs do not fix is a reason for care."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
     found = []
     if fit.status is Status.NOT_CONVERGED:
         found.append("the fit did not converge")
+    if fit.rows <= len(fit.parameters):
+        # Such a law passes through every run: no residual is left that could tell of an error.
+        found.append("as many parameters as runs: the interval says nothing")
     if reach > TOO_FAR:
         found.append(f"{_how_far(fit, reach)}: nothing here was tested so far out")
     if width > 0.2:
@@ -100,7 +107,10 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
         found.append(f"the interval is ±{100 * width:.2g}% wide")
     if fit.status is Status.NOT_IDENTIFIED:
         found.append("the runs do not fix the law's parameters")
-    if reach > 3 and "E" in fit.solution.at_bound:
+    if fit.fallback:
+        # Reasons are joined with semicolons, so of a sentence with one only the first half is said here.
+        found.append(fit.fallback.partition(";")[0])
+    if reach > FLOOR_MATTERS and floor_is_open(fit.solution, fit.intervals["E"], fit.seen.least_loss):
         found.append("the runs do not fix the floor E")
     if not np.isfinite(fit.law_scores[fit.law]):
         found.append("too few runs to test the law on dearer ones")

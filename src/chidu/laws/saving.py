@@ -45,16 +45,19 @@ def fit_to_dict(fit: Fit) -> dict[str, Any]:
         "rivals": [{"share": rival.share, "solution": _solution_to_dict(rival.solution)} for rival in fit.rivals],
         "calibration": fit.calibration.as_dict(),
         "seen": fit.seen.as_dict(),
+        "fallback": fit.fallback,
     }
 
 
-def fit_from_dict(values: Mapping[str, Any]) -> Fit:
+def fit_from_dict(values: Any) -> Fit:
     """Read the JSON form of a fit. Raises FitError where it is none, or of a newer version."""
+    if not isinstance(values, Mapping):
+        raise FitError(f"this is no saved fit: it holds {type(values).__name__}, not an object")
     if values.get("chidu_fit") != FORMAT:
         raise FitError(f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r})")
     try:
         return _read(values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FitError(f"the saved fit is damaged ({type(error).__name__}: {error}): fit the table again") from error
 
 
@@ -86,6 +89,7 @@ def _read(values: Mapping[str, Any]) -> Fit:
         rivals=tuple(Rival(_solution_from_dict(each["solution"]), each["share"]) for each in values["rivals"]),
         calibration=Calibration(**values["calibration"]),
         seen=Seen(**seen),
+        fallback=values.get("fallback", ""),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chidu.units import format_count
@@ -30,10 +30,19 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
+def _cell(value: float | None, write: Callable[[float], str]) -> str:
+    """Write a number; a dash where there is none, as of intervals without refits."""
+    return "–" if value is None or math.isnan(value) else write(value)
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
 def fit_text(fit: Fit) -> str:
     """A fit as a table that a paper could use, warnings beside."""
     rows = [
-        [name, f"{value:.5g}", *(f"{edge:.5g}" for edge in fit.intervals[name])]
+        [name, f"{value:.5g}", *(_cell(edge, "{:.5g}".format) for edge in fit.intervals[name])]
         for name, value in fit.parameters.items()
     ]
     lines = [
@@ -68,8 +77,8 @@ def forecast_text(document: Mapping[str, Any]) -> str:
     cells = [
         [
             *(format_count(row[name]) for name in names),
-            *("" if row[name] is None else f"{row[name]:.4f}" for name in ("loss", "low", "high")),
-            "" if row["extrapolation"] is None else f"{row['extrapolation']:.3g}×",
+            *(_cell(row[name], _loss) for name in ("loss", "low", "high")),
+            _cell(row["extrapolation"], "{:.3g}×".format),
         ]
         for row in rows
     ]
@@ -81,13 +90,13 @@ def plan_text(plan: Plan) -> str:
     """A plan as a manager reads it."""
     level = f"{plan.level:.0%}"
     rows = [
-        [name, format_count(value), format_count(low), format_count(high)]
+        [name, *(_cell(each, format_count) for each in (value, low, high))]
         for name, value, low, high in (
             ("params", plan.params, plan.params_low, plan.params_high),
             ("tokens", plan.tokens, plan.tokens_low, plan.tokens_high),
         )
     ]
-    rows.append(["loss", f"{plan.loss:.4f}", f"{plan.loss_low:.4f}", f"{plan.loss_high:.4f}"])
+    rows.append(["loss", *(_cell(each, _loss) for each in (plan.loss, plan.loss_low, plan.loss_high))])
     valleys = [
         f"{percent:g}% more loss: {plan.params_column} anywhere from {format_count(low)} to {format_count(high)}"
         for percent, (low, high) in plan.valley.items()
@@ -114,7 +123,7 @@ def backtest_text(score: Backtest) -> str:
             format_count(columns["cut"][i]),
             f"{columns['gap'][i]:.3g}×",
             str(columns["law"][i]),
-            *(f"{columns[name][i]:.4f}" for name in ("forecast", "low", "high", "measured")),
+            *(_cell(columns[name][i], _loss) for name in ("forecast", "low", "high", "measured")),
             f"{100 * columns['error'][i]:+.2f}%",
         ]
         for i in range(len(columns["cut"]))

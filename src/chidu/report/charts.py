@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from chidu.report.tables import Grid, flops_text, loss_text, percent
 from chidu.report.texts import Texts
 from chidu.runs.run import Run
 from chidu.units import format_count
+
+if TYPE_CHECKING:
+    from chidu.laws import Fit
 
 __all__ = [
     "band_level",
@@ -203,7 +206,7 @@ def isoflop_chart(content: ReportContent, text: Texts) -> Chart | None:
     """The law's loss against params at a few fixed budgets, with the rungs near each."""
     scale, fit = _scale(content), content.fit
     flops = _flops(content, scale)
-    if scale is None or fit is None or flops is None:
+    if scale is None or fit is None or flops is None or not _tells_params_from_tokens(fit):
         return None
     budgets = _budgets(flops, _target_flops(content))
     nearest = np.argmin(np.abs(np.log(flops[:, None] / budgets)), axis=1)
@@ -231,6 +234,11 @@ def isoflop_chart(content: ReportContent, text: Texts) -> Chart | None:
     columns = [text[name] for name in ("flops", scale.axis, "tokens", "loss")]
     caption = text["with_part"].format(word=text["s_isoflop"], part=text["best"])
     return Chart("isoflop", text["a_isoflop"], drawn, Grid.of(caption, columns, rows))
+
+
+def _tells_params_from_tokens(fit: Fit) -> bool:
+    """True for a law over params and tokens: over flops alone, all sizes of one budget have the same loss."""
+    return "tokens" in fit.inputs and any(name.startswith("params") for name in fit.inputs)
 
 
 def _budgets(flops: Floats, target: float | None) -> Floats:

@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from chidu.errors import InputError, MissingPackageError, TableError, nearest
 from chidu.runs.record import write_atomic
 from chidu.runs.run import Run
-from chidu.units import parse_count
+from chidu.units import count_of, parse_count
 
 __all__ = ["Ladder", "Table"]
 
+KEPT_COLUMNS = frozenset({"loss", "params", "tokens", "flops"})
+"""Columns that stay under their own names too where another name is mapped to them."""
 TEXT_COLUMNS = frozenset({"run", "name", "group", "source", "split", "recipe", "model"})
 
 
@@ -60,6 +62,8 @@ class Ladder:
         count = next(iter(lengths.values()), 0)
         self.row_numbers = np.asarray(row_numbers if row_numbers is not None else range(1, count + 1), dtype=int)
         self.columns: Mapping[str, NDArray[Any]] = {name: _column(name, values) for name, values in columns.items()}
+        self._empty = {name: frozenset(self.row_numbers[_empty_cells(values)]) for name, values in columns.items()}
+        """Numbers of the rows whose cell is empty: in the column itself they are NaN like any other."""
 
     def __len__(self) -> int:
         return len(self.row_numbers)
@@ -78,6 +82,10 @@ class Ladder:
         the file is missing, empty, ragged, not UTF-8, or lacks a mapped column.
         """
         path = Path(path)
+        if path.is_dir():
+            raise TableError(f"{path}: this is a folder: name a table of runs (CSV, JSONL or Parquet)")
+        if path.suffix.lower() == ".json":
+            raise TableError(f"{path}: a table of runs is CSV, JSONL (one object a line) or Parquet, not JSON")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
         reader = {".jsonl": _read_jsonl, ".parquet": _read_parquet}.get(path.suffix.lower(), _read_csv)
@@ -87,7 +95,7 @@ class Ladder:
                 raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
         if columns:
             renamed = {ours: table[theirs] for ours, theirs in columns.items()}
-            others = set(table) - set(columns.values())
+            others = set(table) - (set(columns.values()) - KEPT_COLUMNS)
             table = {**{name: values for name, values in table.items() if name in others}, **renamed}
         if not numbers:
             raise TableError(f"{path}: no rows below the header")
@@ -129,26 +137,30 @@ class Ladder:
             row, text = next(
                 ((i, text) for i, text in enumerate(column.tolist()) if _number_of(text) is None), (0, column[0])
             )
-            raise TableError(f"{self.source}: row {self.row_numbers[row]}, column {name!r}: {text!r} is not a number")
+            raise TableError(f"{self.source}: row {self.row_numbers[row]}, column {name!r}: {_why_no_number(text)}")
         values = column.astype(np.float64)
         bad = ~np.isfinite(values) | ((values <= 0) if positive else False)
         if bad.any():
             row = int(np.argmax(bad))
             want = "a finite number above 0" if positive else "a finite number"
+            number, count = self.row_numbers[row], int(bad.sum())
+            said = "empty" if number in self._empty[name] else f"{values[row]:g}"
             raise TableError(
-                f"{self.source}: row {self.row_numbers[row]}, column {name!r} is {values[row]:g}; it must be {want} "
-                f"({int(bad.sum())} such rows): mend or delete them"
+                f"{self.source}: row {number}, column {name!r} is {said}; it must be {want} "
+                f"({count_of(count, 'such row')}): mend or delete {'it' if count == 1 else 'them'}"
             )
         return values
 
     def select(self, rows: ArrayLike) -> Ladder:
         """Return the rows of a mask or an array of indices."""
         index = np.asarray(rows)
-        return Ladder(
+        chosen = Ladder(
             {name: column[index] for name, column in self.columns.items()},
             self.source,
             self.row_numbers[index].tolist(),
         )
+        chosen._empty = self._empty
+        return chosen
 
     def write(self, path: str | Path) -> None:
         """Write a CSV, JSONL or Parquet file, told by its ending, atomically. Numbers read back equal."""
@@ -188,6 +200,22 @@ def _is_flat(values: Any) -> bool:
     return not (isinstance(values, (list, tuple)) and any(isinstance(value, (list, tuple, dict)) for value in values))
 
 
+def _empty_cells(values: ArrayLike) -> list[int]:
+    """Indices of the cells that hold nothing."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+        return []
+    cells = np.atleast_1d(np.asarray(values, dtype=object)).tolist()
+    return [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
+
+
+def _why_no_number(text: Any) -> str:
+    try:
+        parse_count(str(text))
+    except InputError as error:
+        return str(error)
+    return f"{text!r} is not a number"
+
+
 def _number_of(text: str) -> float | None:
     """Read a cell: NaN where it is empty, None where it is no number."""
     if text.lower() in ("", "nan", "null", "none", "na"):
@@ -213,6 +241,7 @@ def _read_csv(path: Path) -> tuple[dict[str, list[str]], list[int]]:
     if not filled:
         raise TableError(f"{path}: the file is empty")
     header = [name.strip() for name in filled[0][1]]
+    _check_delimiter(path, header)
     if len(set(header)) < len(header):
         raise TableError(f"{path}: a column name stands twice in the header: {', '.join(header)}")
     for number, line in filled[1:]:
@@ -220,6 +249,13 @@ def _read_csv(path: Path) -> tuple[dict[str, list[str]], list[int]]:
             raise TableError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
     columns = {name: [line[i] for _, line in filled[1:]] for i, name in enumerate(header)}
     return columns, [number for number, _ in filled[1:]]
+
+
+def _check_delimiter(path: Path, header: Sequence[str]) -> None:
+    """Refuse a header of one cell that holds another delimiter: as one column nobody would find its columns."""
+    for delimiter, said in ((";", "';'"), ("\t", "tabs"), ("|", "'|'")):
+        if len(header) == 1 and delimiter in header[0]:
+            raise TableError(f"{path}: looks separated by {said}: save it with commas")
 
 
 def _read_jsonl(path: Path) -> tuple[dict[str, Any], list[int]]:

@@ -39,7 +39,7 @@ LADDERS: tuple[tuple[int, ...], ...] = (
 """Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more."""
 
 # Idle cores at the ladder's end, evaluation, and steps slower than the probe's median.
-SLACK = 1.12
+SLACK = 1.2
 
 
 @dataclass(frozen=True)
