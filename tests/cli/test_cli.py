@@ -130,7 +130,7 @@ def test_doctor_describes_this_machine(call: Call) -> None:
         (["generate", "hello"], "chidu-work/model: no such folder"),
         (["generate", "hello", "--model", "."], "no config.json"),
         (["report", "--work", "nowhere"], "nowhere has no finished ladder"),
-        (["fit", "."], "no such file"),
+        (["fit", "."], "this is a folder"),
     ],
 )
 def test_what_can_not_be_is_refused_before_anything_is_written(
