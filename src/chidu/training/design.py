@@ -25,21 +25,23 @@ ORDINARY_SPEED = 8e10
 """Flops a second and core, to guess where to begin; what is probed decides."""
 
 LADDERS: tuple[tuple[int, ...], ...] = (
-    (16, 24, 40, 64),
-    (20, 32, 48, 80),
-    (24, 40, 64, 96),
-    (32, 48, 80, 128),
-    (48, 72, 112, 160),
-    (60, 96, 128, 192),
-    (84, 128, 192, 256),
-    (128, 192, 256, 384),
-    (192, 256, 384, 512),
-    (256, 384, 512, 768),
+    (12, 20, 28, 40, 52),
+    (20, 28, 40, 56, 80),
+    (24, 36, 48, 64, 90),
+    (32, 44, 60, 84, 120),
+    (48, 64, 84, 112, 160),
+    (60, 80, 112, 144, 192),
+    (84, 112, 144, 192, 256),
+    (128, 160, 192, 256, 384),
+    (192, 224, 288, 384, 512),
+    (256, 320, 416, 544, 768),
 )
 """Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more."""
 
-# Idle cores at the ladder's end, evaluation, and steps slower than the probe's median.
 SLACK = 1.2
+"""Wall time of a ladder over its steps': idle cores at its end, starts of processes, evaluation."""
+TARGET_SLACK = 1.1
+"""Likewise of the target, which starts once and leaves no core idle."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
     three times the params within 0.3%, at 2.6 times the tokens they missed the same runs by 2 to 6% (LOG.md).
     """
     wanted = leap * recipe.shape(widths[-1]).flops_per_token()
-    candidates = range(widths[-1] + 4, 8 * widths[-1], 4)
+    candidates = range(widths[-1] + 2, 8 * widths[-1], 2)
     fitting = (width for width in candidates if width % (2 * max(2, round(width / 32))) == 0)
     return next(width for width in fitting if recipe.shape(width).flops_per_token() >= wanted)
 
@@ -183,7 +185,7 @@ def _wall_seconds(recipe: Recipe, processes: int, speed: Speed, steps: int) -> t
     ladder = sum(speed.apart) * _ladder_steps(recipe, steps) / processes
     # No ladder is shorter than its largest size's trunk and longest branch.
     ladder = max(ladder, speed.apart[-1] * LENGTHS[-1] * steps)
-    return SLACK * ladder, SLACK * speed.together * LENGTHS[-1] * steps
+    return SLACK * ladder, TARGET_SLACK * speed.together * LENGTHS[-1] * steps
 
 
 def _steps_by_time(recipe: Recipe, budget: Budget, speed: Speed) -> int:
