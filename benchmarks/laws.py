@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from chidu.laws import fit
-from chidu.laws.law import LAWS
+from chidu.laws.catalogue import LAWS
 from chidu.laws.rows import read_rows
 from chidu.laws.solve import refit, solve
 from chidu.laws.trials import draw_weights

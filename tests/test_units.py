@@ -17,6 +17,7 @@ from chidu.units import bits_per_byte, count_of, format_bytes, format_count, for
     [
         ("30M", 30e6), ("1.3B", 1.3e9), ("1.3 b", 1.3e9), ("2e15", 2e15), ("1_000", 1000), ("1,234.5", 1234.5),
         ("1,234,567", 1234567), ("-12,000", -12000),
+        ("7 billion", 7e9), ("1.5bn", 1.5e9), ("300 Million", 3e8), ("15 trillion", 15e12), ("20 thousand", 2e4),
         ("640k", 640e3), ("2T", 2e12), ("-4", -4), (".5", 0.5), ("1e-3", 1e-3), (" 7 ", 7), (12, 12), (0.5, 0.5),
     ],
 )  # fmt: skip
@@ -24,7 +25,9 @@ def test_counts_are_read_as_people_write_them(text: str | float, value: float) -
     assert parse_count(text) == pytest.approx(value, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "many", "1.2.3", "3 apples", "0x10", "--3", "M", "一千"])
+@pytest.mark.parametrize(
+    "text", ["", "many", "1.2.3", "3 apples", "0x10", "--3", "M", "一千", "1.3Q", "1.3 billions", "billion", "7bb"]
+)
 def test_what_is_no_number_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError, match="write it like 30M"):
         parse_count(text)

@@ -14,30 +14,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chidu.errors import ChiduError
-    from chidu.laws import Fit, backtest, fit
+    from chidu.laws import Comparison, Fit, Suggestion, backtest, compare, fit, suggest
     from chidu.runs import Ladder, Recipe, Run, RunConfig, Shape, Table
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ChiduError",
+    "Comparison",
     "Fit",
     "Ladder",
     "Recipe",
     "Run",
     "RunConfig",
     "Shape",
+    "Suggestion",
     "Table",
     "__version__",
     "backtest",
+    "compare",
     "fit",
+    "suggest",
 ]
 
 _HOME = {
     "ChiduError": "chidu.errors",
+    "Comparison": "chidu.laws",
     "Fit": "chidu.laws",
     "backtest": "chidu.laws",
+    "compare": "chidu.laws",
     "fit": "chidu.laws",
+    "Suggestion": "chidu.laws",
+    "suggest": "chidu.laws",
     "Ladder": "chidu.runs",
     "Recipe": "chidu.runs",
     "Run": "chidu.runs",

@@ -9,15 +9,20 @@ from chidu.errors import InputError
 
 __all__ = ["bits_per_byte", "count_of", "format_bytes", "format_count", "format_seconds", "parse_count"]
 
-_SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
-_COUNT = re.compile(r"([+-]?\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|[+-]?\.\d+(?:[eE][+-]?\d+)?)\s*([kKmMbBgGtTpPeEzZ]?)")
+_LETTERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
+_WORDS = {"thousand": 1e3, "million": 1e6, "bn": 1e9, "billion": 1e9, "trillion": 1e12}
+_SUFFIX = {**_LETTERS, **_WORDS}
+_COUNT = re.compile(
+    r"([+-]?\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|[+-]?\.\d+(?:[eE][+-]?\d+)?)"
+    rf"\s*([kKmMbBgGtTpPeEzZ]?|(?i:{'|'.join(_WORDS)}))"
+)
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 """Commas between groups of three digits only: any other comma may be a decimal one, and the number 1000 times less."""
 
 
 def parse_count(text: str | float) -> float:
-    """Read a count such as ``1.3B``, ``30M``, ``2e15``, ``1_000``, ``1,000`` or a plain number.
+    """Read a count such as ``1.3B``, ``30M``, ``2e15``, ``1_000``, ``1,000``, ``7 billion`` or a plain number.
 
     Raises InputError where the text is no number.
     """

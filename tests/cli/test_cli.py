@@ -86,7 +86,7 @@ def test_wrong_usage_ends_with_two(words: list[str], call: Call) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (GOOD.replace("loss", "val_loss"), ["runs.csv", "'loss'", "did you mean 'val_loss'"]),
+        (GOOD.replace("loss", "train_loss"), ["runs.csv", "'loss'", "did you mean 'train_loss'"]),
         ("", ["runs.csv", "empty"]),
         ("params,tokens,loss\n", ["runs.csv", "no rows"]),
         (GOOD.replace("20e6", "twenty", 1), ["runs.csv", "row", "'twenty'"]),

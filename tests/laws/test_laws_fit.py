@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from planted import BENT, CHINCHILLA, Planted, grid
 
 from chidu.errors import FitError, TableError
-from chidu.laws import LAWS, Fit, Status, backtest, find_law, fit
+from chidu.laws import LAWS, Fit, Status, backtest, fit
 from chidu.laws.newton import minimize
 from chidu.laws.rows import read_rows
-from chidu.laws.solve import pose
+from chidu.laws.solve import frame_of, pose
 from chidu.runs.ladder import Ladder
 
 additive_laws = st.builds(
@@ -97,12 +97,16 @@ def test_copies_of_half_weight_change_nothing(law: str, seed: int) -> None:
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(law=st.sampled_from(list(LAWS)), seed=st.integers(0, 1000), noise=st.sampled_from([0.0005, 0.002, 0.006]))
+@given(
+    law=st.sampled_from([name for name in LAWS if LAWS[name].sums_powers]),
+    seed=st.integers(0, 1000),
+    noise=st.sampled_from([0.0005, 0.002, 0.006]),
+)
 def test_no_other_start_ends_lower(law: str, seed: int, noise: float) -> None:
     table = Ladder.of(BENT.table(*grid(6, 5), noise=noise, seed=seed))
     found = fit(table, law, resamples=0)
     rows = read_rows(table, LAWS[law], None, None)
-    posed, _, _ = pose(rows, LAWS[law], rows.weights)
+    posed = pose(rows, LAWS[law], frame_of(rows, LAWS[law], rows.weights))
     random = np.random.default_rng(seed)
     low = np.array([0, -1.5, 0.03, -1.5, 0.03, -1.5])[: posed.size]
     high = np.array([1, 0.5, 1.2, 0.5, 1.2, 1.2])[: posed.size]
@@ -115,7 +119,7 @@ def test_a_table_of_many_rows_is_searched_in_part_and_fitted_whole() -> None:
     found = fit(table, "coupled", resamples=0)
     assert found.status is Status.CONVERGED
     rows = read_rows(table, LAWS["coupled"], None, None)
-    posed, _, _ = pose(rows, LAWS["coupled"], rows.weights)
+    posed = pose(rows, LAWS["coupled"], frame_of(rows, LAWS["coupled"], rows.weights))
     starts = np.random.default_rng(0).normal(found.solution.theta, 0.05, (6, posed.size))
     ends = minimize(posed, starts, rows.weights[None], steps=150)
     assert found.objective <= ends.value.min() * (1 + 1e-6)
@@ -127,7 +131,7 @@ def test_a_saved_fit_forecasts_and_plans_the_same() -> None:
     assert again.as_dict() == found.as_dict()
     point = {"params": [3e11], "tokens": [5e12]}
     assert again.forecast(point).rows() == found.forecast(point).rows()
-    assert again.plan(1e24) == found.plan(1e24)
+    assert again.plan(1e24).as_dict() == found.plan(1e24).as_dict()
     assert again.trust(point) == found.trust(point)
 
 
@@ -232,8 +236,6 @@ def test_settings_out_of_range_are_refused() -> None:
             fit(table, seed=seed)
         with pytest.raises(FitError, match="seed is"):
             backtest(table, seed=seed)
-    with pytest.raises(FitError, match="did you mean 'additive'"):
-        find_law("aditive")
 
 
 def test_a_floor_that_is_not_fixed_is_said() -> None:
@@ -274,11 +276,3 @@ def test_a_data_frame_will_do() -> None:
     table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
     assert fit(pandas.DataFrame(table), resamples=0).objective == fit(table, resamples=0).objective
     assert len(pandas.DataFrame(fit(table, resamples=5).forecast({"params": [1e9], "tokens": [1e10]}))) == 1
-
-
-def test_every_catalogue_entry_is_whole() -> None:
-    for name, law in LAWS.items():
-        assert law.name == name
-        assert all(part in law.formula for part in (*law.inputs, *law.parameters))
-        assert law.source
-        assert law.purpose

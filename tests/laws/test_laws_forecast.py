@@ -1,4 +1,4 @@
-"""Forecasts: intervals that hold, levels that nest, a verdict that says why; plans and backtests on top of them."""
+"""Forecasts: intervals that hold, levels that nest, a verdict that says why; backtests on top of them."""
 
 from __future__ import annotations
 
@@ -91,64 +91,6 @@ def test_points_are_checked() -> None:
 def test_students_quantile_is_near_the_tables() -> None:
     for freedom, expected in ((5, 2.015), (8, 1.860), (12, 1.782), (1e6, 1.645)):
         assert student(0.95, freedom) == pytest.approx(expected, abs=0.01)
-
-
-@pytest.mark.parametrize("law", ["additive", "coupled"])
-def test_a_plan_is_the_least_of_a_grid(law: str) -> None:
-    found = fit(BENT.table(*grid(5, 5), noise=0.002), law, resamples=50)
-    plan = found.plan(1e22)
-    params = plan.params * np.exp(np.linspace(-3, 3, 2001))
-    losses = found.forecast({"params": params, "tokens": 1e22 / 6 / params})["loss"]
-    assert plan.loss == pytest.approx(losses.min(), rel=1e-9)
-    assert plan.params * plan.tokens * 6 == pytest.approx(1e22, rel=1e-9)
-    assert plan.params_low <= plan.params <= plan.params_high
-    assert plan.loss_low < plan.loss < plan.loss_high
-    low, high = plan.valley[0.5]
-    ends = found.forecast({"params": [low, high], "tokens": [1e22 / 6 / low, 1e22 / 6 / high]})["loss"]
-    np.testing.assert_allclose(ends, plan.loss * 1.005, rtol=1e-3)
-    assert plan.valley[1.0][0] < low < plan.params < high < plan.valley[1.0][1]
-
-
-def test_a_plan_sees_no_token_twice() -> None:
-    found = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=20)
-    plan = found.plan(1e22, unique_tokens=1e9)
-    assert plan.tokens == pytest.approx(1e9)
-    assert any("unique tokens" in text for text in plan.warnings)
-    assert plan.loss > found.plan(1e22).loss
-
-
-def test_a_plan_uses_the_tables_own_flops() -> None:
-    table = CHINCHILLA.table(*grid(5, 5), noise=0.002)
-    plan = fit({**table, "flops": table["flops"] * 1.25}, resamples=5).plan(1e22)
-    assert plan.params * plan.tokens == pytest.approx(1e22 / 7.5)
-    assert "7.5·params·tokens" in plan.flops_rule
-    del table["flops"]
-    assert "approximated as 6·" in fit(table, resamples=5).plan(1e22).flops_rule
-
-
-def test_a_plan_has_a_json_form_and_prints() -> None:
-    plan = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=20).plan(1e26)
-    document = json.loads(json.dumps(plan.as_dict()))
-    for name in ("params", "tokens", "flops", "loss"):
-        assert document[f"{name}_low"] <= document[name] <= document[f"{name}_high"]
-    assert "trust: " in str(plan)
-
-
-def test_plans_that_cannot_be_are_refused() -> None:
-    found = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), resamples=0)
-    with pytest.raises(FitError, match="flops is"):
-        found.plan(float("nan"))
-    with pytest.raises(FitError, match="unique_tokens is"):
-        found.plan(1e20, unique_tokens=0)
-    over_flops = fit(CHINCHILLA.table(*grid(5, 5), noise=0.002), "power", resamples=0)
-    with pytest.raises(FitError, match="over params and tokens"):
-        over_flops.plan(1e20)
-
-
-def test_an_optimum_outside_the_runs_is_said() -> None:
-    params = np.geomspace(1e8, 1e10, 5).repeat(3)
-    starved = CHINCHILLA.table(params, params * np.tile([0.5, 1.0, 2.0], 5), noise=0.002)
-    assert any("not bracketed" in text for text in fit(starved, "additive", resamples=10).plan(1e22).warnings)
 
 
 def test_a_backtest_judges_runs_it_had_not_seen() -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from chidu.report import ReportContent, write_report
+from chidu.report import ReportContent, law_content, write_report
+from chidu.runs.ladder import Ladder
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHARTS = ["forecast", "ladder", "residuals", "residuals_1", "residuals_2", "isoflop", "plane", "curves"]
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
@@ -39,7 +41,7 @@ def test_every_chart_is_drawn_without_a_word_on_the_console(
     write_report(page, replace(content, language=language, sample=hostile, runs=runs))
     html, log = dump(page, tmp_path)
     parts = re.split(r'data-chart="', html)[1:]
-    assert [part.split('"')[0] for part in parts] == ["forecast", "ladder", "isoflop", "residuals", "curves"]
+    assert [part.split('"')[0] for part in parts] == CHARTS
     for part in parts:
         assert 'class="main-svg"' in part.split("<figcaption")[0]
     assert "CONSOLE" not in log
@@ -58,3 +60,27 @@ def test_the_page_is_no_wider_than_a_phone(content: ReportContent, tmp_path: Pat
     width = re.search(r'data-width="(\d+)"', html)
     assert width is not None
     assert int(width[1]) <= 390
+
+
+@pytest.fixture(scope="module")
+def law_page(content: ReportContent) -> ReportContent:
+    assert content.fit is not None
+    assert content.ladder is not None
+    runs = Ladder({**content.ladder.columns, "run": [HOSTILE] * len(content.ladder)}, HOSTILE)
+    return law_content(content.fit, runs, HOSTILE)
+
+
+def test_a_laws_page_is_drawn_without_a_word_on_the_console(law_page: ReportContent, tmp_path: Path) -> None:
+    page = tmp_path / "law.html"
+    write_report(page, law_page)
+    html, log = dump(page, tmp_path)
+    parts = re.split(r'data-chart="', html)[1:]
+    drawn = [part.split('"')[0] for part in parts if 'class="main-svg"' in part.split("<figcaption")[0]]
+    profiles = [f"profile_{number}" for number in range(len(law_page.profiles))]
+    assert drawn == [*CHARTS[1:-1], "backtest", "backtest_errors", *profiles]
+    assert "CONSOLE" not in log
+    assert "<title>taken" not in html
+
+
+def test_a_laws_page_is_no_wider_than_a_phone(law_page: ReportContent, tmp_path: Path) -> None:
+    test_the_page_is_no_wider_than_a_phone(law_page, tmp_path, "en")

@@ -16,8 +16,8 @@ import chidu.corpus
 from chidu.corpus.build import MOSTLY_SEEN
 from chidu.corpus.card import Card
 from chidu.corpus.document import Document, Dropped
-from chidu.laws import Status
-from chidu.laws.doubts import doubts
+from chidu.laws import Status, fit
+from chidu.laws.doubts import _Bend, _of_rows, _of_solution, _of_top
 from chidu.laws.forecast import _cautions, _concerns, _how_far, _record
 from chidu.report import ReportContent, write_report
 from chidu.report.sections import headline, sections, warnings
@@ -27,7 +27,7 @@ from chidu.work.results import ORDER
 
 CHINESE = texts("zh")
 NAMES = re.compile(
-    r"flops|params_matmul|params|tokens|beta|\bE\b|sha256|Python|Chidu|gzip|JSON|UTF|NUL|text|txt|jsonl|md"
+    r"flops|params_matmul|params_non_embedding|group|params|tokens|beta|\bE\b|sha256|Python|Chidu|gzip|JSON|UTF|NUL|text|txt|jsonl|md"
 )
 SOURCES = Path(chidu.corpus.__file__).parent
 REASONS_TO_DROP = (
@@ -67,10 +67,34 @@ def solved(status: Status, *at_bound: str) -> Any:
 
 def all_warnings() -> Iterator[str]:
     size = np.array([1.0, 1.5, 2.0, 2.5, 2.6, 2.7])
-    few = MadeRows(np.vstack([size, 20 * size]), np.array([0, 0, 0, 1, 1, 1]))
-    yield from doubts(few, solved(Status.NOT_IDENTIFIED, "E", "beta"), (0.0, 1.0))  # type: ignore[arg-type]
-    many = replace(few, groups=np.array([0, 0, 1, 2, 3, 4]))
-    yield from doubts(many, solved(Status.NOT_CONVERGED), (0.0, 1.0))  # type: ignore[arg-type]
+    few: Any = MadeRows(np.vstack([size, 20 * size]), np.array([0, 0, 0, 1, 1, 1]))
+    lost, stopped = solved(Status.NOT_IDENTIFIED, "E", "beta"), solved(Status.NOT_CONVERGED)
+    for rows, solution in ((few, lost), (replace(few, groups=np.array([0, 0, 1, 2, 3, 4])), stopped)):
+        yield from filter(None, (*_of_rows(rows, solution), *_of_solution(rows, solution, (0.0, 1.0))))
+    yield from (_of_top(_Bend(bend)) for bend in (0.02, -0.02))
+    for table in odd_tables():
+        yield from fit(table, "additive", 0).warnings
+
+
+def odd_tables() -> Iterator[dict[str, Any]]:
+    """Grids whose smallest sizes or starved corners stray, whose rows are checkpoints, or that lie off the optimum."""
+    size, ratio = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(5, 80, 5)))
+    for off in (0.05, -0.05):
+        for column in ("params", "params_matmul"):
+            stray = off * (size < 2.5e7)
+            yield made_table(size, ratio * size, stray, column)
+    for factor in (1e-3, 1e4):
+        yield made_table(size, factor * ratio * size)
+    steps = np.tile(np.linspace(1e9, 1e10, 10), 5)
+    width = np.repeat(np.geomspace(1e7, 1e9, 5), 10)
+    yield {**made_table(width, steps), "group": np.repeat(np.arange(5), 10)}
+    yield made_table(width, steps, 0.01 * np.sin(steps / 1.5e9))
+
+
+def made_table(size: np.ndarray, tokens: np.ndarray, stray: Any = 0.0, column: str = "params") -> dict[str, Any]:
+    noise = np.random.default_rng(0).normal(0, 0.001, len(size))
+    loss = (1.7 + 400 / size**0.34 + 410 / tokens**0.28) * np.exp(noise + stray)
+    return {column: size, "tokens": tokens, "loss": loss}
 
 
 def made_fit(cost_name: str, status: Status, score: float) -> Any:
@@ -96,7 +120,7 @@ def test_every_reason_is_in_chinese(cost_name: str) -> None:
 
 def test_every_warning_is_in_chinese() -> None:
     found = set(all_warnings())
-    assert len(found) == 10
+    assert len({re.sub(r"[\d.]+(e[+-]\d+)?%?", "", warning) for warning in found}) == 19
     assert [warning for warning in found if not is_chinese(CHINESE.say(warning))] == []
 
 

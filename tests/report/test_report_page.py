@@ -27,18 +27,20 @@ from chidu.runs.ladder import Ladder
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>&lt;b&gt;尺度{{ 7*7 }}"
 SECTIONS = [
     "forecast",
-    "ladder",
-    "isoflop",
-    "residuals",
-    "curves",
     "law",
+    "ladder",
+    "residuals",
+    "isoflop",
+    "plane",
     "plan",
+    "curves",
     "card",
     "sample",
     "costs",
     "settings",
     "limits",
 ]
+CHARTS = ["forecast", "ladder", "residuals", "residuals_1", "residuals_2", "isoflop", "plane", "curves"]
 
 
 class Page(HTMLParser):
@@ -107,7 +109,7 @@ def test_policy_names_exactly_the_scripts_of_the_page(whole: tuple[str, Page]) -
 
 def test_chart_values_are_json(whole: tuple[str, Page]) -> None:
     bodies = re.findall(r'<script type="application/json" id="figure-(\w+)">(.*?)</script>', whole[0], re.DOTALL)
-    assert [name for name, _ in bodies] == ["forecast", "ladder", "isoflop", "residuals", "curves"]
+    assert [name for name, _ in bodies] == CHARTS
     for _, body in bodies:
         assert {"data", "layout"} <= set(json.loads(body))
         assert len(body) < 60_000
@@ -177,7 +179,9 @@ def test_open_forecast_claims_no_measurement(content: ReportContent, tmp_path: P
 
 def test_parts_that_are_missing_are_left_out(content: ReportContent, tmp_path: Path) -> None:
     _, page = page_of(tmp_path, ReportContent("table", content.ladder, fit=content.fit))
-    assert [section["id"] for section in page.all("section")] == ["ladder", "isoflop", "residuals", "law", "limits"]
+    assert [section["id"] for section in page.all("section")] == [
+        *("law", "ladder", "residuals", "isoflop", "plane", "limits")
+    ]
     _, page = page_of(tmp_path, ReportContent("table", content.ladder))
     assert [section["id"] for section in page.all("section")] == ["ladder", "limits"]
     assert "no law is fitted" in page.words

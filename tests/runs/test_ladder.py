@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -89,7 +89,7 @@ def test_counts_are_read_as_people_write_them(tmp_path: Path) -> None:
         (GOOD.replace("4.0", "-1"), "loss", ["runs.csv", "row 3", "'loss'", "-1"]),
         (GOOD.replace("4.0", "inf"), "loss", ["runs.csv", "row 3", "'loss'", "inf"]),
         (GOOD.replace("4.0", "four"), "loss", ["runs.csv", "row 3", "'loss'", "'four'"]),
-        (GOOD.replace("loss", "val_loss"), "loss", ["runs.csv", "'loss'", "'val_loss'", "--columns"]),
+        (GOOD.replace("loss", "train_loss"), "loss", ["runs.csv", "'loss'", "'train_loss'", "--columns"]),
         ("params,loss\na,1\nb,2\n", "params", ["runs.csv", "row 2", "'params'", "'a'"]),
         (GOOD.replace("2M,40M", "\n2M,x"), "tokens", ["runs.csv", "row 4", "'x'"]),
     ],
@@ -175,6 +175,42 @@ def test_an_empty_cell_is_called_empty_also_in_a_selection(tmp_path: Path) -> No
             ladder.numbers("loss")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        'params,tokens,loss\n1.3B,26e9,2.5\n70M,1_000,3\n2 billion,"1,000",3\n',
+        '{"params": "1.3B", "tokens": 26e9, "loss": 2.5}\n{"params": 70000000, "tokens": "1_000", "loss": 3}\n'
+        '{"params": "2 billion", "tokens": "1,000", "loss": 3}\n',
+    ],
+    ids=["csv", "jsonl"],
+)
+def test_counts_mean_the_same_in_both_formats(content: str, tmp_path: Path) -> None:
+    path = tmp_path / ("runs.jsonl" if content[0] == "{" else "runs.csv")
+    path.write_text(content, encoding="utf-8")
+    assert Ladder.read(path).numbers("params").tolist() == [1.3e9, 70e6, 2e9]
+    assert Ladder.read(path).numbers("tokens").tolist() == [26e9, 1000, 1000]
+
+
+@pytest.mark.parametrize("column", ["params", "tokens", "flops", "unique_tokens", "batch_tokens", "steps"])
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_count_that_is_none_is_refused_by_row_and_column(column: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"runs{ending}"
+    csv_text = f"loss,{column}\n3,1.3B\n2,1.3Q\n"
+    lines = f'{{"loss": 3, "{column}": "1.3B"}}\n{{"loss": 2, "{column}": "1.3Q"}}\n'
+    path.write_text(csv_text if ending == ".csv" else lines, encoding="utf-8")
+    row = 3 if ending == ".csv" else 2
+    with pytest.raises(TableError, match=rf"runs\{ending}: row {row}, column '{column}': '1.3Q' is not a number"):
+        Ladder.read(path).numbers(column)
+
+
+def test_a_refusal_names_the_run_and_the_column_as_the_file_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("run,val/loss\nbig,\nsmall,3\n", encoding="utf-8")
+    for columns in ({"loss": "val/loss"}, None):
+        with pytest.raises(TableError, match=r"row 2 \(run 'big'\), column 'loss' \(val/loss\) is empty"):
+            Ladder.read(path, columns).select([0]).numbers("loss")
+
+
 def test_a_decimal_comma_is_refused_by_row(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text('params,loss\n1M,"4,169179978918776"\n', encoding="utf-8")
@@ -239,15 +275,80 @@ def test_rows_of_jsonl_may_lack_keys(tmp_path: Path) -> None:
         Ladder.read(path).numbers("flops")
 
 
-def test_a_table_is_a_ladder_a_mapping_or_a_frame() -> None:
+COLUMNS = {"loss": [1.0, 2.0], "params": ["1M", "2M"], "run": ["a", "b"]}
+ROWS = [{"loss": 1.0, "params": "1M", "run": "a"}, {"loss": 2.0, "params": "2M", "run": "b"}]
+
+
+def polars_frame(lazy: bool = False) -> Any:
+    frame = pytest.importorskip("polars", reason="a polars frame needs polars").DataFrame(COLUMNS)
+    return frame.lazy() if lazy else frame
+
+
+def arrow_table() -> Any:
+    return pytest.importorskip("pyarrow", reason="an Arrow table needs pyarrow").table(COLUMNS)
+
+
+class FrameLikePolars:
+    """What `Ladder.of` asks of a data frame, and no more."""
+
+    columns: ClassVar[list[str]] = list(COLUMNS)
+
+    def __getitem__(self, name: str) -> Any:
+        return np.asarray(COLUMNS[name])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: COLUMNS,
+        lambda: ROWS,
+        lambda: tuple(ROWS),
+        lambda: pd.DataFrame(COLUMNS),
+        lambda: pd.DataFrame(COLUMNS).convert_dtypes(),
+        FrameLikePolars,
+        polars_frame,
+        lambda: polars_frame(lazy=True),
+        arrow_table,
+    ],
+)
+def test_whatever_holds_a_table_is_one(make: Callable[[], Any]) -> None:
+    ladder = Ladder.of(make())
+    assert ladder.numbers("params").tolist() == [1e6, 2e6]
+    assert ladder.numbers("loss").tolist() == [1.0, 2.0]
+    assert ladder.columns["run"].tolist() == ["a", "b"]
+    assert ladder.notes == ()
+
+
+def test_what_holds_no_table_is_refused() -> None:
     ladder = Ladder.of({"loss": [1.0, 2.0]})
     assert Ladder.of(ladder) is ladder
-    frame = pd.DataFrame({"loss": [1.0, 2.0], "params": ["1M", "2M"], "run": ["a", "b"]})
-    assert Ladder.of(frame).numbers("params").tolist() == [1e6, 2e6]
-    with pytest.raises(TableError, match="not list"):
-        Ladder.of([1, 2])
+    for other, said in (([1, 2], "not list"), ([], "not list"), ("runs.csv", "not str"), (None, "not NoneType")):
+        with pytest.raises(TableError, match=said):
+            Ladder.of(other)
     with pytest.raises(TableError, match="differ in length"):
         Ladder.of({"loss": [1.0], "params": [1, 2]})
+    with pytest.raises(TableError, match="'loss' stands twice"):
+        Ladder.of(pd.DataFrame([[1.0, 2.0]], columns=["loss", "loss"]))
+
+
+def test_missing_cells_of_a_frame_are_refused_by_row() -> None:
+    frame = pd.DataFrame({"loss": pd.array([1.0, None], dtype="Float64"), "params": pd.array([None, 2], dtype="Int64")})
+    with pytest.raises(TableError, match="row 2, column 'loss' is nan"):
+        Ladder.of(frame).numbers("loss")
+    with pytest.raises(TableError, match="row 1, column 'params' is nan"):
+        Ladder.of(frame).numbers("params")
+
+
+def test_lists_of_mappings_may_be_nested_and_lack_keys() -> None:
+    ladder = Ladder.of([{"loss": 1.0, "model": {"layers": 4}}, {"loss": 2.0}])
+    assert ladder.columns["model.layers"][0] == 4
+    with pytest.raises(TableError, match=r"row 2, column 'model\.layers' is empty"):
+        ladder.numbers("model.layers")
+
+
+def test_headers_of_two_levels_are_joined() -> None:
+    frame = pd.DataFrame([[1.0, 2.0]], columns=pd.MultiIndex.from_tuples([("val", "loss"), ("params", "")]))
+    assert set(Ladder.of(frame).columns) == {"val.loss", "params", "loss"}
 
 
 def test_selected_rows_keep_their_numbers() -> None:

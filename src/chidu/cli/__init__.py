@@ -15,7 +15,21 @@ from typing import Annotated
 
 import typer
 
-from chidu.cli import backtest, build, demo, doctor, fit, forecast, generate, plan, report, stages
+from chidu.cli import (
+    backtest,
+    build,
+    compare,
+    demo,
+    doctor,
+    fit,
+    forecast,
+    generate,
+    ladder,
+    plan,
+    report,
+    stages,
+    suggest,
+)
 from chidu.errors import ChiduError
 
 __all__ = ["main"]
@@ -49,18 +63,24 @@ VERBS: dict[str, Callable[..., None]] = {
     "build": build.command,
     "corpus": stages.corpus,
     "tokenize": stages.tokenize,
-    "ladder": stages.ladder,
+    "ladder": ladder.train,
     "train": stages.train,
     "fit": fit.command,
     "backtest": backtest.command,
     "forecast": forecast.command,
     "plan": plan.command,
+    "suggest": suggest.command,
+    "compare": compare.command,
     "generate": generate.command,
     "report": report.command,
     "doctor": doctor.command,
 }
 for _name, _command in VERBS.items():
-    app.command(_name)(_command)
+    if _name == "ladder":
+        # A verb with a verb of its own: `chidu ladder design`.
+        app.add_typer(ladder.app, name=_name)
+    else:
+        app.command(_name)(_command)
 
 
 class Stopped(BaseException):

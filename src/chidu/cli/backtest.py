@@ -11,7 +11,7 @@ __all__ = ["command"]
 
 
 def command(
-    runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL or Parquet.")],
+    runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL, Parquet, or a tracker's folder.")],
     *,
     law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
@@ -23,9 +23,13 @@ def command(
     """Fit below several cuts of cost, forecast the dearer runs, compare."""
     import json
 
+    from chidu.cli.notes import tell
     from chidu.laws import backtest
     from chidu.laws.reading import column_names
     from chidu.runs.ladder import Ladder
 
-    score = backtest(Ladder.read(runs, column_names(columns)), law, resamples, level=level, seed=seed)
+    table = Ladder.read(runs, column_names(columns))
+    for note in table.notes:
+        tell(note)
+    score = backtest(table, law, resamples, level=level, seed=seed)
     typer.echo(json.dumps(score.as_dict(), indent=2, ensure_ascii=False) if as_json else str(score))

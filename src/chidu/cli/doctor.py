@@ -15,7 +15,7 @@ import typer
 __all__ = ["command"]
 
 PURPOSES = {
-    "fit, backtest, forecast, plan": ("base", ("numpy", "typer", "rich")),
+    "fit, backtest, forecast, plan, suggest, compare": ("base", ("numpy", "typer", "rich")),
     "Parquet tables": ("tables", ("pyarrow",)),
     "report": ("report", ("plotly", "jinja2")),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),

@@ -11,26 +11,64 @@ __all__ = ["command"]
 
 
 def command(
-    runs: Annotated[Path, typer.Argument(help="Table of runs: CSV, JSONL or Parquet.")],
+    runs: Annotated[
+        Path | None, typer.Argument(help="Table of runs: CSV, JSONL, Parquet, or a tracker's folder.")
+    ] = None,
     *,
-    law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
+    law: Annotated[
+        str, typer.Option(help="auto, a law's name (chidu fit --laws), or a formula: 'E + A/params**alpha'.")
+    ] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals.")] = 1000,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    objective: Annotated[
+        str, typer.Option(help="huber, squares, absolute (of log residuals), raw_huber or raw_squares.")
+    ] = "huber",
+    target: Annotated[str | None, typer.Option(help="Column to forecast, where it is not the law's own.")] = None,
+    bounds: Annotated[list[str] | None, typer.Option(help="Of a formula's parameters: alpha=0.1:1,b=-5:5")] = None,
+    laws: Annotated[bool, typer.Option("--laws", help="List the laws and stop.", is_eager=True)] = False,
+    beside: Annotated[
+        bool, typer.Option("--views", help="Also the envelope and isoFLOP, and where they differ.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Save the whole fit as JSON, for forecast and plan.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fit a law to finished runs."""
     import json
 
+    from chidu.cli.notes import tell
     from chidu.laws import fit
-    from chidu.laws.reading import check_output, column_names, save_fit
+    from chidu.laws.reading import bounds_of, check_output, column_names, save_fit
+    from chidu.laws.show import laws_document, laws_text
     from chidu.runs.ladder import Ladder
 
+    if laws:
+        typer.echo(json.dumps(laws_document(), indent=2, ensure_ascii=False) if as_json else laws_text())
+        return
+    if runs is None:
+        raise typer.BadParameter("name a table of runs, as in chidu fit runs.csv, or --laws to list the laws")
     if output is not None:
         check_output(output, runs)
-    found = fit(Ladder.read(runs, column_names(columns)), law, resamples, level=level, seed=seed)
+    table = Ladder.read(runs, column_names(columns))
+    for note in table.notes:
+        tell(note)
+    found = fit(
+        table,
+        law,
+        resamples,
+        level=level,
+        seed=seed,
+        objective=objective,
+        target=target,
+        bounds=bounds_of(bounds),
+    )
     if output is not None:
         save_fit(found, output)
-    typer.echo(json.dumps(found.summary(), indent=2, ensure_ascii=False) if as_json else str(found))
+    document, text = found.summary(), str(found)
+    if beside:
+        from chidu.laws.classical import views
+
+        seen = views(found, table)
+        document, text = document | {"views": seen.as_dict()}, f"{text}\n\n{seen}"
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)

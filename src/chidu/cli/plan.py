@@ -1,4 +1,4 @@
-"""`chidu plan`: the best params and tokens for a budget."""
+"""`chidu plan`: the best params and tokens for a budget of flops, money or hours."""
 
 from __future__ import annotations
 
@@ -13,21 +13,85 @@ __all__ = ["command"]
 def command(
     source: Annotated[Path, typer.Argument(help="A fit saved by `chidu fit --output`, or a table of runs to fit.")],
     *,
-    flops: Annotated[str, typer.Option(help="The budget, like 1e21.")],
-    unique_tokens: Annotated[str | None, typer.Option(help="Tokens there are; none is seen twice.")] = None,
+    flops: Annotated[str | None, typer.Option(help="The budget, like 1e21.")] = None,
+    money: Annotated[str | None, typer.Option(help="The budget in money; needs --price and --speed.")] = None,
+    hours: Annotated[str | None, typer.Option(help="The budget in hours on all devices; needs --speed.")] = None,
+    price: Annotated[str | None, typer.Option(help="Of one device for one hour, like 2.5.")] = None,
+    speed: Annotated[str | None, typer.Option(help="Flop/s that one device achieves in training, like 4e14.")] = None,
+    peak: Annotated[str | None, typer.Option(help="In place of --speed: flop/s of one device at most.")] = None,
+    utilisation: Annotated[str | None, typer.Option(help="Part of --peak that is achieved, like 0.4.")] = None,
+    devices: Annotated[int | None, typer.Option(help="How many devices work side by side; 1.")] = None,
+    unique_tokens: Annotated[str | None, typer.Option(help="Tokens of different text there are.")] = None,
+    epochs: Annotated[str | None, typer.Option(help="How often each may be seen, up to 4; 1.")] = None,
+    max_params: Annotated[str | None, typer.Option(help="Params at most, like 7B.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory that must hold the weights, like 24GB.")] = None,
+    tokens_per_second: Annotated[str | None, typer.Option(help="To write for one reader; needs --bandwidth.")] = None,
+    bandwidth: Annotated[str | None, typer.Option(help="Of the memory that serves, a second, like 2TB.")] = None,
+    bytes_per_param: Annotated[str | None, typer.Option(help="Of the weights as served; 2.")] = None,
+    inference_tokens: Annotated[str | None, typer.Option(help="Tokens the model will serve in its life.")] = None,
+    lifetime: Annotated[bool, typer.Option("--lifetime", help="The budget pays for the inference too.")] = False,
     level: Annotated[float | None, typer.Option(help="Level of the intervals; the fit's where not given.")] = None,
     law: Annotated[str, typer.Option(help="For a table: auto, additive or coupled.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Plan a run: params, tokens and loss for a budget of flops."""
+    """Plan a run: params, tokens and loss for a budget of flops, money or hours (give one)."""
     import json
 
+    from chidu.cli.notes import tell
     from chidu.laws.reading import column_names, load_fit
+
+    fit = load_fit(source, column_names(columns), law, seed=seed, tell=tell)
+    plan = fit.plan(
+        _count("flops", flops),
+        _count("unique-tokens", unique_tokens),
+        level,
+        money=_count("money", money),
+        hours=_count("hours", hours),
+        price=_count("price", price),
+        speed=_count("speed", speed),
+        peak=_count("peak", peak),
+        utilisation=_count("utilisation", utilisation),
+        devices=devices,
+        epochs=_count("epochs", epochs) or 1.0,
+        max_params=_count("max-params", max_params),
+        memory=_bytes("memory", memory),
+        tokens_per_second=_count("tokens-per-second", tokens_per_second),
+        bandwidth=_bytes("bandwidth", bandwidth),
+        bytes_per_param=_count("bytes-per-param", bytes_per_param),
+        inference_tokens=_count("inference-tokens", inference_tokens),
+        lifetime=lifetime,
+    )
+    typer.echo(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if as_json else str(plan))
+
+
+def _count(flag: str, text: str | None) -> float | None:
+    """Read a flag's number. Raises SettingError naming the flag where it is none, or not above 0."""
+    import math
+
+    from chidu.errors import InputError, SettingError
     from chidu.units import parse_count
 
-    fit = load_fit(source, column_names(columns), law, seed=seed)
-    unique = None if unique_tokens is None else parse_count(unique_tokens)
-    plan = fit.plan(parse_count(flops), unique_tokens=unique, level=level)
-    typer.echo(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if as_json else str(plan))
+    if text is None:
+        return None
+    try:
+        count = parse_count(text)
+    except InputError as error:
+        raise SettingError(f"--{flag}: {error}") from error
+    if not (math.isfinite(count) and count > 0):
+        raise SettingError(f"--{flag} is {text}; it must be a finite number above 0")
+    return count
+
+
+def _bytes(flag: str, text: str | None) -> float | None:
+    """Read a number of bytes: ``24GB``, ``80GiB``, ``2TB/s``, ``24e9``. Raises SettingError as `_count` does."""
+    import re
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"(.*\d)\s*([kKMGTP]?)(i?)B(?:/s)?", text.strip())
+    if match is None:
+        return _count(flag, text)
+    number = _count(flag, match[1]) or 0.0
+    return number * (1024.0 if match[3] else 1000.0) ** " KMGTP".index(match[2].upper() or " ")

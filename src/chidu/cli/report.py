@@ -1,76 +1,81 @@
-"""`chidu report`: the page of charts and numbers, for a table of runs or for a work folder."""
+"""`chidu report`: the page of charts and numbers, for a table of runs, a saved fit, or a work folder."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from chidu.laws import Fit
     from chidu.report import ReportContent
-    from chidu.runs.ladder import Ladder
 
 __all__ = ["command"]
 
 
 def command(
-    table: Annotated[Path | None, typer.Argument(help="A CSV, JSONL or Parquet file of runs.")] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="A table of runs to fit, or a fit saved by `chidu fit --output`.")
+    ] = None,
     *,
-    work: Annotated[Path | None, typer.Option(help="The work folder to report on, instead of a table.")] = None,
+    work: Annotated[Path | None, typer.Option(help="The work folder to report on, instead.")] = None,
+    law: Annotated[str, typer.Option(help="For a table: auto, or a law as `chidu fit` takes it.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
+    resamples: Annotated[int, typer.Option(help="For a table: refits behind the intervals.")] = 1000,
+    level: Annotated[float, typer.Option(help="For a table: level of the intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The page to write; report.html here, or in the folder.")] = None,
     language: Annotated[str, typer.Option(help="The page's language: en or zh.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Write one HTML page that opens without a network: law, forecast, charts, and what they can't tell."""
-    if (table is None) == (work is None):
-        raise typer.BadParameter("name a table of runs or a work folder (--work DIR), one of the two")
+    if (source is None) == (work is None):
+        raise typer.BadParameter("name a table of runs, a saved fit, or a work folder (--work DIR): one of them")
     from chidu.laws.reading import check_output
 
     page = output or (work or Path()) / "report.html"
-    check_output(page, table)
+    check_output(page, source)
     if work is not None:
         from chidu.work import write_work_report
 
         write_work_report(work, page, language)
-    elif table is not None:
+    elif source is not None:
         from chidu.report import write_report
 
-        write_report(page, _table_content(table, columns, language))
+        content = (
+            _saved(source, language)
+            if source.suffix.lower() == ".json"
+            else _fitted(source, columns, law, resamples, level, seed, language)
+        )
+        write_report(page, content)
     written = {"report": str(page.resolve()), "bytes": page.stat().st_size}
     typer.echo(json.dumps(written, ensure_ascii=False) if as_json else f"wrote {written['report']}")
 
 
-def _table_content(table: Path, columns: list[str] | None, language: str) -> ReportContent:
-    """Fit the table's law, and plan for 1, 10 and 100 times its dearest run."""
-    from chidu.laws import fit
-    from chidu.laws.reading import column_names
-    from chidu.report import ReportContent
+def _saved(path: Path, language: str) -> ReportContent:
+    """A saved fit has the law and all its refits, but no rows."""
+    from chidu.laws.reading import load_fit
+    from chidu.report.lawpage import law_content
     from chidu.report.texts import check_language
-    from chidu.runs.ladder import Ladder
-    from chidu.runs.record import machine, versions
 
     known = check_language(language)
-    ladder = Ladder.read(table, column_names(columns))
-    fitted = fit(ladder)
-    return ReportContent(
-        title=table.name,
-        ladder=ladder,
-        fit=fitted,
-        plan=_plans(fitted, ladder),
-        settings={"table": str(table), "law": "auto", "resamples": fitted.resamples, "level": fitted.level},
-        versions=versions(),
-        machine=machine(),
-        language=known,
-    )
+    found = load_fit(path, {})
+    return law_content(found, None, path.name, found.law, known)
 
 
-def _plans(fitted: Fit, ladder: Ladder) -> list[dict[str, Any]]:
-    if len(fitted.inputs) != 2 or "tokens" not in fitted.inputs:
-        # Only a law that tells params from tokens can say how to share a budget out between them.
-        return []
-    dearest = float(ladder.numbers("flops").max()) if "flops" in ladder else fitted.seen.cost
-    return [fitted.plan(flops=dearest * factor).as_dict() for factor in (1, 10, 100)]
+def _fitted(
+    table: Path, columns: list[str] | None, law: str, resamples: int, level: float, seed: int, language: str
+) -> ReportContent:
+    from chidu.cli.notes import tell
+    from chidu.laws import fit
+    from chidu.laws.reading import column_names
+    from chidu.report.lawpage import law_content
+    from chidu.report.texts import check_language
+    from chidu.runs.ladder import Ladder
+
+    known = check_language(language)
+    runs = Ladder.read(table, column_names(columns))
+    for note in runs.notes:
+        tell(note)
+    return law_content(fit(runs, law, resamples, level=level, seed=seed), runs, table.name, law, known)

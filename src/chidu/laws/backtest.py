@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chidu.errors import FitError
+from chidu.laws.catalogue import find_law
 from chidu.laws.fit import Fit, candidates, check_settings, fit
-from chidu.laws.law import find_law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import read_costs, read_rows
 from chidu.laws.trials import cut_points
@@ -86,7 +86,7 @@ def backtest(
     """
     check_settings(resamples, level, seed)
     ladder = Ladder.of(runs)
-    shape = candidates(ladder, None, None)[0][0] if law == "auto" else find_law(law)
+    shape = candidates(ladder, None, None)[0][0] if law == "auto" else find_law(law, ladder.columns)
     rows = read_rows(ladder, shape, None, None)
     cost = read_costs(ladder, shape)
     pieces = []

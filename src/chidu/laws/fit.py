@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration, calibrate
+from chidu.laws.catalogue import LAWS, find_law
 from chidu.laws.choose import choose, score, share
 from chidu.laws.doubts import check_rows, doubts, one_ratio, one_ratio_text
-from chidu.laws.law import LAWS, Law, find_law
-from chidu.laws.objective import Floats
+from chidu.laws.law import Law
+from chidu.laws.objective import Floats, Objective, find_objective
 from chidu.laws.rows import Rows, read_rows
 from chidu.laws.seen import Seen
 from chidu.laws.solve import Solution, Status, refit, solve
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "Rival", "candidates", "check_settings", "fit"]
 
 MOST_RESAMPLES = 100_000
+MOST_RESAMPLED = 1_000
+"""Rows that refits and trials look at: of a longer table every so-manieth. Intervals only get wider by it."""
 MOST_SEED = 2**63 - 1
+_NO_INTERVAL = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class Fit:
     """Low and high of each parameter at `level`, over the refits; NaN with resamples=0."""
     level: float
     objective: float
-    """Σ weight × Huber(δ = 0.001) of the log residuals."""
+    """Value of the objective that `objective_name` names."""
     status: Status
     warnings: tuple[str, ...]
     rows: int
@@ -63,6 +67,10 @@ class Fit:
     """Of each law tried: mean relative error on the dear runs forecast from the cheap ones; NaN if none could be."""
     resamples: int
     seed: int
+    target: str
+    """The column that the law speaks of."""
+    objective_name: str
+    """In OBJECTIVES."""
     solution: Solution = field(repr=False)
     refits: Floats = field(repr=False)
     """Vectors of the refits (resamples, P)."""
@@ -89,11 +97,60 @@ class Fit:
 
         return trust(self, points)
 
-    def plan(self, flops: float, unique_tokens: float | None = None, level: float | None = None) -> Plan:
-        """Return the params and tokens that make the most of these flops. See `chidu.laws.plan.plan`."""
-        from chidu.laws.plan import plan
+    def plan(
+        self,
+        flops: float | None = None,
+        unique_tokens: float | None = None,
+        level: float | None = None,
+        *,
+        money: float | None = None,
+        hours: float | None = None,
+        price: float | None = None,
+        speed: float | None = None,
+        peak: float | None = None,
+        utilisation: float | None = None,
+        devices: int | None = None,
+        epochs: float = 1.0,
+        max_params: float | None = None,
+        memory: float | None = None,
+        tokens_per_second: float | None = None,
+        bandwidth: float | None = None,
+        bytes_per_param: float | None = None,
+        inference_tokens: float | None = None,
+        lifetime: bool = False,
+    ) -> Plan:
+        """Return the params and tokens that make the most of a budget of flops, money or hours, within limits.
 
-        return plan(self, flops, unique_tokens, self.level if level is None else level)
+        See `chidu.laws.plan.plan`; the settings are those of `chidu.laws.spending.Spending` (flops to devices) and of
+        `chidu.laws.limits.Limits`. Raises FitError where the law does not read params and tokens, a number is not above
+        0, or settings are missing or contradict each other.
+        """
+        from chidu.laws.limits import Limits
+        from chidu.laws.plan import plan
+        from chidu.laws.spending import Spending
+
+        spending = Spending(
+            flops=flops,
+            money=money,
+            hours=hours,
+            price=price,
+            speed=speed,
+            peak=peak,
+            utilisation=utilisation,
+            devices=devices,
+        )
+        limits = Limits(
+            unique_tokens=unique_tokens,
+            epochs=epochs,
+            max_params=max_params,
+            memory=memory,
+            tokens_per_second=tokens_per_second,
+            bandwidth=bandwidth,
+            bytes_per_param=bytes_per_param,
+            inference_tokens=inference_tokens,
+            lifetime=lifetime,
+        )
+        return plan(self, spending, limits, self.level if level is None else level)
 
     def __str__(self) -> str:
         from chidu.laws.show import fit_text
@@ -145,6 +202,9 @@ def fit(
     seed: int = 0,
     weights: ArrayLike | None = None,
     inputs: Sequence[str] | None = None,
+    objective: str = "huber",
+    target: str | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> Fit:
     """Fit a law to runs.
 
@@ -152,29 +212,37 @@ def fit(
     ----------
     runs: a Ladder, a mapping of columns or a data frame. Needed: ``loss`` and the law's inputs; optional ``flops``,
         ``group`` (runs that share a trajectory), ``weight``. ``params_matmul`` is used in place of ``params``.
-    law: a name in LAWS, or ``auto``: the law that best forecasts the dear runs from the cheap ones, the simpler one
-        unless the richer is better by a tenth.
+    law: a name in LAWS; a formula over the columns, like ``E + A/params**alpha``, whose other names are parameters; or
+        ``auto``: the law that best forecasts the dear runs from the cheap ones, the simpler one unless the richer is
+        better by a tenth.
     resamples: refits behind the intervals; 0 fits once, without intervals.
     level: probability that an interval means to hold.
     weights: one number a row, 0 or more.
     inputs: columns to read in place of the law's own.
+    objective: a name in OBJECTIVES; residuals are of logs unless it begins with ``raw_``.
+    target: the column to forecast, in place of the law's own (``loss``).
+    bounds: least and largest value of a formula's parameters; without, from 0 to infinity.
 
     Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
     law, are too few, or a setting is out of range.
     """
     check_settings(resamples, level, seed)
-    ladder = Ladder.of(runs)
-    laws, fallback = candidates(ladder, inputs, weights) if law == "auto" else ([find_law(law)], "")
+    ladder, goal = Ladder.of(runs), find_objective(objective)
+    if law == "auto":
+        laws, fallback = candidates(ladder, inputs, weights)
+    else:
+        laws, fallback = [find_law(law, ladder.columns, bounds)], ""
+    laws = [each if target is None else replace(each, target=target) for each in laws]
     judged = len(laws) > 1 or resamples > 0
     read = [(each, read_rows(ladder, each, inputs, weights)) for each in laws]
     for each, rows in read:
         check_rows(rows, each, ladder.source)
-    tried = [_try(each, rows, judged, seed) for each, rows in read]
+    tried = [_try(each, rows, goal, judged, seed) for each, rows in read]
     scores = {each.law.name: score(each.trials) for each in tried}
     name = choose(scores, {each.law.name: each.noise for each in tried})
     best = next(each for each in tried if each.law.name == name)
     others = [each for each in tried if each is not best]
-    found = _result(best, others, scores, resamples=resamples, level=level, seed=seed)
+    found = _result(best, others, scores, goal, resamples=resamples, level=level, seed=seed)
     return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
 
 
@@ -216,17 +284,19 @@ def _not_apart(rows: Rows) -> str:
     return ""
 
 
-def _try(law: Law, rows: Rows, judged: bool, seed: int) -> _Candidate:
-    solution = solve(rows, law)
+def _try(law: Law, rows: Rows, goal: Objective, judged: bool, seed: int) -> _Candidate:
+    solution = solve(rows, law, goal)
     # Rival laws are judged at the same cuts, so the cuts leave room for the richest.
-    cuts = cut_points(rows, max(len(law.parameters), 2 * len(rows.names) + 2)) if judged else []
-    return _Candidate(law, rows, solution, run_trials(rows, law, cuts, seed), noise_of(rows, solution))
+    few = rows.thinned(MOST_RESAMPLED)
+    cuts = cut_points(few, max(len(law.parameters), 2 * len(rows.names) + 2)) if judged else []
+    return _Candidate(law, rows, solution, run_trials(few, law, cuts, seed, goal), noise_of(rows, solution))
 
 
 def _result(
     best: _Candidate,
     others: list[_Candidate],
     scores: Mapping[str, float],
+    goal: Objective,
     *,
     resamples: int,
     level: float,
@@ -236,7 +306,8 @@ def _result(
     random = np.random.default_rng([seed, resamples])
     refits = np.empty((0, len(solution.theta)))
     if resamples:
-        refits = refit(rows, solution, draw_weights(rows, resamples, random))
+        few = rows.thinned(MOST_RESAMPLED)
+        refits = refit(few, solution, draw_weights(few, resamples, random), goal)
     parts = [share(scores[each.law.name], scores[law.name]) for each in others]
     named = solution.named(solution.theta[None])
     spread = solution.named(refits)
@@ -250,8 +321,10 @@ def _result(
         level=level,
         objective=solution.objective,
         status=solution.status,
-        warnings=doubts(rows, solution, intervals["E"]),
+        warnings=doubts(rows, solution, intervals.get("E", _NO_INTERVAL)),
         rows=len(rows),
+        target=law.target,
+        objective_name=goal.name,
         law_scores=MappingProxyType(dict(scores)),
         resamples=resamples,
         seed=seed,
@@ -267,6 +340,6 @@ def _result(
 
 def _interval(values: Floats, level: float) -> tuple[float, float]:
     if not len(values):
-        return (float("nan"), float("nan"))
+        return _NO_INTERVAL
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
     return (float(low), float(high))

@@ -110,7 +110,9 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
     if fit.fallback:
         # Reasons are joined with semicolons, so of a sentence with one only the first half is said here.
         found.append(fit.fallback.partition(";")[0])
-    if reach > FLOOR_MATTERS and floor_is_open(fit.solution, fit.intervals["E"], fit.seen.least_loss):
+    if reach > FLOOR_MATTERS and floor_is_open(
+        fit.solution, fit.intervals.get("E", (np.nan, np.nan)), fit.seen.least_loss
+    ):
         found.append("the runs do not fix the floor E")
     if not np.isfinite(fit.law_scores[fit.law]):
         found.append("too few runs to test the law on dearer ones")

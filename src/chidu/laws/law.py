@@ -1,83 +1,58 @@
-"""The catalogue of laws: what each formula says, which columns it reads, where it comes from."""
+"""What a law is: a formula over columns of a table, with the parameters that a fit finds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from chidu.errors import FitError, nearest
+from chidu.laws.formula import Formula, parse
 
-__all__ = ["LAWS", "Law", "find_law"]
+__all__ = ["Law"]
 
 
 @dataclass(frozen=True)
 class Law:
-    """A formula for the loss. All laws here are a floor plus one power of a soft sum of falling powers."""
+    """A formula for the target. Sums of powers have a solver of their own, all others the general one."""
 
     name: str
+    """In the catalogue; of a formula that the caller wrote, the formula."""
     formula: str
     """As people write it, over `inputs` and `parameters`."""
     inputs: tuple[str, ...]
     """Columns it reads, unless the caller names others."""
     parameters: tuple[str, ...]
     """Names of its parameters, in the order they are printed."""
-    source: str
-    purpose: str
+    source: str = ""
+    purpose: str = ""
+    misleads: str = ""
+    """Where it should not be believed."""
+    target: str = "loss"
+    """The column that it speaks of."""
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Of parameters that may be negative, or are known to be small; others lie between 0 and infinity."""
+    sums_powers: bool = False
+    """True for a floor plus one power of a sum of falling powers: `chidu.laws.powers` solves these."""
     coupled: bool = False
-    """True where an outer exponent `kappa` bends the sum of the terms."""
+    """Of those, True where an outer exponent `kappa` bends the sum of the terms."""
+
+    @cached_property
+    def parsed(self) -> Formula:
+        """The formula as a tree, its columns in the order of `inputs`."""
+        return replace(parse(self.formula, self.inputs), columns=self.inputs)
 
     @property
     def amplitudes(self) -> tuple[str, ...]:
-        """Names of the terms' amplitudes, one an input."""
+        """Of a sum of powers: names of the terms' amplitudes, one an input."""
         return ("A", "B")[: len(self.inputs)]
 
     @property
     def exponents(self) -> tuple[str, ...]:
-        """Names of the terms' exponents, one an input."""
+        """Of a sum of powers: names of the terms' exponents, one an input."""
         return ("alpha", "beta")[: len(self.inputs)]
 
     def over(self, columns: Sequence[str]) -> str:
         """Return the formula over other columns than its own."""
-        formula = self.formula
-        for own, other in zip(self.inputs, columns, strict=True):
-            formula = formula.replace(own, other)
-        return formula
-
-
-_ALL = (
-    Law(
-        name="power",
-        formula="E + A / flops^alpha",
-        inputs=("flops",),
-        parameters=("E", "A", "alpha"),
-        source="Kaplan et al., 2001.08361, with a floor as in Henighan et al., 2010.14701",
-        purpose="one quantity alone, or runs that all keep one ratio of tokens to params",
-    ),
-    Law(
-        name="additive",
-        formula="E + A / params^alpha + B / tokens^beta",
-        inputs=("params", "tokens"),
-        parameters=("E", "A", "alpha", "B", "beta"),
-        source="Hoffmann et al., 2203.15556, equation 10",
-        purpose="params and tokens that vary apart, none of them starved",
-    ),
-    Law(
-        name="coupled",
-        formula="E + (A / params^alpha + B / tokens^beta)^kappa",
-        inputs=("params", "tokens"),
-        parameters=("E", "A", "alpha", "B", "beta", "kappa"),
-        source="Videau et al., 2026",
-        purpose="the additive law where few params and few tokens do not simply add up (kappa other than 1)",
-        coupled=True,
-    ),
-)
-
-LAWS: Mapping[str, Law] = MappingProxyType({law.name: law for law in _ALL})
-
-
-def find_law(name: str) -> Law:
-    """Return the law of this name. Raises FitError naming the nearest known one."""
-    if name not in LAWS:
-        raise FitError(f"no law {name!r}{nearest(name, [*LAWS, 'auto'])}: choose among auto, {', '.join(LAWS)}")
-    return LAWS[name]
+        other = dict(zip(self.inputs, columns, strict=True))
+        return re.sub(r"[A-Za-z_]\w*", lambda match: other.get(match[0], match[0]), self.formula)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.laws.objective import DELTA, Derivatives, Floats, Problem, derivatives, values
+from chidu.laws.objective import DELTA, Derivatives, Floats, Problem
 from chidu.parallel import cores
 
 __all__ = ["Minimum", "minimize", "minimize_chunks"]
@@ -40,18 +40,18 @@ def minimize(
     A fit is done when Newton's next step promises less than ``tolerance`` of the objective.
     """
     theta = np.clip(starts, problem.lower, problem.upper)
-    weights = np.broadcast_to(weights, (len(theta), problem.x.shape[1]))
-    value = values(problem, theta, weights, delta)
+    weights = np.broadcast_to(weights, (len(theta), len(problem.y)))
+    value = problem.values(theta, weights, delta)
     damping = np.full(len(theta), 0.1)
     done = np.zeros(len(theta), dtype=bool)
     live = np.arange(len(theta))
     for _ in range(steps):
         now, load = theta[live], weights[live]
-        at = derivatives(problem, now, load, delta)
+        at = problem.derivatives(now, load, delta)
         move, promise = _step(problem, now, at, damping[live])
         small = promise <= tolerance * (at.value + 1e-9)
-        trial = np.clip(_go(problem, now, move), problem.lower, problem.upper)
-        reached = values(problem, trial, load, delta)
+        trial = np.clip(problem.along(now, move), problem.lower, problem.upper)
+        reached = problem.values(trial, load, delta)
         better = reached < at.value
         theta[live] = np.where(better[:, None], trial, now)
         value[live] = np.where(better, reached, at.value)
@@ -99,23 +99,6 @@ def _step(problem: Problem, theta: Floats, at: Derivatives, damping: Floats) -> 
         to_edge = np.clip(theta + move, problem.lower, problem.upper) - theta
         move = _solve_free(matrix, at.gradient, scale, held | crossed, np.where(crossed, to_edge, 0.0))
     return move, -0.5 * (move * np.where(held, 0.0, at.gradient)).sum(axis=1)
-
-
-def _go(problem: Problem, theta: Floats, move: Floats) -> Floats:
-    """Take a step along the valley's bend.
-
-    Where the floor is hardly fixed, its rise is paid by the amplitudes exp(a) and the slopes exp(a) γ: straight in
-    those, curved in (a, γ). To first order the step is the one given.
-    """
-    trial = theta + move
-    for k in range(len(problem.x)):
-        a, slope = 1 + 2 * k, 2 + 2 * k
-        grown = 1.0 + move[:, a]
-        turned = theta[:, slope] + move[:, slope] / grown
-        good = (grown > 0.2) & (grown < 5.0)
-        trial[:, a] = np.where(good, theta[:, a] + np.log(np.where(good, grown, 1.0)), trial[:, a])
-        trial[:, slope] = np.where(good, turned, trial[:, slope])
-    return trial
 
 
 def _solve_free(matrix: Floats, gradient: Floats, scale: Floats, fixed: NDArray[np.bool_], set_to: Floats) -> Floats:

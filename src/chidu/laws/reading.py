@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from chidu.errors import FitError, InputError, SettingError, nearest
+from chidu.errors import FitError, InputError, SettingError
+from chidu.laws.catalogue import COLUMNS, LAWS
 from chidu.laws.fit import Fit, fit
-from chidu.laws.law import LAWS
 from chidu.runs.ladder import Ladder
 from chidu.runs.record import write_json
 from chidu.units import parse_count
 
-__all__ = ["check_output", "column_names", "forecast_points", "load_fit", "save_fit"]
+__all__ = ["bounds_of", "check_output", "column_names", "forecast_points", "load_fit", "save_fit"]
 
 
 KNOWN_COLUMNS = tuple(
-    dict.fromkeys(
-        [
-            *("loss", "params", "params_matmul", "tokens", "flops", "seed", "group", "weight", "unique_tokens"),
-            *(name for law in LAWS.values() for name in law.inputs),
-        ]
-    )
+    dict.fromkeys([*COLUMNS, *(law.target for law in LAWS.values()), "group", "weight", "seed", "run"])
 )
-"""Our names that `--columns` can map to."""
+"""Our names; `--columns` may map to any other that a formula reads, unless it is nearly one of these."""
+TYPO = 0.8
+"""Likeness (0 to 1) from which a name is taken for a known one, mistyped."""
 
 
 def check_output(output: Path, source: Path | None) -> None:
@@ -39,7 +37,8 @@ def check_output(output: Path, source: Path | None) -> None:
 def column_names(texts: str | Sequence[str] | None) -> dict[str, str]:
     """Read ``loss=val/loss,params=n_params``, in one text or several.
 
-    Raises SettingError for a part without ``=``, a name that is none of ours, and one that is mapped twice.
+    Any name may stand on the left: a formula may read it. Raises SettingError for a part without ``=``, a name that is
+    nearly one of ours or that no formula can read, and one that is mapped twice.
     """
     found: dict[str, str] = {}
     whole = texts if isinstance(texts, str) else ",".join(texts or ())
@@ -48,14 +47,37 @@ def column_names(texts: str | Sequence[str] | None) -> dict[str, str]:
         if not (ours.strip() and sign and theirs.strip()):
             raise SettingError(f"--columns: {part!r} is not OURS=THEIRS, as in loss=val/loss,params=n_params")
         ours, theirs = ours.strip(), theirs.strip()
-        if ours not in KNOWN_COLUMNS:
-            known = ", ".join(KNOWN_COLUMNS)
-            raise SettingError(
-                f"--columns: no column of ours is {ours!r}{nearest(ours, KNOWN_COLUMNS)}: it has {known}"
-            )
+        _check_name(ours)
         if found.get(ours, theirs) != theirs:
             raise SettingError(f"--columns: {ours} is mapped to both {found[ours]!r} and {theirs!r}")
         found[ours] = theirs
+    return found
+
+
+def _check_name(ours: str) -> None:
+    """Refuse what can only be a slip on the left of ``=``."""
+    if ours in KNOWN_COLUMNS:
+        return
+    likely = difflib.get_close_matches(ours.lower(), KNOWN_COLUMNS, n=1, cutoff=TYPO)
+    if likely:
+        raise SettingError(
+            f"--columns: {ours!r} is no column of ours (did you mean {likely[0]!r}?); "
+            "if a formula is to read it, choose a name less like ours"
+        )
+    if not ours.isidentifier():
+        raise SettingError(f"--columns: {ours!r} is no name that a formula can read: ours is left, as in loss=val/loss")
+
+
+def bounds_of(texts: Sequence[str] | None) -> dict[str, tuple[float, float]]:
+    """Read ``alpha=0.1:1,b=-5:5``, in one text or several. Raises SettingError for a part that is not NAME=LOW:HIGH."""
+    found: dict[str, tuple[float, float]] = {}
+    for part in filter(None, (part.strip() for text in texts or () for part in text.split(","))):
+        name, _, edges = part.partition("=")
+        low, _, high = edges.partition(":")
+        try:
+            found[name.strip()] = (float(low), float(high))
+        except ValueError:
+            raise SettingError(f"--bounds: {part!r} is not NAME=LOW:HIGH, as in alpha=0.1:1") from None
     return found
 
 
@@ -64,10 +86,24 @@ def save_fit(found: Fit, path: Path) -> None:
     write_json(path, found.as_dict())
 
 
-def load_fit(path: Path, columns: Mapping[str, str], law: str = "auto", seed: int = 0) -> Fit:
-    """Read a saved fit (a file ending in .json), or fit a table. Raises FitError or TableError naming the file."""
+def load_fit(
+    path: Path,
+    columns: Mapping[str, str],
+    law: str = "auto",
+    seed: int = 0,
+    *,
+    tell: Callable[[str], None] | None = None,
+) -> Fit:
+    """Read a saved fit (a file ending in .json), or fit a table; ``tell`` is told the table's notes.
+
+    Raises FitError or TableError naming the file.
+    """
     if path.suffix.lower() != ".json":
-        return fit(Ladder.read(path, columns), law, seed=seed)
+        runs = Ladder.read(path, columns)
+        if tell is not None:
+            for note in runs.notes:
+                tell(note)
+        return fit(runs, law, seed=seed)
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:

@@ -37,6 +37,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.loss)
 
+    def thinned(self, most: int) -> Rows:
+        """Return at most so many rows, even over the order of cost."""
+        if len(self) <= most:
+            return self
+        return self.select(np.linspace(0, len(self) - 1, most).astype(int))
+
     def select(self, index: NDArray[np.int_] | NDArray[np.bool_]) -> Rows:
         """Return some of the rows."""
         return replace(
@@ -59,9 +65,9 @@ def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: Arr
     if not len(runs):
         raise FitError(f"{runs.source}: no rows")
     names = _input_names(runs, law, inputs)
-    x = np.vstack([_input(runs, name) for name in names])
+    x = np.vstack([_input(runs, name, positive=law.sums_powers) for name in names])
     cost_name, cost = _cost(runs, names, x)
-    loss = runs.numbers("loss")
+    loss = runs.numbers(law.target)
     order = np.lexsort([loss, *x[::-1], cost])
     groups = _groups(runs)
     rows = Rows(names, x, loss, _weights(runs, weights), cost, cost_name, groups)
@@ -71,23 +77,24 @@ def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: Arr
 def read_costs(runs: Ladder, law: Law) -> Floats:
     """Return what each run of the table costs, in the table's order."""
     names = _input_names(runs, law, None)
-    return _cost(runs, names, np.vstack([_input(runs, name) for name in names]))[1]
+    return _cost(runs, names, np.vstack([_input(runs, name, positive=law.sums_powers) for name in names]))[1]
 
 
 def _input_names(runs: Ladder, law: Law, inputs: Sequence[str] | None) -> tuple[str, ...]:
     if inputs is None:
-        swap = {"params": "params_matmul"} if "params_matmul" in runs else {}
+        # A formula that the caller wrote says which column it means.
+        swap = {"params": "params_matmul"} if "params_matmul" in runs and law.name != law.formula else {}
         return tuple(swap.get(name, name) for name in law.inputs)
     if len(inputs) != len(law.inputs):
         raise FitError(f"the {law.name} law reads {len(law.inputs)} columns, inputs names {len(inputs)}")
     return tuple(inputs)
 
 
-def _input(runs: Ladder, name: str) -> Floats:
+def _input(runs: Ladder, name: str, *, positive: bool) -> Floats:
     """Read an input; flops are counted as 6·params·tokens where the table has none."""
     if name == "flops" and "flops" not in runs and "tokens" in runs and _params_name(runs) in runs:
         return 6.0 * runs.numbers(_params_name(runs)) * runs.numbers("tokens")
-    return runs.numbers(name)
+    return runs.numbers(name, positive=positive)
 
 
 def _params_name(runs: Ladder) -> str:
@@ -96,13 +103,15 @@ def _params_name(runs: Ladder) -> str:
 
 def _cost(runs: Ladder, names: Sequence[str], x: Floats) -> tuple[str, Floats]:
     """What a run costs: flops where they follow from the inputs, so that a point's cost is known too."""
-    if len(names) == 2 and names[1] == "tokens":
-        if "flops" in runs:
-            return "flops", runs.numbers("flops")
-        return f"6·{names[0]}·tokens", np.asarray(6.0 * x[0] * x[1])
     if names == ("flops",):
         return ("flops" if "flops" in runs else f"6·{_params_name(runs)}·tokens"), x[0]
-    return "·".join(names), np.asarray(np.prod(x, axis=0))
+    params = next((name for name in names if name.startswith("params")), None)
+    if "flops" in runs and ("tokens" in names or len(names) != 2):
+        return "flops", runs.numbers("flops")
+    if params is not None and "tokens" in names:
+        return f"6·{params}·tokens", np.asarray(6.0 * x[names.index(params)] * x[names.index("tokens")])
+    # What else a law reads is no cost, but its dear end is where inputs are large.
+    return "·".join(names), np.asarray(np.prod(np.abs(x), axis=0))
 
 
 def _weights(runs: Ladder, weights: ArrayLike | None) -> Floats:

@@ -11,16 +11,17 @@ import numpy as np
 
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration
-from chidu.laws.law import find_law
+from chidu.laws.general import Coordinates
+from chidu.laws.law import Law
 from chidu.laws.seen import Seen
-from chidu.laws.solve import Solution, Status
+from chidu.laws.solve import Frame, Solution, Status
 
 if TYPE_CHECKING:
     from chidu.laws.fit import Fit
 
 __all__ = ["fit_from_dict", "fit_to_dict"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def fit_to_dict(fit: Fit) -> dict[str, Any]:
@@ -37,6 +38,8 @@ def fit_to_dict(fit: Fit) -> dict[str, Any]:
         "status": fit.status.value,
         "warnings": list(fit.warnings),
         "rows": fit.rows,
+        "target": fit.target,
+        "objective_name": fit.objective_name,
         "law_scores": {name: _or_none(score) for name, score in fit.law_scores.items()},
         "resamples": fit.resamples,
         "seed": fit.seed,
@@ -81,6 +84,8 @@ def _read(values: Mapping[str, Any]) -> Fit:
         status=Status(values["status"]),
         warnings=tuple(values["warnings"]),
         rows=values["rows"],
+        target=values["target"],
+        objective_name=values["objective_name"],
         law_scores=MappingProxyType({name: _or_nan(score) for name, score in values["law_scores"].items()}),
         resamples=values["resamples"],
         seed=values["seed"],
@@ -94,11 +99,23 @@ def _read(values: Mapping[str, Any]) -> Fit:
 
 
 def _solution_to_dict(solution: Solution) -> dict[str, Any]:
+    law, coordinates = solution.law, solution.frame.coordinates
     return {
-        "law": solution.law.name,
+        "law": {
+            "name": law.name,
+            "formula": law.formula,
+            "inputs": list(law.inputs),
+            "parameters": list(law.parameters),
+            "target": law.target,
+            "sums_powers": law.sums_powers,
+            "coupled": law.coupled,
+        },
         "theta": solution.theta.tolist(),
-        "centre": solution.centre.tolist(),
-        "scale": solution.scale,
+        "centre": solution.frame.centre.tolist(),
+        "scale": solution.frame.scale,
+        "coordinates": None
+        if coordinates is None
+        else {k: np.asarray(v).tolist() for k, v in vars(coordinates).items()},
         "objective": solution.objective,
         "status": solution.status.value,
         "at_bound": list(solution.at_bound),
@@ -106,15 +123,24 @@ def _solution_to_dict(solution: Solution) -> dict[str, Any]:
 
 
 def _solution_from_dict(values: Mapping[str, Any]) -> Solution:
+    law: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["law"].items()}
     return Solution(
-        law=find_law(values["law"]),
+        law=Law(**law),
         theta=np.array(values["theta"], dtype=np.float64),
-        centre=np.array(values["centre"], dtype=np.float64),
-        scale=values["scale"],
+        frame=Frame(
+            np.array(values["centre"], dtype=np.float64), values["scale"], _coordinates_from(values["coordinates"])
+        ),
         objective=values["objective"],
         status=Status(values["status"]),
         at_bound=tuple(values["at_bound"]),
     )
+
+
+def _coordinates_from(values: Mapping[str, Any] | None) -> Coordinates | None:
+    if values is None:
+        return None
+    edges = {name: np.array(values[name]) for name in ("lower", "upper", "draw_lower", "draw_upper")}
+    return Coordinates(logs=np.array(values["logs"], dtype=bool), linear=tuple(values["linear"]), **edges)
 
 
 def _or_none(value: float) -> float | None:

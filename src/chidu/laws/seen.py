@@ -18,6 +18,8 @@ __all__ = ["Seen"]
 class Seen:
     """Ranges of the fitted runs, in the units of their columns."""
 
+    names: tuple[str, ...]
+    """The inputs."""
     lowest: tuple[float, ...]
     """Least of each input."""
     highest: tuple[float, ...]
@@ -27,7 +29,7 @@ class Seen:
     cost_name: str
     """What cost is: `flops`, `6·params·tokens` or the inputs' product."""
     flops_factor: float
-    """Flops over the product of the two inputs (over the dearer half of the runs); 6 where there are no flops."""
+    """Flops over params · tokens (over the dearer half of the runs); 6 where there are no flops."""
     ratio: tuple[float, float]
     """Least and largest ratio of the second input to the first; 1 with one input."""
     least_loss: float
@@ -39,6 +41,7 @@ class Seen:
         """Measure the rows."""
         ratio = rows.inputs[1] / rows.inputs[0] if len(rows.names) == 2 else np.ones(1)
         return cls(
+            names=rows.names,
             lowest=tuple(rows.inputs.min(axis=1).tolist()),
             highest=tuple(rows.inputs.max(axis=1).tolist()),
             cost=float(rows.cost.max()),
@@ -50,6 +53,12 @@ class Seen:
         )
 
     @property
+    def params_tokens(self) -> tuple[int, int] | None:
+        """Places of params and tokens among the inputs, where both are read."""
+        params = next((k for k, name in enumerate(self.names) if name.startswith("params")), None)
+        return None if params is None or "tokens" not in self.names else (params, self.names.index("tokens"))
+
+    @property
     def has_flops(self) -> bool:
         """True where the table had flops of its own."""
         return self.cost_name == "flops"
@@ -58,8 +67,12 @@ class Seen:
         """Cost of each point (points,), in the unit of `cost`; from its own flops where it brings them."""
         if self.has_flops and "flops" in points:
             return points.numbers("flops")
-        factor = 1.0 if "·tokens" not in self.cost_name and not self.has_flops else self.flops_factor
-        return np.asarray(inputs[0] if len(inputs) == 1 else factor * inputs[0] * inputs[1])
+        if self.cost_name == "·".join(self.names):
+            return np.asarray(np.prod(np.abs(inputs), axis=0))
+        if self.params_tokens is None:
+            return inputs[0] if self.names == ("flops",) else np.full(inputs.shape[1], np.nan)
+        params, tokens = self.params_tokens
+        return np.asarray(self.flops_factor * inputs[params] * inputs[tokens])
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON form."""
@@ -67,7 +80,9 @@ class Seen:
 
 
 def _factor(rows: Rows) -> float:
-    if rows.cost_name != "flops" or len(rows.names) < 2:
+    params = next((k for k, name in enumerate(rows.names) if name.startswith("params")), None)
+    if rows.cost_name != "flops" or params is None or "tokens" not in rows.names:
         return 6.0
     dear = rows.cost >= np.median(rows.cost)
-    return float(np.exp(np.mean(np.log(rows.cost[dear] / rows.inputs[0][dear] / rows.inputs[1][dear]))))
+    product = rows.inputs[params] * rows.inputs[rows.names.index("tokens")]
+    return float(np.exp(np.mean(np.log(rows.cost[dear] / product[dear]))))

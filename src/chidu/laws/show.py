@@ -1,4 +1,4 @@
-"""How a fit, a plan and a backtest print: plain text tables."""
+"""How a fit, forecasts and a backtest print: plain text tables."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from chidu.laws.catalogue import LAWS
+from chidu.laws.objective import OBJECTIVES
 from chidu.units import format_count
 
 if TYPE_CHECKING:
     from chidu.laws.backtest import Backtest
     from chidu.laws.fit import Fit
-    from chidu.laws.plan import Plan
     from chidu.runs.ladder import Ladder
 
-__all__ = ["backtest_text", "fit_text", "forecast_document", "forecast_text", "plan_text", "table_text"]
+__all__ = [
+    "backtest_text",
+    "fit_text",
+    "forecast_document",
+    "forecast_text",
+    "laws_document",
+    "laws_text",
+    "table_text",
+]
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -39,6 +48,33 @@ def _loss(value: float) -> str:
     return f"{value:.4f}"
 
 
+def _name(fit: Fit) -> str:
+    return f"{fit.law} law" if fit.law in LAWS else "formula"
+
+
+def laws_document() -> list[dict[str, str]]:
+    """Return the catalogue: name, formula, purpose, where it misleads, source."""
+    return [
+        {
+            "name": law.name,
+            "formula": f"{law.target} = {law.formula}",
+            "purpose": law.purpose,
+            "misleads": law.misleads,
+            "source": law.source,
+        }
+        for law in LAWS.values()
+    ]
+
+
+def laws_text() -> str:
+    """The catalogue for people."""
+    return "\n\n".join(
+        f"{law['name']}\n  {law['formula']}\n  for       {law['purpose']}\n  misleads  {law['misleads']}\n"
+        f"  source    {law['source']}"
+        for law in laws_document()
+    )
+
+
 def fit_text(fit: Fit) -> str:
     """A fit as a table that a paper could use, warnings beside."""
     rows = [
@@ -46,11 +82,11 @@ def fit_text(fit: Fit) -> str:
         for name, value in fit.parameters.items()
     ]
     lines = [
-        f"{fit.law} law: loss = {fit.formula}",
+        f"{_name(fit)}: {fit.target} = {fit.formula}",
         "",
         table_text(["parameter", "value", f"{fit.level:.0%} low", f"{fit.level:.0%} high"], rows),
         "",
-        f"objective  {fit.objective:.8g}  (Σ weight × Huber(δ=0.001) of log residuals)",
+        f"objective  {fit.objective:.8g}  ({OBJECTIVES[fit.objective_name].text})",
         f"status     {fit.status.value}",
         f"rows       {fit.rows}, {fit.resamples} resamples, seed {fit.seed}",
     ]
@@ -84,34 +120,6 @@ def forecast_text(document: Mapping[str, Any]) -> str:
     ]
     header = [*names, "loss", f"{level} low", f"{level} high", "of the largest flops"]
     return f"trust: {document['trust']} ({document['why']})\n\n{table_text(header, cells)}"
-
-
-def plan_text(plan: Plan) -> str:
-    """A plan as a manager reads it."""
-    level = f"{plan.level:.0%}"
-    rows = [
-        [name, *(_cell(each, format_count) for each in (value, low, high))]
-        for name, value, low, high in (
-            ("params", plan.params, plan.params_low, plan.params_high),
-            ("tokens", plan.tokens, plan.tokens_low, plan.tokens_high),
-        )
-    ]
-    rows.append(["loss", *(_cell(each, _loss) for each in (plan.loss, plan.loss_low, plan.loss_high))])
-    valleys = [
-        f"{percent:g}% more loss: {plan.params_column} anywhere from {format_count(low)} to {format_count(high)}"
-        for percent, (low, high) in plan.valley.items()
-    ]
-    return "\n".join(
-        [
-            f"With {format_count(plan.flops)} flops ({plan.flops_rule}):",
-            "",
-            table_text(["", "best", f"{level} low", f"{level} high"], rows),
-            "",
-            *valleys,
-            f"trust: {plan.trust} ({plan.why})",
-            *(f"warning: {text}" for text in plan.warnings),
-        ]
-    )
 
 
 def backtest_text(score: Backtest) -> str:

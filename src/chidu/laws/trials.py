@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chidu.laws.law import Law
-from chidu.laws.objective import Floats
+from chidu.laws.objective import OBJECTIVES, Floats, Objective
 from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, refit, solve
 
@@ -60,18 +60,20 @@ def _spans(rows: Rows, seen: NDArray[np.bool_]) -> bool:
     return all(len(np.unique(x[seen])) >= min(3, len(np.unique(x))) for x in rows.inputs)
 
 
-def run_trials(rows: Rows, law: Law, cuts: Sequence[float], seed: int) -> list[Trial]:
+def run_trials(
+    rows: Rows, law: Law, cuts: Sequence[float], seed: int, objective: Objective = OBJECTIVES["huber"]
+) -> list[Trial]:
     """Fit the law below each cut and forecast the rows above it."""
-    return [_trial(rows, law, cut, np.random.default_rng([seed, index])) for index, cut in enumerate(cuts)]
+    return [_trial(rows, law, cut, np.random.default_rng([seed, index]), objective) for index, cut in enumerate(cuts)]
 
 
-def _trial(rows: Rows, law: Law, cut: float, random: np.random.Generator) -> Trial:
+def _trial(rows: Rows, law: Law, cut: float, random: np.random.Generator, objective: Objective) -> Trial:
     seen = rows.cost <= cut
     below, held = rows.select(seen), np.flatnonzero(~seen)
-    solution = solve(below, law)
+    solution = solve(below, law, objective)
     above = rows.inputs[:, held]
     forecast = solution.log_loss(above)[0]
-    vectors = refit(below, solution, draw_weights(below, _REFITS, random))
+    vectors = refit(below, solution, draw_weights(below, _REFITS, random), objective)
     spread = deviation(solution.log_loss(above, vectors)) * lost_freedom(below, law)
     return Trial(
         cut=cut,

@@ -10,7 +10,8 @@ from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
 
 if TYPE_CHECKING:
-    from chidu.laws import Fit
+    from chidu.laws import Backtest, Fit
+    from chidu.laws.profile import Profile
 
 __all__ = ["Language", "ReportContent"]
 
@@ -22,14 +23,23 @@ class ReportContent:
     """What one page shows. A section whose part is missing is left out."""
 
     title: str
-    ladder: Ladder
-    """The runs the law was fitted to."""
+    ladder: Ladder | None
+    """The runs the law was fitted to; None where only a saved fit is at hand."""
     runs: tuple[Run, ...] = ()
     """The rungs with their training curves; empty where the user brought only a table."""
     fit: Fit | None = None
     forecast: Mapping[str, Any] | None = None
     """The written forecast, `written, point, loss, low, high, level, extrapolation, trust, why`, and, once the target
     is trained, its score: `measured, measured_standard_error, error_percent, inside, scored`."""
+    backtest: Backtest | None = None
+    """How the cheap runs forecast the dear ones."""
+    profiles: Sequence[Profile] = ()
+    """Per parameter, the objective around its estimate."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Section (`residuals`, `backtest`, `profile`) → why it is not drawn; a section that nothing is said of is left
+    out."""
+    outlook: Mapping[str, Any] | None = None
+    """Whether to trust forecasts: `times` (the dearest run's flops; None: at the largest values seen), `trust, why`."""
     target: Run | None = None
     """The run that the forecast speaks of."""
     data_card: Mapping[str, Any] | None = None
@@ -45,4 +55,6 @@ class ReportContent:
     machine: Mapping[str, Any] = field(default_factory=dict)
     bytes_per_token: float | None = None
     """Bytes of held-out text a token stands for; with it, losses are also shown in bits per byte."""
+    in_nats: bool = True
+    """True where losses are nats per token, as of our own runs; a table's may be anything."""
     language: Language = "en"

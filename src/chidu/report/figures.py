@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,9 +20,11 @@ __all__ = [
     "MEASURED",
     "Chart",
     "colour",
+    "contours",
     "figure",
     "label",
     "log_axis",
+    "rule",
     "scatter",
     "symbol",
 ]
@@ -46,18 +48,25 @@ class Chart:
     """Read aloud in place of the figure."""
     figure: str
     grid: Grid
-    tall: bool = True
+    height: Literal["low", "middle", "tall"] = "tall"
 
 
-def figure(traces: Sequence[Any], x: dict[str, Any], y: dict[str, Any], legend: bool = True) -> str:
+def figure(
+    traces: Sequence[Any],
+    x: dict[str, Any],
+    y: dict[str, Any],
+    legend: bool = True,
+    shapes: Sequence[dict[str, Any]] = (),
+) -> str:
     """Return traces and axes as JSON for the page. Ink, grid and font follow the page's scheme in the browser."""
     objects = _plotly()
     made = objects.Figure(
         data=list(traces),
         layout={
             "template": {},
-            "xaxis": {"automargin": True, "zeroline": False, **x},
-            "yaxis": {"automargin": True, "zeroline": False, **y},
+            "xaxis": {"automargin": True, "zeroline": False, "ticks": "", **x},
+            "yaxis": {"automargin": True, "zeroline": False, "ticks": "", **y},
+            "shapes": list(shapes),
             "showlegend": legend,
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
             "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
@@ -73,6 +82,28 @@ def figure(traces: Sequence[Any], x: dict[str, Any], y: dict[str, Any], legend: 
 def scatter(x: Any, y: Any, name: str, **style: Any) -> Any:
     """Return one trace of plotly's commonest kind, its name made safe."""
     return _plotly().Scatter(x=_short(x), y=_short(y), name=label(name), **style)
+
+
+def contours(x: Any, y: Any, place: Any, count: int, name: str) -> Any:
+    """Return thin lines where ``place`` (y, x) is 0, 1, … to ``count`` - 1."""
+    levels = {"start": 0, "end": count - 1, "size": 1, "coloring": "none"}
+    return _plotly().Contour(
+        x=_short(x),
+        y=_short(y),
+        z=[[round(value, 3) for value in row] for row in np.asarray(place).tolist()],
+        contours=levels,
+        line={"color": LINE, "width": 1},
+        name=label(name),
+        showlegend=True,
+        showscale=False,
+        hoverinfo="skip",
+    )
+
+
+def rule(low: float, high: float, ink: str) -> dict[str, Any]:
+    """Return a band from one value of the x axis to another, over the chart's whole height, behind all else."""
+    reach = {"type": "rect", "xref": "x", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1}
+    return {**reach, "fillcolor": ink, "line": {"width": 0}, "layer": "below"}
 
 
 def label(text: str) -> str:
@@ -95,7 +126,7 @@ def log_axis(title: str, low: float, high: float, spare: float = 0.04) -> dict[s
     start, end = math.log10(low), math.log10(high)
     margin = max((end - start) * spare, 0.004)
     axis: dict[str, Any] = {"type": "log", "title": {"text": label(title)}, "range": [start - margin, end + margin]}
-    if end - start > 1.3:
+    if end - start > 2.2:
         return {**axis, "exponentformat": "power", "dtick": max(1, math.ceil((end - start) / 6))}
     ticks = _round_ticks(10 ** (start - margin), 10 ** (end + margin))
     return {**axis, "tickvals": ticks, "ticktext": [_tick(tick) for tick in ticks]}
@@ -103,8 +134,13 @@ def log_axis(title: str, low: float, high: float, spare: float = 0.04) -> dict[s
 
 def _round_ticks(low: float, high: float) -> list[float]:
     if high > 2.5 * low:
+        # Small numbers are short; large ones have a power of ten to write, and need more room.
+        long, wide = high >= 1e3, high > 20 * low
+        digits: tuple[float, ...] = (1, 1.5, 2, 3, 4, 5, 6, 8)
+        if wide or (long and high > 6 * low):
+            digits = (1, 3) if long and wide else (1, 2, 5)
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-        ticks = (float(f"{digit * 10.0**decade:.6g}") for decade in decades for digit in (1, 1.5, 2, 3, 4, 5, 6, 8))
+        ticks = (float(f"{digit * 10.0**decade:.6g}") for decade in decades for digit in digits)
         return [tick for tick in ticks if low <= tick <= high]
     rough = (high - low) / 5
     base = 10 ** math.floor(math.log10(rough))

@@ -16,8 +16,9 @@ from chidu.units import format_count
 
 if TYPE_CHECKING:
     from chidu.laws import Fit
+    from chidu.laws.seen import Seen
 
-__all__ = ["Floats", "Scale", "SizeGroup", "compute_optimal", "law_values", "size_groups"]
+__all__ = ["Floats", "Scale", "SizeGroup", "Span", "compute_optimal", "law_values", "size_groups"]
 
 Floats = NDArray[np.float64]
 MOST_GROUPS = 6
@@ -40,6 +41,7 @@ class Scale:
     counted: bool
     """False where the table has no flops and `6ND` stands in for them."""
     unique_tokens: float | None
+    """The same for all runs; None where it is not known or varies: then points see each token once."""
 
     @classmethod
     def of(cls, ladder: Ladder, point: Mapping[str, Any] | None = None) -> Scale | None:
@@ -62,6 +64,16 @@ class Scale:
             unique_tokens=_constant(ladder, "unique_tokens"),
         )
 
+    @classmethod
+    def of_seen(cls, seen: Seen) -> Scale | None:
+        """Read the rule off what a fit remembers of its runs; None where it did not read params and tokens."""
+        if seen.params_tokens is None:
+            return None
+        params = seen.params_tokens[0]
+        sizes = np.unique([seen.lowest[params], seen.highest[params]])
+        ones = np.ones(len(sizes))
+        return cls(seen.names[params], sizes, seen.flops_factor * ones, ones, seen.has_flops, None)
+
     def flops_per_token(self, size: Floats) -> Floats:
         """Flops of training on one token, for models of these sizes."""
         ratio: Floats = np.interp(np.log(size), np.log(self.sizes), self.flops_ratio)
@@ -72,10 +84,8 @@ class Scale:
         other = np.interp(np.log(size), np.log(self.sizes), self.other_ratio)
         found = {self.axis: size, "tokens": tokens, "flops": tokens * self.flops_per_token(size)}
         found["params"] = size * other
-        if self.unique_tokens:
-            found["unique_tokens"] = np.full_like(size, self.unique_tokens)
-            found["epochs"] = tokens / self.unique_tokens
-        return found
+        unique = np.full_like(size, self.unique_tokens) if self.unique_tokens else tokens
+        return {**found, "unique_tokens": unique, "epochs": tokens / unique}
 
     def along_ratio(self, flops: Floats, ratio: float) -> dict[str, Floats]:
         """Return points at these flops whose tokens are ``ratio`` times their size."""
@@ -84,6 +94,38 @@ class Scale:
             # Flops per token depend on size only weakly, so this settles in a few rounds.
             size = np.sqrt(size * flops / (self.flops_per_token(size) * ratio))
         return self.points(size, ratio * size)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the runs reach from and to, least and largest, for charts that show no run."""
+
+    size: tuple[float, float]
+    tokens: tuple[float, float]
+    ratio: tuple[float, float]
+    """Tokens per param."""
+    flops: tuple[float, float]
+
+    @classmethod
+    def of(cls, ladder: Ladder, scale: Scale) -> Span:
+        """Measure a table's runs."""
+        size, tokens = ladder.numbers(scale.axis), ladder.numbers("tokens")
+        flops = ladder.numbers("flops") if "flops" in ladder else tokens * scale.flops_per_token(size)
+        return cls(_ends(size), _ends(tokens), _ends(tokens / size), _ends(flops))
+
+    @classmethod
+    def of_seen(cls, seen: Seen) -> Span:
+        """Take what a fit remembers. The cheapest run's flops are not among it: those of its least sizes stand in."""
+        params, tokens = seen.params_tokens or (0, 0)
+        size, length = ((seen.lowest[k], seen.highest[k]) for k in (params, tokens))
+        low, high = seen.ratio if params < tokens else (1 / seen.ratio[1], 1 / seen.ratio[0])
+        if len(seen.names) != 2:
+            low, high = length[0] / size[1], length[1] / size[0]
+        return cls(size, length, (low, high), (seen.flops_factor * size[0] * length[0], seen.cost))
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from chidu.report.charts import (
-    band_level,
+    band_values,
     curves_chart,
     forecast_chart,
     interval,
     isoflop_chart,
     ladder_chart,
-    residuals_chart,
     target_ratio,
 )
 from chidu.report.content import ReportContent
 from chidu.report.figures import Chart
-from chidu.report.formula import formula_text
-from chidu.report.scale import Scale
+from chidu.report.formula import formula_text, law_text
+from chidu.report.judged import backtest_charts, profile_charts
+from chidu.report.plane import plane_chart
+from chidu.report.residuals import residual_charts, residual_grid
+from chidu.report.rungs import band_level, column_word, cost_title, law_axis, law_target, scale_of
 from chidu.report.tables import (
     Grid,
     card_grids,
@@ -65,11 +67,11 @@ class Section:
     name: str
     title: str
     lines: tuple[str, ...] = ()
-    chart: Chart | None = None
+    charts: tuple[Chart, ...] = ()
     grids: tuple[Grid, ...] = ()
     points: tuple[str, ...] = ()
     quotes: tuple[tuple[str, str], ...] = ()
-    formula: str = ""
+    formulas: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -77,11 +79,7 @@ def headline(content: ReportContent, text: Texts) -> Headline:
     """Say what was forecast, what was measured, and whether it lies inside the interval."""
     said = content.forecast
     if said is None:
-        values: dict[str, Any] = {"rows": len(content.ladder)}
-        if content.fit is None:
-            return Headline(text["headline_runs"].format(**values), "", ())
-        values |= {"law": content.fit.law, "status": text[f"status_{content.fit.status.value}"]}
-        return Headline(text["headline_fit"].format(**values), "", _score_lines(content.fit, text))
+        return _fit_headline(content, text)
     lines = tuple(line for line in _forecast_lines(content, said, text) if line)
     if said.get("measured") is None:
         return Headline(text["headline_open"].format(loss=loss_text(said["loss"])), "", lines)
@@ -93,6 +91,28 @@ def headline(content: ReportContent, text: Texts) -> Headline:
         level=percent(band_level(content)),
     )
     return Headline(sentence, mood, lines)
+
+
+def _fit_headline(content: ReportContent, text: Texts) -> Headline:
+    """Say which law was fitted to how many runs, and whether to trust it beyond them."""
+    fit = content.fit
+    if fit is None:
+        rows = 0 if content.ladder is None else len(content.ladder)
+        return Headline(text["headline_runs"].format(rows=rows), "", ())
+    # A formula's name is the formula, and no headline.
+    key = "headline_formula" if fit.law == fit.solution.law.formula else "headline_fit"
+    sentence = text[key].format(law=fit.law, rows=fit.rows, status=text[f"status_{fit.status.value}"])
+    saved = () if content.ladder is not None else (text["saved_line"],)
+    return Headline(sentence, "", (*_outlook_lines(content.outlook, text), *_score_lines(fit, text), *saved))
+
+
+def _outlook_lines(outlook: Mapping[str, Any] | None, text: Texts) -> tuple[str, ...]:
+    if outlook is None:
+        return ()
+    word, reasons = _trust_words(outlook, text)
+    if outlook["times"] is None:
+        return (text["trust_within"].format(word=word, why=reasons),)
+    return (text["trust_at"].format(times=f"{outlook['times']:g}", word=word, why=reasons),)
 
 
 def _score_lines(fit: Fit, text: Texts) -> tuple[str, ...]:
@@ -145,13 +165,17 @@ def _target_line(point: Mapping[str, Any], text: Texts) -> str:
 
 
 def _trust_line(said: Mapping[str, Any], text: Texts) -> str:
-    trust, why = said.get("trust"), said.get("why")
-    if trust is None:
+    if said.get("trust") is None:
         return ""
-    word = {True: "yes", False: "no"}.get(trust, str(trust))
-    word = text.get(f"trust_{word.replace(' ', '_')}", word)
-    reasons = text["between_reasons"].join(text.say(reason) for reason in _reasons(why))
+    word, reasons = _trust_words(said, text)
     return text["trust_line" if reasons else "trust_alone"].format(word=word, why=reasons)
+
+
+def _trust_words(said: Mapping[str, Any], text: Texts) -> tuple[str, str]:
+    """Return the verdict and its reasons in the page's language."""
+    word = {True: "yes", False: "no"}.get(said["trust"], str(said["trust"]))
+    reasons = text["between_reasons"].join(text.say(reason) for reason in _reasons(said.get("why")))
+    return text.get(f"trust_{word.replace(' ', '_')}", word), reasons
 
 
 def _reasons(why: Any) -> list[str]:
@@ -169,12 +193,15 @@ def sections(content: ReportContent, text: Texts) -> list[Section]:
     """Return the sections that have content, in reading order."""
     makers: tuple[Callable[[ReportContent, Texts], Section | None], ...] = (
         _forecast_section,
-        _ladder_section,
-        _isoflop_section,
-        _residuals_section,
-        _curves_section,
         _law_section,
+        _ladder_section,
+        _residuals_section,
+        _isoflop_section,
+        _plane_section,
         _plan_section,
+        _backtest_section,
+        _profile_section,
+        _curves_section,
         _card_section,
         _sample_section,
         _costs_section,
@@ -185,33 +212,87 @@ def sections(content: ReportContent, text: Texts) -> list[Section]:
     return [section for section in made if section is not None]
 
 
-def _charted(name: str, chart: Chart | None, text: Texts, *lines: str) -> Section | None:
-    return None if chart is None else Section(name, text[f"s_{name}"], tuple(line for line in lines if line), chart)
+def _charted(
+    name: str, charts: Iterable[Chart | None], content: ReportContent, text: Texts, *lines: str
+) -> Section | None:
+    """A section of charts; one that says why there are none, where something is known of that; else nothing."""
+    drawn = tuple(chart for chart in charts if chart is not None)
+    if drawn:
+        return Section(name, text[f"s_{name}"], tuple(line for line in lines if line), drawn)
+    why = content.absent.get(name)
+    return None if why is None else Section(name, text[f"s_{name}"], (text.say(why),))
 
 
 def _forecast_section(content: ReportContent, text: Texts) -> Section | None:
     line = text["i_forecast"].format(level=percent(band_level(content)))
-    return _charted("forecast", forecast_chart(content, text), text, line)
+    return _charted("forecast", [forecast_chart(content, text)], content, text, line)
 
 
 def _ladder_section(content: ReportContent, text: Texts) -> Section | None:
-    scale = Scale.of(content.ladder)
-    along = "along_ratio" if scale and target_ratio(content, scale) else "along_optimal"
-    line = text["i_ladder"].format(level=percent(band_level(content)), along=text[along]) if content.fit else ""
-    approximate = "" if scale is None or scale.counted else text["approximate"]
-    return _charted("ladder", ladder_chart(content, text), text, line, approximate)
+    axis, scale = law_axis(content, text), scale_of(content)
+    lines = [text["i_marks"] if content.ladder is not None else ""]
+    if axis is not None and band_values(content, axis) is not None:
+        many = scale is not None and not _reads_one(content)
+        key = "i_band_along" if many else "i_band"
+        lines.append(text["i_lines"] if many and content.ladder is not None else "")
+        along = "along_ratio" if scale and target_ratio(content, scale) else "along_optimal"
+        lines.append(text[key].format(level=percent(band_level(content)), along=text[along]))
+    if axis is not None and axis.name == "flops" and scale is not None and not scale.counted:
+        lines.append(text["approximate"])
+    if scale is not None and scale.unique_tokens is None and _reads(content, "unique_tokens"):
+        lines.append(text["fresh"])
+    return _charted("ladder", [ladder_chart(content, text)], content, text, *lines)
 
 
-def _isoflop_section(content: ReportContent, text: Texts) -> Section | None:
-    return _charted("isoflop", isoflop_chart(content, text), text, text["i_isoflop"])
+def _reads(content: ReportContent, column: str) -> bool:
+    return content.fit is not None and column in content.fit.inputs
+
+
+def _reads_one(content: ReportContent) -> bool:
+    return content.fit is not None and len(content.fit.inputs) == 1
 
 
 def _residuals_section(content: ReportContent, text: Texts) -> Section | None:
-    return _charted("residuals", residuals_chart(content, text), text, text["i_residuals"])
+    section = _charted("residuals", residual_charts(content, text), content, text, text["i_residuals"])
+    grid = residual_grid(content, text)
+    return section if section is None or grid is None else replace(section, grids=(grid,))
+
+
+def _isoflop_section(content: ReportContent, text: Texts) -> Section | None:
+    lines = [text["i_isoflop"], text["i_isoflop_runs"] if content.ladder is not None else ""]
+    return _charted("isoflop", [isoflop_chart(content, text)], content, text, *lines)
+
+
+def _plane_section(content: ReportContent, text: Texts) -> Section | None:
+    line = text["i_plane"].format(level=percent(content.fit.level)) if content.fit else ""
+    return _charted("plane", [plane_chart(content, text)], content, text, line)
+
+
+def _backtest_section(content: ReportContent, text: Texts) -> Section | None:
+    found, lines = content.backtest, [text["i_backtest"].format(cost=cost_title(content, text))]
+    if found is not None:
+        values = {"count": len(found.table["error"]), "cuts": found.cuts, "error": f"{100 * found.median_error:.2f}%"}
+        if math.isfinite(found.inside):
+            values |= {"inside": percent(round(found.inside, 3)), "level": percent(found.level)}
+            lines.insert(0, text["backtest_line"].format(**values, width=f"{100 * found.width:.2g}%"))
+        else:
+            lines.insert(0, text["backtest_bare"].format(**values))
+    return _charted("backtest", backtest_charts(content, text), content, text, *lines)
+
+
+def _profile_section(content: ReportContent, text: Texts) -> Section | None:
+    lines = [text["i_profile"].format(level=percent(band_level(content)))]
+    lost, count = (
+        (sum(values) for values in zip(*((each.lost, len(each.values)) for each in content.profiles), strict=True))
+        if content.profiles
+        else (0, 0)
+    )
+    lines.append(text["lost_refits"].format(lost=lost, count=count) if lost else "")
+    return _charted("profile", profile_charts(content, text), content, text, *lines)
 
 
 def _curves_section(content: ReportContent, text: Texts) -> Section | None:
-    return _charted("curves", curves_chart(content, text), text, text["i_curves"])
+    return _charted("curves", [curves_chart(content, text)], content, text, text["i_curves"])
 
 
 def _law_section(content: ReportContent, text: Texts) -> Section | None:
@@ -221,27 +302,42 @@ def _law_section(content: ReportContent, text: Texts) -> Section | None:
     facts = {
         text["law"]: fit.law,
         text["status"]: text[f"status_{fit.status.value}"],
-        text["objective"]: fit.objective,
+        text["objective"]: f"{fit.objective:.8g}",
+        text["minimised"]: text[f"objective_{fit.objective_name}"],
         text["rows"]: fit.rows,
+        text["resamples"]: text["resamples_of"].format(count=f"{fit.resamples:,}", seed=fit.seed),
     }
     grids = [law_grid(fit, text), mapping_grid(text["s_law"], facts, text), score_grid(fit, text)]
     kept = tuple(grid for grid in grids if grid is not None)
     line = text["i_law"].format(level=percent(fit.level))
-    return Section("law", text["s_law"], (line,), grids=kept, warnings=warnings(fit, text), formula=formula_text(fit))
+    formulas = (law_text(fit), formula_text(fit))
+    return Section("law", text["s_law"], (line,), grids=kept, warnings=warnings(fit, text), formulas=formulas)
 
 
 def _plan_section(content: ReportContent, text: Texts) -> Section | None:
     rows = plan_rows(content.plan)
     if not rows:
         return None
-    names = ("flops", "params", "tokens", "loss")
-    sentences = []
-    for row in rows:
-        values = {name: with_interval(row, name, text) for name in names}
-        column = row.get("params_column", "params")
-        sentence = text["plan_line"].format(**values, column=text.get(f"plan_{column}", column))
-        sentences.append(text["between_sentences"].join(part for part in (sentence, _trust_line(row, text)) if part))
+    sentences = [
+        text["between_sentences"].join(
+            part for part in (_plan_line(row, content, text), _trust_line(row, text)) if part
+        )
+        for row in rows
+    ]
     return Section("plan", text["s_plan"], points=tuple(sentences), grids=(plan_grid(rows, text),))
+
+
+def _plan_line(row: Mapping[str, Any], content: ReportContent, text: Texts) -> str:
+    """Say what a budget buys: params, tokens and loss; the loss alone where the law knows no params and tokens."""
+    names = ("flops", "params", "tokens", "loss")
+    values = {name: with_interval(row, name, text) for name in names if name in row}
+    target = law_target(content)
+    key = "expect_other" if target != "loss" else "expect_nats" if content.in_nats else "expect_table"
+    values["expect"] = text[key].format(loss=values["loss"], name=column_word(target, text))
+    if "params" not in row:
+        return text["plan_alone"].format(**values)
+    column = row.get("params_column", "params")
+    return text["plan_line"].format(**values, column=text.get(f"plan_{column}", column))
 
 
 def _card_section(content: ReportContent, text: Texts) -> Section | None:

@@ -121,12 +121,12 @@ def _budgets(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{name: values[i] for name, values in columns.items() if len(values) == count} for i in range(count)]
 
 
-def plan_grid(rows: Sequence[Mapping[str, Any]], text: Texts) -> Grid:
+def plan_grid(rows: Sequence[Mapping[str, Any]], text: Texts, caption: str = "") -> Grid:
     """Budget → params, tokens, loss, each with its interval."""
     names = [name for name in ("flops", "params", "tokens", "loss") if any(name in row for row in rows)]
     titles = {"params": rows[0].get("params_column", "params")}
     cells = [[with_interval(row, name, text) for name in names] for row in rows]
-    return Grid.of(text["s_plan"], [text.get(titles.get(name, name), name) for name in names], cells)
+    return Grid.of(caption or text["s_plan"], [text.get(titles.get(name, name), name) for name in names], cells)
 
 
 def with_interval(row: Mapping[str, float], name: str, text: Texts) -> str:

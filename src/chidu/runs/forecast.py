@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,15 +31,15 @@ class WrittenForecast:
     high: float
     level: float
     """Probability that low..high holds the measured loss."""
-    extrapolation: float
-    """Flops of the run over those of the dearest rung."""
+    extrapolation: float | None
+    """Flops of the run over those of the dearest rung; None where the table has no flops."""
     trust: str
     """`yes`, `with care` or `no`."""
     why: str
     ladder: str
-    """Fingerprint of the table of runs."""
+    """Fingerprint of what was fitted: the table of runs, or the saved fit."""
     target: str
-    """Fingerprint of the run's config."""
+    """Fingerprint of the run's config; of a run that others train, of its point."""
 
     @property
     def seal(self) -> str:
@@ -68,14 +69,20 @@ class WrittenForecast:
         """Compare with the measured run. Raises ForecastError where it is another run than the one forecast."""
         if fingerprint(run.config.as_dict()) != self.target:
             raise ForecastError(f"the forecast speaks of another run than {run.name}: it can't be scored by it")
+        return self.against(run.loss, run.loss_standard_error)
+
+    def against(self, measured: float, standard_error: float | None = None) -> Score:
+        """Compare with a measured loss. Raises ForecastError where it is no finite number above 0."""
+        if not (math.isfinite(measured) and measured > 0):
+            raise ForecastError(f"the measured loss is {measured:g}; it must be a finite number above 0")
         return Score(
             seal=self.seal,
             scored=now(),
-            measured=run.loss,
-            measured_standard_error=run.loss_standard_error,
-            error_percent=100 * (self.loss / run.loss - 1),
+            measured=measured,
+            measured_standard_error=standard_error,
+            error_percent=100 * (self.loss / measured - 1),
             width_percent=100 * (self.high - self.low) / self.loss,
-            inside=self.low <= run.loss <= self.high,
+            inside=self.low <= measured <= self.high,
         )
 
 
@@ -89,7 +96,8 @@ class Score:
     """ISO 8601, UTC."""
     measured: float
     """nats per token, held out"""
-    measured_standard_error: float
+    measured_standard_error: float | None
+    """Of the loss over the held-out text; None where it is not known."""
     error_percent: float
     """Forecast over measured, less 1, in percent: above 0 where the forecast was too high."""
     width_percent: float

@@ -1,28 +1,30 @@
-"""A table of runs: all that passes between training and fitting, from our own ladders or anybody's CSV."""
+"""A table of runs: all that passes between training and fitting, from our own ladders or anybody's table."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chidu.errors import InputError, MissingPackageError, TableError, nearest
+from chidu.errors import TableError, nearest
+from chidu.runs.cells import as_column, empty_cells, flatten, number_of, why_no_number
+from chidu.runs.known_names import complete, readable_as
 from chidu.runs.record import write_atomic
 from chidu.runs.run import Run
-from chidu.units import count_of, parse_count
+from chidu.runs.table_files import parquet_bytes, read_sheet
+from chidu.units import count_of
 
 __all__ = ["Ladder", "Table"]
 
 KEPT_COLUMNS = frozenset({"loss", "params", "tokens", "flops"})
 """Columns that stay under their own names too where another name is mapped to them."""
-TEXT_COLUMNS = frozenset({"run", "name", "group", "source", "split", "recipe", "model"})
 
 
 class Table(dict[str, NDArray[Any]]):
@@ -47,6 +49,8 @@ class Ladder:
     columns: name → values, all of one length. Counts may be written as people write them (`"1.3B"`).
     source: where the rows came from, named in errors.
     row_numbers: the row's number in that source, named in errors; 1, 2, … where not given.
+    notes: what was recognised, inferred or left out on the way here, one line each.
+    origins: our name → what the source calls it, or what it was inferred from; named in errors.
     """
 
     def __init__(
@@ -54,15 +58,20 @@ class Ladder:
         columns: Mapping[str, ArrayLike],
         source: str = "table",
         row_numbers: Sequence[int] | None = None,
+        *,
+        notes: Sequence[str] = (),
+        origins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.source = source
+        self.notes = tuple(notes)
+        self.origins: Mapping[str, str] = MappingProxyType(dict(origins))
         lengths = {name: len(np.atleast_1d(np.asarray(values, dtype=object))) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise TableError(f"{source}: the columns differ in length: {lengths}")
         count = next(iter(lengths.values()), 0)
         self.row_numbers = np.asarray(row_numbers if row_numbers is not None else range(1, count + 1), dtype=int)
-        self.columns: Mapping[str, NDArray[Any]] = {name: _column(name, values) for name, values in columns.items()}
-        self._empty = {name: frozenset(self.row_numbers[_empty_cells(values)]) for name, values in columns.items()}
+        self.columns: Mapping[str, NDArray[Any]] = {name: as_column(name, values) for name, values in columns.items()}
+        self._empty = {name: frozenset(self.row_numbers[empty_cells(values)]) for name, values in columns.items()}
         """Numbers of the rows whose cell is empty: in the column itself they are NaN like any other."""
 
     def __len__(self) -> int:
@@ -76,20 +85,15 @@ class Ladder:
 
     @classmethod
     def read(cls, path: str | Path, columns: Mapping[str, str] | None = None) -> Ladder:
-        """Read a CSV, JSONL or Parquet file, told by its ending.
+        """Read a CSV, JSONL or Parquet file, or the runs that W&B, MLflow, TensorBoard or trackio left in one place.
 
-        ``columns`` maps our name to the file's: ``{"loss": "val/loss", "params": "n_params"}``. Raises TableError where
-        the file is missing, empty, ragged, not UTF-8, or lacks a mapped column.
+        ``columns`` maps our name to the file's: ``{"loss": "val/loss", "params": "n_params"}``. What is still missing
+        is recognised under well-known names, or inferred, and `notes` says so. Raises TableError where the file is
+        missing, empty, ragged, not UTF-8, or lacks a mapped column, MissingPackageError where a package is needed.
         """
         path = Path(path)
-        if path.is_dir():
-            raise TableError(f"{path}: this is a folder: name a table of runs (CSV, JSONL or Parquet)")
-        if path.suffix.lower() == ".json":
-            raise TableError(f"{path}: a table of runs is CSV, JSONL (one object a line) or Parquet, not JSON")
-        if not path.is_file():
-            raise TableError(f"{path}: no such file")
-        reader = {".jsonl": _read_jsonl, ".parquet": _read_parquet}.get(path.suffix.lower(), _read_csv)
-        table, numbers = reader(path)
+        sheet = read_sheet(path)
+        table = dict(sheet.columns)
         for theirs in (columns or {}).values():
             if theirs not in table:
                 raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
@@ -97,9 +101,8 @@ class Ladder:
             renamed = {ours: table[theirs] for ours, theirs in columns.items()}
             others = set(table) - (set(columns.values()) - KEPT_COLUMNS)
             table = {**{name: values for name, values in table.items() if name in others}, **renamed}
-        if not numbers:
-            raise TableError(f"{path}: no rows below the header")
-        return cls(table, str(path), numbers)
+        read = cls(table, str(path), sheet.numbers, notes=sheet.notes, origins=columns or {})
+        return read._completed()
 
     @classmethod
     def from_runs(cls, runs: Iterable[Run]) -> Ladder:
@@ -111,16 +114,30 @@ class Ladder:
 
     @classmethod
     def of(cls, table: Ladder | Mapping[str, ArrayLike] | Any) -> Ladder:
-        """Return a Ladder of what the caller has: a Ladder, a mapping of columns, a pandas or polars data frame."""
+        """Return a Ladder of what the caller has, completed as `read` does.
+
+        A Ladder, a mapping of columns, a list of mappings (nested ones are written flat, with dots), a pandas or polars
+        data frame, or a pyarrow table: known by what they can do, none of these packages is imported.
+        """
         if isinstance(table, Ladder):
             return table
-        if isinstance(table, Mapping):
-            return cls(table)
-        if hasattr(table, "columns") and hasattr(table, "__getitem__"):
-            return cls({str(name): np.asarray(table[name]) for name in table.columns})
-        raise TableError(
-            f"a table of runs is a Ladder, a mapping of columns or a data frame, not {type(table).__name__}"
+        return cls(_columns_of(table))._completed()
+
+    def _completed(self) -> Ladder:
+        """Return the ladder with the columns that are recognised or inferred, or itself where there are none."""
+        found = complete(self.columns)
+        if not found.notes:
+            return self
+        whole = Ladder(
+            {**self.columns, **found.columns},
+            self.source,
+            self.row_numbers.tolist(),
+            notes=(*self.notes, *found.notes),
+            origins={**self.origins, **found.origins},
         )
+        empty = {ours: self._empty.get(origin, frozenset()) for ours, origin in found.origins.items()}
+        whole._empty = {**self._empty, **empty}
+        return whole
 
     def numbers(self, name: str, positive: bool = True) -> NDArray[np.float64]:
         """Return a column as float64, checked: every value finite, and above 0 where ``positive``.
@@ -128,28 +145,39 @@ class Ladder:
         Raises TableError naming the first row that fails, and the nearest column where there is none of that name.
         """
         if name not in self.columns:
+            likely = readable_as(name, self.columns)
+            hint = f" (it may be {' or '.join(map(repr, likely))})" if likely else nearest(name, self.columns)
             raise TableError(
-                f"{self.source}: no column {name!r}{nearest(name, self.columns)}; it has {', '.join(self.columns)}. "
-                f"Map another name to it with --columns {name}=NAME"
+                f"{self.source}: no column {name!r}{hint}; it has {', '.join(self.columns)}. "
+                f"Map another name to it with --columns {name}={likely[0] if likely else 'NAME'}"
             )
         column = self.columns[name]
         if column.dtype.kind not in "fiub":
             row, text = next(
-                ((i, text) for i, text in enumerate(column.tolist()) if _number_of(text) is None), (0, column[0])
+                ((i, text) for i, text in enumerate(column.tolist()) if number_of(str(text)) is None), (0, column[0])
             )
-            raise TableError(f"{self.source}: row {self.row_numbers[row]}, column {name!r}: {_why_no_number(text)}")
+            raise TableError(f"{self._place(row, name)}: {why_no_number(text)}")
         values = column.astype(np.float64)
         bad = ~np.isfinite(values) | ((values <= 0) if positive else False)
         if bad.any():
             row = int(np.argmax(bad))
             want = "a finite number above 0" if positive else "a finite number"
-            number, count = self.row_numbers[row], int(bad.sum())
-            said = "empty" if number in self._empty[name] else f"{values[row]:g}"
+            count = int(bad.sum())
+            said = "empty" if self.row_numbers[row] in self._empty[name] else f"{values[row]:g}"
             raise TableError(
-                f"{self.source}: row {number}, column {name!r} is {said}; it must be {want} "
+                f"{self._place(row, name)} is {said}; it must be {want} "
                 f"({count_of(count, 'such row')}): mend or delete {'it' if count == 1 else 'them'}"
             )
         return values
+
+    def _place(self, row: int, name: str) -> str:
+        """Say where a cell stands: file, row as in the file, run where it has a name, column and its name there."""
+        run = str(self.columns["run"][row]) if "run" in self.columns else ""
+        origin = self.origins.get(name, name)
+        return (
+            f"{self.source}: row {self.row_numbers[row]}{f' (run {run!r})' if run else ''}, "
+            f"column {name!r}{f' ({origin})' if origin != name else ''}"
+        )
 
     def select(self, rows: ArrayLike) -> Ladder:
         """Return the rows of a mask or an array of indices."""
@@ -158,6 +186,8 @@ class Ladder:
             {name: column[index] for name, column in self.columns.items()},
             self.source,
             self.row_numbers[index].tolist(),
+            notes=self.notes,
+            origins=self.origins,
         )
         chosen._empty = self._empty
         return chosen
@@ -166,7 +196,7 @@ class Ladder:
         """Write a CSV, JSONL or Parquet file, told by its ending, atomically. Numbers read back equal."""
         path = Path(path)
         if path.suffix.lower() == ".parquet":
-            write_atomic(path, _parquet_bytes(self.columns))
+            write_atomic(path, parquet_bytes(self.columns))
         elif path.suffix.lower() == ".jsonl":
             write_atomic(path, "".join(json.dumps(row) + "\n" for row in Table(self.columns).rows()))
         else:
@@ -177,121 +207,35 @@ class Ladder:
             write_atomic(path, text.getvalue())
 
 
-def _column(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Turn values into an array: numbers where all are (units understood), text otherwise.
-
-    A column that no law asks for may hold anything: what can't be read as a number is refused by `numbers` alone.
-    """
-    array = np.atleast_1d(np.asarray(values, dtype=None if _is_flat(values) else object))
-    if array.ndim == 1 and array.dtype.kind in "fiub":
-        return array
-    texts = [("" if value is None else str(value).strip()) for value in array.tolist()]
-    if name.lower() in TEXT_COLUMNS:
-        return np.asarray(texts)
-    parsed = [_number_of(text) for text in texts]
-    if any(value is None for value in parsed):
-        return np.asarray(texts)
-    result = np.asarray(parsed, dtype=np.float64)
-    integral = np.isfinite(result).all() and (result == np.round(result)).all() and (np.abs(result) < 2**53).all()
-    return result.astype(np.int64) if integral and not any("." in t or "e" in t.lower() for t in texts) else result
-
-
-def _is_flat(values: Any) -> bool:
-    return not (isinstance(values, (list, tuple)) and any(isinstance(value, (list, tuple, dict)) for value in values))
-
-
-def _empty_cells(values: ArrayLike) -> list[int]:
-    """Indices of the cells that hold nothing."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-        return []
-    cells = np.atleast_1d(np.asarray(values, dtype=object)).tolist()
-    return [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
+def _columns_of(table: Any) -> dict[str, Any]:
+    """Name → values, from whatever holds a table."""
+    if isinstance(table, Mapping):
+        return dict(table)
+    if isinstance(table, Sequence) and not isinstance(table, str):
+        if table and all(isinstance(row, Mapping) for row in table):
+            rows = [flatten(row) for row in table]
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            return {name: [row.get(name) for row in rows] for name in names}
+    elif hasattr(table, "column_names") and hasattr(table, "to_pydict"):  # pyarrow
+        _check_names(table.column_names)
+        return dict(table.to_pydict())
+    elif hasattr(table, "collect_schema") and hasattr(table, "collect") and not hasattr(table, "get_column"):
+        return _columns_of(table.collect())  # a lazy polars frame
+    elif hasattr(table, "columns") and hasattr(table, "__getitem__"):  # pandas, polars
+        _check_names(table.columns)
+        return {_text_of(name): np.asarray(table[name]) for name in table.columns}
+    raise TableError(
+        "a table of runs is a Ladder, a mapping of columns, a list of mappings or a data frame, "
+        f"not {type(table).__name__}"
+    )
 
 
-def _why_no_number(text: Any) -> str:
-    try:
-        parse_count(str(text))
-    except InputError as error:
-        return str(error)
-    return f"{text!r} is not a number"
+def _text_of(name: Any) -> str:
+    return ".".join(str(part) for part in name if str(part)) if isinstance(name, tuple) else str(name)
 
 
-def _number_of(text: str) -> float | None:
-    """Read a cell: NaN where it is empty, None where it is no number."""
-    if text.lower() in ("", "nan", "null", "none", "na"):
-        return math.nan
-    if text.lower().lstrip("+-") in ("inf", "infinity"):
-        return float(text)
-    try:
-        return parse_count(text)
-    except InputError:
-        return None
-
-
-def _read_csv(path: Path) -> tuple[dict[str, list[str]], list[int]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 CSV") from error
-    try:
-        lines = list(csv.reader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise TableError(f"{path}: not a CSV file ({error})") from error
-    filled = [(number, line) for number, line in enumerate(lines, 1) if any(cell.strip() for cell in line)]
-    if not filled:
-        raise TableError(f"{path}: the file is empty")
-    header = [name.strip() for name in filled[0][1]]
-    _check_delimiter(path, header)
-    if len(set(header)) < len(header):
-        raise TableError(f"{path}: a column name stands twice in the header: {', '.join(header)}")
-    for number, line in filled[1:]:
-        if len(line) != len(header):
-            raise TableError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
-    columns = {name: [line[i] for _, line in filled[1:]] for i, name in enumerate(header)}
-    return columns, [number for number, _ in filled[1:]]
-
-
-def _check_delimiter(path: Path, header: Sequence[str]) -> None:
-    """Refuse a header of one cell that holds another delimiter: as one column nobody would find its columns."""
-    for delimiter, said in ((";", "';'"), ("\t", "tabs"), ("|", "'|'")):
-        if len(header) == 1 and delimiter in header[0]:
-            raise TableError(f"{path}: looks separated by {said}: save it with commas")
-
-
-def _read_jsonl(path: Path) -> tuple[dict[str, Any], list[int]]:
-    rows, numbers = [], []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise TableError(f"{path}: line {number} is not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise TableError(f"{path}: line {number} is not a JSON object")
-            rows.append(row)
-            numbers.append(number)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [row.get(name) for row in rows] for name in names}, numbers
-
-
-def _read_parquet(path: Path) -> tuple[dict[str, Any], list[int]]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError("pyarrow", "tables", f"reading {path}") from error
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TableError(f"{path}: not a Parquet file ({error})") from error
-    return table.to_pydict(), list(range(1, table.num_rows + 1))
-
-
-def _parquet_bytes(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError("pyarrow", "tables", "writing Parquet") from error
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({name: column.tolist() for name, column in columns.items()}), sink)
-    return sink.getvalue()
+def _check_names(names: Iterable[Any]) -> None:
+    texts = [_text_of(name) for name in names]
+    twice = sorted({name for name in texts if texts.count(name) > 1})
+    if twice:
+        raise TableError(f"table: the column {twice[0]!r} stands twice: rename one")

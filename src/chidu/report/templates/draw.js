@@ -20,7 +20,8 @@
   }
 
   // On paper a chart has a size of its own: nothing is laid out again between this event and the printing.
-  const paper = (chart) => ({ width: 640, height: chart.classList.contains("tall") ? 330 : 180, autosize: false });
+  const heights = { low: 180, middle: 220, tall: 330 };
+  const paper = (chart) => ({ width: 640, height: heights[chart.dataset.height], autosize: false });
 
   function draw(chart, size) {
     const { data, layout } = JSON.parse(document.getElementById("figure-" + chart.dataset.chart).textContent);
