@@ -27,8 +27,6 @@ Result = TypeVar("Result")
 Emit = Callable[[Any], None]
 
 # One thread a worker; large tensors from huge pages (glibc otherwise maps and unmaps each of them, a third slower).
-# Where a worker does use several threads, those that wait shall sleep: spinning, they keep the core from the one they
-# wait for as soon as any other program runs, and a step takes ten times as long (LOG.md).
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -36,7 +34,6 @@ WORKER_ENVIRONMENT = {
     "RAYON_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "THP_MEM_ALLOC_ENABLE": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 _events: SimpleQueue[Any] | None = None

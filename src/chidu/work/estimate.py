@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ AFTER_SECONDS = 20.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
 TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 15.0, "law": 5.0}
 """What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
+OVERRUNS = (1.0, 1.25, 1.5, 2.0)
+"""What the time for ladder and target is multiplied with, in turn, until something fits."""
 INSTALLED_TOKENS = 9_000_000
 """Tokens of the default corpus, about, before it was collected."""
 
@@ -33,19 +36,23 @@ INSTALLED_TOKENS = 9_000_000
 def choose_design(settings: Settings, budget: Budget) -> Design:
     """Probe this machine, and choose the ladder and target that fit the budget, of the first recipe that has any.
 
-    Raises TextError where even the last recipe has none.
+    A machine too slow for the smallest ladder takes up to twice the time, and `describe_design` says so beforehand.
+    Raises TextError where the text is too short, or that is not enough either.
     """
     from chidu.training.design import design_ladder
     from chidu.training.probe import best_precision, measure_speed
 
     recipes = [replace(recipe, precision=best_precision()) for recipe in settings.recipes]
-    for recipe in recipes:
-        try:
-            return design_ladder(recipe, budget, settings.seed, lambda apart, one: measure_speed(apart, one, cores()))
-        except TextError:
-            if recipe is recipes[-1]:
-                raise
-    raise AssertionError("settings have at least one recipe")
+    speed = cache(lambda apart, one: measure_speed(apart, one, cores()))
+    refusals = []
+    for overrun in OVERRUNS:
+        longer = replace(budget, seconds=overrun * budget.seconds)
+        for recipe in recipes:
+            try:
+                return design_ladder(recipe, longer, settings.seed, lambda apart, one: speed(tuple(apart), one))
+            except TextError as error:
+                refusals.append(error)
+    raise refusals[len(recipes) - 1]
 
 
 def describe_design(chosen: Design, settings: Settings, say: Callable[[str], None]) -> None:
@@ -69,6 +76,12 @@ def describe_design(chosen: Design, settings: Settings, say: Callable[[str], Non
         f"{format_count(target.shape.params)} params, {format_count(target.tokens)} tokens, "
         f"{target.flops / dearest:.1f} × the flops of the dearest rung, about {format_seconds(chosen.target_seconds)}"
     )
+    seconds = chosen.ladder_seconds + chosen.target_seconds
+    if seconds > 60 * settings.minutes:
+        say(
+            f"plan: no smaller ladder is worth fitting, so on this machine that takes {format_seconds(seconds)}, "
+            f"longer than the {settings.minutes:g} minutes asked for"
+        )
 
 
 @dataclass(frozen=True)
