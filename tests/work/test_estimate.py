@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-import chidu.training.probe as probe
 from chidu.errors import TextError
 from chidu.runs.config import RunConfig
 from chidu.runs.settings import Settings
+from chidu.training import probe
 from chidu.training.design import Budget
 from chidu.work.estimate import choose_design, describe_design
 
