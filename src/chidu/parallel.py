@@ -16,11 +16,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
 from chidu.errors import WorkerError
 
-__all__ = ["WORKER_ENVIRONMENT", "cores", "map_processes", "worker_environment"]
+__all__ = ["WORKER_ENVIRONMENT", "cores", "map_processes", "meeting", "worker_environment"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,6 +38,7 @@ WORKER_ENVIRONMENT = {
 }
 
 _events: SimpleQueue[Any] | None = None
+_shared: tuple[Any, Barrier] | None = None
 
 
 def cores() -> int:
@@ -67,21 +69,25 @@ def map_processes(
     workers: int,
     on_event: Callable[[int, Any], None] | None = None,
     after: Sequence[int | None] | None = None,
+    shared_bytes: int = 0,
 ) -> list[Result]:
     """Call ``function(item, emit)`` for every item in ``workers`` processes; return the results in the items' order.
 
     Items start in the order given (put the longest first); where ``after[i]`` is an index, item i starts when that item
-    is done. Whatever a worker passes to ``emit`` reaches ``on_event(index of the item, event)`` in this process. The
+    is done. With ``shared_bytes`` all items run at once, and find `meeting` memory of that size and a barrier of that
+    many processes. Whatever a worker passes to ``emit`` reaches ``on_event(index of the item, event)`` in this process. The
     first error stops the rest and is raised; a worker that was killed raises WorkerError.
     """
     if not items:
         return []
+    workers = len(items) if shared_bytes else min(workers, len(items))
     context = multiprocessing.get_context("spawn")
     events: SimpleQueue[Any] = context.SimpleQueue()
     reader = _Reader(events, on_event)
     reader.start()
     with worker_environment():
-        pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start_worker, initargs=(events,))
+        shared = (context.RawArray("b", shared_bytes), context.Barrier(workers)) if shared_bytes else None
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(events, shared))
         try:
             results = _run_all(lambda index: _submit(pool, function, index, items[index]), after or [None] * len(items))
         except BrokenProcessPool as error:
@@ -153,9 +159,16 @@ class _Reader(threading.Thread):
                     self.error = error
 
 
-def _start_worker(events: SimpleQueue[Any]) -> None:
-    global _events  # noqa: PLW0603 - a queue can reach a worker only when it starts
-    _events = events
+def meeting() -> tuple[memoryview, Barrier]:
+    """Return, in a worker of a map with `shared_bytes`, the memory and the barrier that all its workers share."""
+    if _shared is None:
+        raise RuntimeError("no memory was shared: call map_processes with shared_bytes")
+    return memoryview(_shared[0]).cast("B"), _shared[1]
+
+
+def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None) -> None:
+    global _events, _shared  # noqa: PLW0603 - what is shared can reach a worker only when it starts
+    _events, _shared = events, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -79,15 +79,12 @@ def test_the_models_weights_are_views_of_the_flat_ones(precision: str, tiny_conf
     for name, weight in model.named_parameters():
         assert weight.dtype == dtype
         assert torch.equal(weight, before[name].to(dtype))
-        working = flat.working[group_of(name, weight)]
-        assert weight.untyped_storage().data_ptr() == working.untyped_storage().data_ptr()
-    with torch.no_grad():
-        for master in flat.masters.values():
-            master.fill_(0.3333)
+        assert weight.untyped_storage().data_ptr() == flat.working.untyped_storage().data_ptr()
+    flat.master.fill_(0.3333)
     flat.publish()
     for weight in model.parameters():
         assert torch.equal(weight, torch.full_like(weight, 0.3333))
-    assert sum(master.numel() for master in flat.masters.values()) == tiny_config.shape.params
+    assert flat.master.numel() == tiny_config.shape.params
 
 
 def test_autograd_adds_into_the_flat_gradient(tiny_config: RunConfig, train_tokens: TokenFile) -> None:

@@ -102,7 +102,7 @@ def test_finished_runs_are_not_repeated(
 def test_a_branch_is_the_run_trained_by_itself(
     undisturbed: tuple[Path, list[Run]], rungs: list[Rung], packed_text: Text, tmp_path: Path
 ) -> None:
-    alone = train_target(rungs[1], packed_text, tmp_path, 1, lambda steps: None)
+    alone = train_target(rungs[1], packed_text, tmp_path, 1, 1, lambda steps: None)
     assert alone.loss == undisturbed[1][1].loss
     assert alone.flops_spent == alone.config.flops
 
@@ -180,8 +180,8 @@ def command_line(pid: int) -> bytes:
 
 def test_the_target_is_trained_once(rungs: list[Rung], packed_text: Text, tmp_path: Path) -> None:
     told: list[int] = []
-    run = train_target(rungs[0], packed_text, tmp_path, 1, told.append)
+    run = train_target(rungs[0], packed_text, tmp_path, 1, 1, told.append)
     assert sum(told) == run.config.steps
-    assert train_target(rungs[0], packed_text, tmp_path, 1, told.append) == run
+    assert train_target(rungs[0], packed_text, tmp_path, 1, 1, told.append) == run
     assert sum(told) == run.config.steps
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "weights.safetensors"]

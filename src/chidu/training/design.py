@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +41,12 @@ LADDERS: tuple[tuple[int, ...], ...] = (
 )
 """Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more."""
 
-SLACK = 1.2
-"""Wall time of a ladder over its steps': idle cores at its end, starts of processes, evaluation."""
-TARGET_SLACK = 1.1
-"""Likewise of the target, which starts once and leaves no core idle."""
+SLACK = 1.08
+"""Wall time over what was probed: checkpoints, and what else a machine does meanwhile."""
+START_SECONDS = 4.0
+"""Wall time until a process trains: imports, and the first steps."""
+EVALUATION = 0.4
+"""Time to measure a held-out token over the time to train on one."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Budget:
     """Tokens of text; no run sees one twice."""
     leap: float
     """The target's flops over the dearest rung's, at the least."""
+    held_out_tokens: int = 0
+    """Tokens that every run is measured on."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,18 @@ class Design:
     rungs: tuple[Rung, ...]
     target: Rung
     threads: int
-    """Threads that train the target fastest; part of the design, because another number rounds differently."""
+    """Threads of each process that train the target fastest; part of the design: another number rounds differently."""
     ladder_seconds: float
     target_seconds: float
+    processes: int = 1
+    """Processes that share the target."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON form that `from_dict` reads."""
         return {
             "rungs": [_rung_dict(rung) for rung in self.rungs],
             "target": _rung_dict(self.target),
+            "processes": self.processes,
             "threads": self.threads,
             "ladder_seconds": self.ladder_seconds,
             "target_seconds": self.target_seconds,
@@ -152,14 +162,14 @@ def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe
     target_width = _target_width(recipe, widths, budget.leap)
     apart = [recipe.config(width, LEAST_STEPS, seed) for width in widths]
     speed = probe(apart, recipe.config(target_width, LEAST_STEPS, seed))
-    seconds = sum(_wall_seconds(recipe, budget.processes, speed, LEAST_STEPS)) * budget.processes
-    flops_a_second = SLACK * _flops(recipe, widths, budget.leap, LEAST_STEPS) / seconds
+    per_step = sum(speed.apart) * _ladder_steps(recipe, 1) / budget.processes + speed.together * LENGTHS[-1]
+    flops_a_second = _flops(recipe, widths, budget.leap, 1) / (per_step * budget.processes)
     by_text, by_time = _steps_by_text(recipe, budget), _steps_by_time(recipe, budget, speed)
     steps = min(by_time, by_text)
     is_long = steps >= _wanted_steps(recipe, widths) or by_text <= by_time or place == 0
     if steps < LEAST_STEPS or not is_long:
         return None, flops_a_second
-    return _design(recipe, widths, target_width, budget.processes, speed, steps, seed), flops_a_second
+    return _design(recipe, widths, target_width, budget, speed, steps, seed), flops_a_second
 
 
 def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
@@ -176,26 +186,48 @@ def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
 
 def _ladder_steps(recipe: Recipe, steps: int) -> float:
     """Return the optimiser steps that one size costs: its trunk, and the falling part of each length."""
-    decays = sum(round(length * steps * recipe.decay_fraction) for length in LENGTHS)
+    decays = sum(length * steps * recipe.decay_fraction for length in LENGTHS)
     return LENGTHS[-1] * steps * (1 - recipe.decay_fraction) + decays
 
 
-def _wall_seconds(recipe: Recipe, processes: int, speed: Speed, steps: int) -> tuple[float, float]:
+def _wall_seconds(recipe: Recipe, budget: Budget, speed: Speed, steps: int) -> tuple[float, float]:
     """Return the wall time of ladder and target, the shortest length having so many steps."""
-    ladder = sum(speed.apart) * _ladder_steps(recipe, steps) / processes
-    # No ladder is shorter than its largest size's trunk and longest branch.
-    ladder = max(ladder, speed.apart[-1] * LENGTHS[-1] * steps)
-    return SLACK * ladder, TARGET_SLACK * speed.together * LENGTHS[-1] * steps
+    measuring = EVALUATION * budget.held_out_tokens / recipe.batch_tokens
+    sizes = []
+    for step in speed.apart:
+        decays = [length * steps * recipe.decay_fraction for length in LENGTHS]
+        sizes.append(
+            (step * (LENGTHS[-1] * steps - decays[-1]), [step * (decay + measuring) for decay in reversed(decays)])
+        )
+    target = speed.together * (LENGTHS[-1] * steps + speed.processes * measuring)
+    ladder = makespan(sorted(sizes, reverse=True), budget.processes)
+    return SLACK * ladder + START_SECONDS, SLACK * target + START_SECONDS
+
+
+def makespan(sizes: list[tuple[float, list[float]]], processes: int) -> float:
+    """Return when the last of all runs is done, begun in the order in which `train_ladder` begins them.
+
+    Each size is the seconds of its trunk and of its branches; branches queue when their trunk is done.
+    """
+    waiting = deque((seconds, branches) for seconds, branches in sizes)
+    free, running, clock = processes, list[tuple[float, int, list[float]]](), 0.0
+    started = 0
+    while waiting or running:
+        while waiting and free:
+            seconds, branches = waiting.popleft()
+            heapq.heappush(running, (clock + seconds, started, branches))
+            free, started = free - 1, started + 1
+        clock, _, branches = heapq.heappop(running)
+        free += 1
+        waiting.extend((seconds, []) for seconds in branches)
+    return clock
 
 
 def _steps_by_time(recipe: Recipe, budget: Budget, speed: Speed) -> int:
     """Return the most steps of the shortest length that the time allows, in tens."""
-    per_step = sum(_wall_seconds(recipe, budget.processes, speed, LEAST_STEPS)) / LEAST_STEPS
-    steps = 10 * max(0, math.floor(budget.seconds / per_step / 10))
-    # Lengths of the falling part are rounded, and not by the same part at every length.
-    while steps > 0 and sum(_wall_seconds(recipe, budget.processes, speed, steps)) > budget.seconds:
-        steps -= 10
-    return steps
+    tens = range(1, 100_000)
+    found = bisect_right(tens, budget.seconds, key=lambda ten: sum(_wall_seconds(recipe, budget, speed, 10 * ten)))
+    return 10 * found
 
 
 def _steps_by_text(recipe: Recipe, budget: Budget) -> int:
@@ -208,7 +240,7 @@ def _design(
     recipe: Recipe,
     widths: tuple[int, ...],
     target_width: int,
-    processes: int,
+    budget: Budget,
     speed: Speed,
     steps: int,
     seed: int,
@@ -219,8 +251,9 @@ def _design(
         for length in LENGTHS
     )
     target = recipe.config(target_width, LENGTHS[-1] * steps, seed)
-    ladder_seconds, target_seconds = _wall_seconds(recipe, processes, speed, steps)
-    return Design(rungs, Rung("target", "target", target), speed.threads, ladder_seconds, target_seconds)
+    ladder_seconds, target_seconds = _wall_seconds(recipe, budget, speed, steps)
+    shared = Rung("target", "target", target)
+    return Design(rungs, shared, speed.threads, ladder_seconds, target_seconds, speed.processes)
 
 
 def _too_little(recipe: Recipe, budget: Budget) -> TextError:

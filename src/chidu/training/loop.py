@@ -19,6 +19,7 @@ from chidu.runs.config import RunConfig
 from chidu.runs.record import write_atomic
 from chidu.training.checkpoint import latest_checkpoint, read_checkpoint, why_torn, write_checkpoint
 from chidu.training.optimiser import Optimiser
+from chidu.training.team import Team
 from chidu.training.weights import FlatWeights
 
 __all__ = ["CHECKPOINT_SECONDS", "Batches", "Trainer", "forget", "train", "trained_model"]
@@ -44,29 +45,35 @@ class Batches(Protocol):
 class Trainer:
     """A model on its way: weights, optimiser, the step and seconds reached, and the training curve so far."""
 
-    def __init__(self, config: RunConfig, device: torch.device | None = None) -> None:
+    def __init__(self, config: RunConfig, device: torch.device | None = None, team: Team | None = None) -> None:
         self.config = config
+        self.team = team or Team()
+        if config.sequences % self.team.size:
+            raise TrainingError(f"{config.sequences} sequences a step can't be split over {self.team.size} processes")
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = Transformer(config.shape)
         self.model.initialise(config.seed)
         self.model.to(self.device)
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-        self.weights = FlatWeights(self.model, dtype)
+        self.weights = FlatWeights(self.model, dtype, self.team)
         self.optimiser = Optimiser(self.weights, config)
         self.step = 0
         self.seconds = 0.0
         self.curve: list[tuple[int, float]] = []
         self._losses: list[float] = []
+        self._each = self.team.zeros((self.team.size,), torch.float32, self.device)
 
     def advance(self, batches: Batches) -> float:
         """Take one step; return its training loss. Raises TrainingError where the loss is no number."""
         config = self.config
         batch = batches.batch(self.step, config.sequences, config.shape.context_length, config.seed)
-        tokens = torch.from_numpy(batch).to(self.device)
+        tokens = torch.from_numpy(batch[self.team.rank :: self.team.size]).to(self.device)
         self.weights.clear()
         loss = self.model.loss(tokens[:, :-1], tokens[:, 1:])
         loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
+        self._each[self.team.rank] = loss.detach()
+        self.weights.collect()
+        value = self._each.mean().item()
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value} at step {self.step} "
@@ -116,14 +123,17 @@ def train(
     start: Path | None = None,
     marks: tuple[int, ...] = (),
     progress: Progress = lambda _: None,
+    team: Team | None = None,
 ) -> Trainer:
     """Train until step `stop` (the config's last by default), going on from what `folder` holds.
 
     A first call goes on from the checkpoint `start`, where given. At each step of `marks` a checkpoint is kept as
-    `folder/marks.scratch/step-…` for runs that branch off. Raises TrainingError where the run diverges.
+    `folder/marks.scratch/step-…` for runs that branch off. Every process of a `team`
+    calls this alike; the first one saves. Raises TrainingError where the run diverges.
     """
     stop = config.steps if stop is None else stop
-    trainer = Trainer(config)
+    trainer = Trainer(config, team=team)
+    is_first = trainer.team.rank == 0
     own = folder / "checkpoints.scratch"
     newest = latest_checkpoint(own)[0]
     if newest is not None:
@@ -139,9 +149,10 @@ def train(
         trainer.seconds += time.monotonic() - clock
         clock = time.monotonic()
         progress(trainer.step)
-        if trainer.step in marks:
+        # The others wait at their next step's end until the first one, having saved, gets there.
+        if is_first and trainer.step in marks:
             trainer.save(folder / "marks.scratch", keep=len(marks))
-        if time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.step < stop:
+        if is_first and time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.step < stop:
             trainer.save(own)
             saved = time.monotonic()
     return trainer

@@ -45,7 +45,10 @@ def orthogonalise(stack: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Optimiser:
-    """Muon on the matrices of the layers; Adam (Kingma and Ba, 1412.6980) on embedding, head and norms."""
+    """Muon on the matrices of the layers; Adam (Kingma and Ba, 1412.6980) on embedding, head and norms.
+
+    Each process of a team moves its own part of the weights; all see all moments.
+    """
 
     def __init__(self, weights: FlatWeights, config: RunConfig) -> None:
         self.weights = weights
@@ -55,16 +58,35 @@ class Optimiser:
             "norms": config.embedding_learning_rate,
             "head": config.head_learning_rate,
         }
-        groups = [
-            {"params": [master], "name": group} for group, master in weights.masters.items() if group in self.rates
-        ]
+        # The matrices lie first: what Muon calls momentum stands where Adam's first moment would, and has no second.
+        self.matrices = weights.places["matrices"]
+        master, team = weights.master, weights.team
+        self.first = team.zeros((master.numel(),), torch.float32, master.device)
+        self._second = team.zeros((master.numel() - self.matrices.stop,), torch.float32, master.device)
+        groups = []
+        for group in [name for name in self.rates if name in weights.places]:
+            for part in weights.group_parts(group):
+                own = torch.nn.Parameter(master[part])
+                own.grad = weights.gradient[part]
+                groups.append({"params": [own], "name": group, "part": part})
         self.adam = torch.optim.Adam(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
-        self.momentum = torch.zeros_like(weights.masters["matrices"].detach())
-        self.dtype = next(iter(weights.working.values())).dtype
+        self._begin_at(0)
+
+    def _begin_at(self, step: int) -> None:
+        """Let Adam find its moments, of so many steps, where all processes see them."""
+        for group in self.adam.param_groups:
+            self.adam.state[group["params"][0]] = {
+                "step": torch.tensor(float(step), device=self.first.device),
+                "exp_avg": self.first[group["part"]],
+                "exp_avg_sq": self.second(group["part"]),
+            }
+
+    def second(self, place: slice) -> Tensor:
+        """Return the second moments of weights that are no matrices."""
+        return self._second[place.start - self.matrices.stop : place.stop - self.matrices.stop]
 
     def step(self, step: int) -> None:
         """Move the weights by the gradient that autograd left, at the rate of this step."""
-        self.weights.collect()
         self.weights.clip(self.config.gradient_clip)
         factor = rate_factor(self.config, step)
         for group in self.adam.param_groups:
@@ -76,31 +98,29 @@ class Optimiser:
     @torch.no_grad()
     def _step_matrices(self, rate: float) -> None:
         """Move the matrices by Nesterov momentum, made orthogonal; decay them by rate × weight_decay."""
-        master = self.weights.masters["matrices"]
-        gradient = master.grad
-        assert gradient is not None
-        self.momentum.lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(self.momentum, MOMENTUM)
-        master.mul_(1 - rate * self.config.weight_decay)
-        for weights, direction in zip(self.weights.stacks(master), self.weights.stacks(ahead), strict=True):
-            tall = max(1.0, weights.shape[1] / weights.shape[2]) ** 0.5
-            weights.add_(orthogonalise(direction, self.dtype), alpha=-rate * tall)
+        weights, whole = self.weights, self.matrices
+        ahead = torch.empty_like(weights.master[whole])
+        for part in weights.group_parts("matrices"):
+            gradient, momentum = weights.gradient[part], self.first[part]
+            momentum.lerp_(gradient, 1 - MOMENTUM)
+            torch.lerp(gradient, momentum, MOMENTUM, out=ahead[part])
+            weights.master[part].mul_(1 - rate * self.config.weight_decay)
+        pairs = zip(weights.stacks(weights.master[whole]), weights.stacks(ahead), strict=True)
+        for turn, (stack, direction) in enumerate(pairs):
+            own = weights.team.part(len(stack), turn)
+            tall = max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
+            stack[own].add_(orthogonalise(direction[own], weights.working.dtype), alpha=-rate * tall)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return momentum and moments by name, as a checkpoint stores them."""
-        found = {"momentum.matrices": self.momentum}
-        for group in self.adam.param_groups:
-            state = self.adam.state[group["params"][0]]
-            for moment in ("exp_avg", "exp_avg_sq"):
-                found[f"{moment}.{group['name']}"] = state[moment]
+        found = {"momentum.matrices": self.first[self.matrices]}
+        for group, place in self.weights.places.items():
+            if group != "matrices":
+                found |= {f"exp_avg.{group}": self.first[place], f"exp_avg_sq.{group}": self.second(place)}
         return found
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
         """Take momentum and moments from a checkpoint made after `step` steps."""
-        self.momentum.copy_(tensors["momentum.matrices"])
-        for group in self.adam.param_groups:
-            self.adam.state[group["params"][0]] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"exp_avg.{group['name']}"].clone(),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{group['name']}"].clone(),
-            }
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+        self._begin_at(step)

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.parallel import Emit, map_processes
+from chidu.parallel import Emit, map_processes, meeting
 from chidu.runs.config import RunConfig
+from chidu.training.team import Team, shared_bytes
 
 __all__ = ["RandomTokens", "Speed", "best_precision", "measure_speed"]
 
-WARM_STEPS = 2
-TIMED_STEPS = 7
+WARM_STEPS = 3
+LEAST_STEPS = 12
+TIMED_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Speed:
     together: float
     """For the one config that all cores share."""
     threads: int
-    """The number of threads that made `together` shortest."""
+    """Threads of each process that made `together` shortest."""
+    processes: int = 1
+    """Processes that share `together`."""
 
 
 class RandomTokens:
@@ -44,12 +48,26 @@ class RandomTokens:
 
 
 def measure_speed(apart: Sequence[RunConfig], together: RunConfig, cores: int) -> Speed:
-    """Time a few steps of each config in `cores` processes at once, then of `together` alone on 1, 2, 4, … threads."""
+    """Time a few steps of each config in `cores` processes at once, then of `together` shared by all cores."""
     at_once = map_processes(_time_apart, [tuple(apart)] * cores, cores)
-    threads = sorted({min(2**power, cores) for power in range(cores.bit_length() + 1)})
-    alone = map_processes(_time_together, [(together, tuple(threads))], 1)[0]
-    best = min(range(len(threads)), key=alone.__getitem__)
-    return Speed(tuple(statistics.mean(column) for column in zip(*at_once, strict=True)), alone[best], threads[best])
+    processes = team_size(together, cores)
+    found = {}
+    for threads in sorted({1, cores // processes}):
+        items = [(together, rank, processes, threads) for rank in range(processes)]
+        memory = shared_bytes(together.shape.params, processes)
+        found[threads] = max(map_processes(_time_together, items, processes, shared_bytes=memory))
+    best = min(found, key=found.__getitem__)
+    return Speed(tuple(statistics.mean(column) for column in zip(*at_once, strict=True)), found[best], best, processes)
+
+
+def team_size(config: RunConfig, cores: int) -> int:
+    """Return how many processes share one run: as many as there are cores for, each with as many sequences; one on a
+    GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return max(size for size in range(1, min(cores, config.sequences) + 1) if config.sequences % size == 0)
 
 
 def best_precision() -> str:
@@ -70,24 +88,26 @@ def _time_apart(configs: tuple[RunConfig, ...], _: Emit) -> list[float]:
     return [_seconds_a_step(config) for config in configs]
 
 
-def _time_together(trial: tuple[RunConfig, tuple[int, ...]], _: Emit) -> list[float]:
+def _time_together(trial: tuple[RunConfig, int, int, int], _: Emit) -> float:
     import torch
 
-    config, choices = trial
-    times = []
-    for threads in choices:
-        torch.set_num_threads(threads)
-        times.append(_seconds_a_step(config))
-    return times
+    config, rank, processes, threads = trial
+    torch.set_num_threads(threads)
+    memory, barrier = meeting()
+    return _seconds_a_step(config, Team(rank, processes, barrier, memory) if processes > 1 else None)
 
 
-def _seconds_a_step(config: RunConfig) -> float:
+def _seconds_a_step(config: RunConfig, team: Team | None = None) -> float:
     from chidu.training.loop import Trainer
 
-    trainer, tokens = Trainer(config), RandomTokens(config.shape.vocabulary)
-    times = []
-    for _ in range(WARM_STEPS + TIMED_STEPS):
+    trainer, tokens = Trainer(config, team=team), RandomTokens(config.shape.vocabulary)
+    times: list[float] = []
+    # Quick steps are timed longer, but for a team, whose processes must count alike.
+    steps = WARM_STEPS + LEAST_STEPS
+    while len(times) < steps:
         clock = time.perf_counter()
         trainer.advance(tokens)
         times.append(time.perf_counter() - clock)
+        if team is None and len(times) == WARM_STEPS:
+            steps += min(100, int(TIMED_SECONDS / min(times)))
     return statistics.median(times[WARM_STEPS:])

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chidu.parallel import Emit, map_processes
+from chidu.parallel import Emit, map_processes, meeting
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 from chidu.training.rungs import Rung, StepCount, Text, finished_run
+from chidu.training.team import Team, shared_bytes
 
 __all__ = ["WEIGHTS", "train_target"]
 
@@ -25,17 +26,23 @@ class Target:
     folder: Path
     rung: Rung
     text: Text
+    rank: int
+    processes: int
     threads: int
 
 
-def train_target(rung: Rung, text: Text, folder: Path, threads: int, on_steps: Callable[[int], None]) -> Run:
-    """Train one run; leave `run.json` and the final weights in `folder`.
+def train_target(
+    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_steps: Callable[[int], None]
+) -> Run:
+    """Train one run in so many processes of so many threads; leave `run.json` and the final weights in `folder`.
 
-    Goes on from the newest checkpoint of an earlier call. The same number of threads gives the same bits.
+    Goes on from the newest checkpoint of an earlier call. The same numbers of processes and threads give the same bits.
     """
     path = folder / "run.json"
     if not path.exists():
-        map_processes(_train, [Target(folder, rung, text, threads)], 1, lambda _, steps: on_steps(steps))
+        items = [Target(folder, rung, text, rank, processes, threads) for rank in range(processes)]
+        memory = shared_bytes(rung.config.shape.params, processes)
+        map_processes(_train, items, processes, lambda _, steps: on_steps(steps), shared_bytes=memory)
     shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)
     return Run.from_dict(read_json(path))
 
@@ -47,9 +54,13 @@ def _train(target: Target, emit: Emit) -> None:
     from chidu.training.loop import train
 
     torch.set_num_threads(target.threads)
-    count = StepCount(emit)
+    memory, barrier = meeting()
+    team = Team(target.rank, target.processes, barrier, memory) if target.processes > 1 else Team()
+    count = StepCount(emit if target.rank == 0 else lambda _: None)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
-    trainer = train(target.rung.config, tokens, target.folder, progress=count)
+    trainer = train(target.rung.config, tokens, target.folder, progress=count, team=team)
+    if target.rank > 0:
+        return
     count.flush()
     run = finished_run(target.rung, trainer, tokens, held_out, target.text, trainer.config.steps)
     trainer.save_weights(target.folder / WEIGHTS)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from chidu.model.transformer import Transformer
 from chidu.runs.shape import Shape
+from chidu.training.team import Team
 
 __all__ = ["GROUPS", "FlatWeights"]
 
@@ -49,29 +50,36 @@ def group_of(name: str, weight: nn.Parameter) -> str:
 
 
 class FlatWeights:
-    """The weights of `model`, flat by group.
+    """The weights of `model`, flat, the groups one after another.
 
-    After construction the model's own parameters are views of `working[group]` (in `dtype`) and their gradients views
-    of one tensor, so that autograd adds straight into it. `masters` are what the optimiser moves. Matrices of one
-    shape lie next to each other, whatever their layer, so that `stacks` can see them as one tensor.
+    After construction the model's own parameters are views of `working` (in `dtype`) and their gradients views of this
+    process's row of `working_gradients`, so that autograd adds straight into it. `master` is what the optimiser moves;
+    each process of the team moves its own `parts`. Matrices of one shape lie next to each other, whatever their layer,
+    so that `stacks` can see them as one tensor.
     """
 
-    def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
+    def __init__(self, model: Transformer, dtype: torch.dtype, team: Team | None = None) -> None:
+        self.team = team or Team()
         members: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
         for name, weight in sorted(model.named_parameters(), key=lambda entry: _place(entry[0])):
             members[group_of(name, weight)].append(weight)
-        members = {group: weights for group, weights in members.items() if weights}
-        self.masters = {
-            group: nn.Parameter(torch.cat([weight.detach().float().flatten() for weight in weights]))
-            for group, weights in members.items()
-        }
-        self.working = {group: master.detach().to(dtype, copy=True) for group, master in self.masters.items()}
-        total = sum(master.numel() for master in self.masters.values())
-        device = next(iter(self.masters.values())).device
-        self.working_gradient = torch.zeros(total, dtype=dtype, device=device)
-        self.gradient = torch.zeros(total, dtype=torch.float32, device=device)
+        weights = [weight for group in members.values() for weight in group]
+        total, device = sum(weight.numel() for weight in weights), weights[0].device
+        self.master = self.team.zeros((total,), torch.float32, device)
+        self.working = self.team.zeros((total,), dtype, device)
+        self.working_gradients = self.team.zeros((self.team.size, total), dtype, device)
+        self.gradient = self.team.zeros((total,), torch.float32, device)
+        self._norms = self.team.zeros((self.team.size,), torch.float32, device)
+        self.master.copy_(torch.cat([weight.detach().float().flatten() for weight in weights]))
+        self.places = _places(members)
         self._matrices = _matrix_stacks(model.shape)
-        self._point(members)
+        self.parts = [part for group in self.places for part in self.group_parts(group)]
+        if self.team.size == 1:
+            self.parts = [slice(0, total)]  # one operation instead of many
+        self._point(weights)
+        # Every process writes all masters, so only now may one of them move any.
+        self.team.wait()
+        self.publish()
 
     def stacks(self, flat: Tensor) -> list[Tensor]:
         """See a flat tensor of the group `matrices` as stacks [count, rows, columns] of single matrices."""
@@ -81,44 +89,82 @@ class FlatWeights:
             start += count * rows * columns
         return views
 
-    def _point(self, members: dict[str, list[nn.Parameter]]) -> None:
-        start = 0
-        for group, weights in members.items():
-            size = self.masters[group].numel()
-            self.masters[group].grad = self.gradient[start : start + size]
-            offset = 0
-            for weight in weights:
-                count, shape = weight.numel(), weight.shape
-                weight.data = self.working[group][offset : offset + count].view(shape)
-                weight.grad = self.working_gradient[start + offset : start + offset + count].view(shape)
-                offset += count
-            start += size
+    def group_parts(self, group: str) -> list[slice]:
+        """Return where the weights of a group lie that this process moves: whole matrices, where it has any."""
+        place = self.places[group]
+        if group != "matrices":
+            return [_within(place, self.team.part(place.stop - place.start))]
+        if self.team.size == 1:
+            return [place]
+        found, start = [], place.start
+        for turn, (count, rows, columns) in enumerate(self._matrices):
+            size, own = rows * columns, self.team.part(count, turn)
+            found.append(slice(start + own.start * size, start + own.stop * size))
+            start += count * size
+        return found
+
+    def _point(self, weights: list[nn.Parameter]) -> None:
+        start, own = 0, self.working_gradients[self.team.rank]
+        for weight in weights:
+            stop, shape = start + weight.numel(), weight.shape
+            weight.data = self.working[start:stop].view(shape)
+            weight.grad = own[start:stop].view(shape)
+            start = stop
 
     def clear(self) -> None:
-        """Set the gradient to zero."""
-        self.working_gradient.zero_()
+        """Set this process's gradient to zero."""
+        self.working_gradients[self.team.rank].zero_()
 
     def collect(self) -> None:
-        """Take what autograd left into the float32 gradient, where the optimiser finds it."""
-        self.gradient.copy_(self.working_gradient)
+        """Take the mean of what autograd left in every process into the float32 gradient, where the optimiser looks."""
+        self.team.wait()
+        for part in self.parts:
+            mine = self.gradient[part].copy_(self.working_gradients[0, part])
+            for other in self.working_gradients[1:, part]:
+                mine.add_(other)
+            if self.team.size > 1:
+                mine.div_(self.team.size)
 
     def clip(self, largest: float) -> Tensor:
         """Scale the gradient down to a norm of `largest` at the most; return the norm before that."""
-        norm: Tensor = torch.linalg.vector_norm(self.gradient)
-        self.gradient.mul_(torch.clamp(largest / (norm + 1e-6), max=1.0))
+        own = torch.stack([torch.linalg.vector_norm(self.gradient[part]) for part in self.parts])
+        self._norms[self.team.rank] = torch.linalg.vector_norm(own)
+        self.team.wait()
+        norm: Tensor = torch.linalg.vector_norm(self._norms)
+        factor = torch.clamp(largest / (norm + 1e-6), max=1.0)
+        for part in self.parts:
+            self.gradient[part].mul_(factor)
         return norm
 
     def publish(self) -> None:
-        """Copy the masters to where the model computes."""
-        for group, master in self.masters.items():
-            self.working[group].copy_(master.detach())
+        """Copy the masters to where the model computes; return when every process has."""
+        for part in self.parts:
+            self.working[part].copy_(self.master[part])
+        self.team.wait()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the masters by name, as a checkpoint stores them."""
-        return {f"weights.{group}": master.detach() for group, master in self.masters.items()}
+        return {f"weights.{group}": self.master[place] for group, place in self.places.items()}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take the masters from a checkpoint."""
-        for group, master in self.masters.items():
-            master.detach().copy_(tensors[f"weights.{group}"])
+        for group, place in self.places.items():
+            self.master[place].copy_(tensors[f"weights.{group}"])
+        self.team.wait()
         self.publish()
+
+
+def _places(members: dict[str, list[nn.Parameter]]) -> dict[str, slice]:
+    """Return where each group that has weights lies."""
+    places, start = {}, 0
+    for group, weights in members.items():
+        size = sum(weight.numel() for weight in weights)
+        if size:
+            places[group] = slice(start, start + size)
+        start += size
+    return places
+
+
+def _within(place: slice, part: slice) -> slice:
+    """Return a part of a place, as a place."""
+    return slice(place.start + part.start, place.start + part.stop)

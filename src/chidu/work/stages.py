@@ -102,7 +102,9 @@ def design(work: Work) -> None:
 
     def make(folder: Path) -> dict[str, Any]:
         left = settings.minutes * 60 - spent - AFTER_SECONDS - sum(TYPICAL_SECONDS[name] for name in ("design", "law"))
-        budget = Budget(left, cores(), work.records["tokens"].result["train"]["tokens"], settings.leap)
+        tokens = work.records["tokens"].result
+        held_out = min(settings.held_out_tokens, tokens["held_out"]["tokens"])
+        budget = Budget(left, cores(), tokens["train"]["tokens"], settings.leap, held_out)
         work.teller("design")(0.0, "timing a few steps of each size")
         chosen = choose_design(settings, budget)
         write_json(folder / "design.json", chosen.as_dict())
@@ -223,7 +225,14 @@ def target(work: Work) -> None:
 
     def make(folder: Path) -> dict[str, Any]:
         steps = StepTeller(work, "target", chosen)
-        run = train_target(chosen.target, work.text, folder, chosen.threads, lambda count: steps("target", count))
+        run = train_target(
+            chosen.target,
+            work.text,
+            folder,
+            chosen.processes,
+            chosen.threads,
+            lambda count: steps("target", count),
+        )
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.

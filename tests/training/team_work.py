@@ -1,0 +1,21 @@
+"""What the processes of test_team.py are given to do: a worker finds it by this module's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chidu.parallel import meeting
+from chidu.runs import RunConfig
+from chidu.tokens import TokenFile
+from chidu.training.loop import train
+from chidu.training.team import Team
+
+
+def cut_short(item: tuple[Path, RunConfig, Path, int, int], _: Any) -> None:
+    """Train to a step and leave a checkpoint of it, as a run does that is killed thereafter."""
+    folder, config, tokens, rank, step = item
+    memory, barrier = meeting()
+    trainer = train(config, TokenFile.open(tokens), folder, stop=step, team=Team(rank, 2, barrier, memory))
+    if rank == 0:
+        trainer.save(folder / "checkpoints.scratch")
