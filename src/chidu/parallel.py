@@ -74,9 +74,9 @@ def map_processes(
     """Call ``function(item, emit)`` for every item in ``workers`` processes; return the results in the items' order.
 
     Items start in the order given (put the longest first); where ``after[i]`` is an index, item i starts when that item
-    is done. With ``shared_bytes`` all items run at once, and find `meeting` memory of that size and a barrier of that
-    many processes. Whatever a worker passes to ``emit`` reaches ``on_event(index of the item, event)`` in this process. The
-    first error stops the rest and is raised; a worker that was killed raises WorkerError.
+    is done. With ``shared_bytes`` all items run at once, and share memory of that size and a barrier: see `meeting`.
+    Whatever a worker passes to ``emit`` reaches ``on_event(index of the item, event)`` in this process. The first error
+    stops the rest and is raised; a worker that was killed raises WorkerError.
     """
     if not items:
         return []
@@ -167,7 +167,7 @@ def meeting() -> tuple[memoryview, Barrier]:
 
 
 def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None) -> None:
-    global _events, _shared  # noqa: PLW0603 - what is shared can reach a worker only when it starts
+    global _events, _shared
     _events, _shared = events, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from chidu.model import Transformer
-from chidu.model.transformer import HeadLoss
+from chidu.model.gradient import GradientPass
 from chidu.runs import Recipe, Shape
 
 SHAPES = {
@@ -58,6 +58,9 @@ def test_flops_are_those_that_torch_counts(shape: Shape) -> None:
     with FlopCounterMode(display=False) as counter:
         model.loss(tokens, tokens).backward()
     assert counter.get_total_flops() == tokens.numel() * shape.flops_per_token()
+    with FlopCounterMode(display=False) as counter:
+        GradientPass(model)(tokens, tokens)
+    assert counter.get_total_flops() == tokens.numel() * shape.flops_per_token()
 
 
 def test_flops_of_shorter_sequences(tiny_shape: Shape) -> None:
@@ -65,22 +68,6 @@ def test_flops_of_shorter_sequences(tiny_shape: Shape) -> None:
     with FlopCounterMode(display=False) as counter:
         model.loss(tokens, tokens).backward()
     assert counter.get_total_flops() == tokens.numel() * tiny_shape.flops_per_token(5)
-
-
-@pytest.mark.parametrize("count", [1, 7, HeadLoss.TOKENS_AT_ONCE, 2 * HeadLoss.TOKENS_AT_ONCE + 3])
-def test_the_head_loss_is_cross_entropy_in_value_and_gradient(count: int) -> None:
-    generator = torch.Generator().manual_seed(count)
-    x = torch.randn(count, 12, generator=generator)
-    head = torch.randn(40, 12, generator=generator)
-    targets = torch.randint(40, (count,), generator=generator)
-    ours, theirs = ([tensor.clone().requires_grad_() for tensor in (x, head)] for _ in range(2))
-    loss = HeadLoss.apply(*ours, targets)
-    expected = F.cross_entropy(theirs[0] @ theirs[1].T, targets)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    (3 * loss).backward()
-    (3 * expected).backward()
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_the_loss_of_a_model_is_that_of_its_logits(tiny_shape: Shape) -> None:

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from chidu.errors import TrainingError
 from chidu.parallel import map_processes, meeting
 from chidu.runs import RunConfig
+from chidu.tokens import TokenFile
 from chidu.training import Rung, Text, train_target
 from chidu.training.loop import Trainer, train
 from chidu.training.probe import team_size
 from chidu.training.target import WEIGHTS
 from chidu.training.team import Team, shared_bytes
 from chidu.training.weights import FlatWeights
-from chidu.tokens import TokenFile
 
 
 def train_in(folder: Path, config: RunConfig, text: Text, processes: int) -> tuple[float, dict[str, torch.Tensor]]:
@@ -93,7 +93,9 @@ def test_parts_cover_everything_once(count: int, size: int, turn: int) -> None:
 def test_the_parts_of_a_team_cover_the_weights_once(size: int, tiny_config: RunConfig) -> None:
     trainers = [Trainer(tiny_config).model for _ in range(size)]
     parts = [
-        part for rank, model in enumerate(trainers) for part in FlatWeights(model, torch.float32, Team(rank, size)).parts
+        part
+        for rank, model in enumerate(trainers)
+        for part in FlatWeights(model, torch.float32, Team(rank, size)).parts
     ]
     assert sorted(place for part in parts for place in range(part.start, part.stop)) == list(
         range(tiny_config.shape.params)

@@ -8,7 +8,6 @@ Shapes: B sequences, T tokens, C width, H query heads, K key heads, D head width
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,41 +36,6 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turn the pairs (d, d + D/2) of x [B, heads, T, D] by the angles of their positions."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
-
-
-class HeadLoss(torch.autograd.Function):
-    """Head and cross-entropy in one, a stretch of tokens at a time.
-
-    The gradient is known as soon as the probabilities are, so it is taken on the way forward, and the logits
-    [tokens, V] are never kept: a third of a small model's step goes into them otherwise.
-    """
-
-    TOKENS_AT_ONCE = 512
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of targets [N] given the stream x [N, C] and the head [V, C]."""
-        total = x.new_zeros((), dtype=torch.float32)
-        x_gradient, head_gradient = torch.empty_like(x), torch.zeros_like(head, dtype=torch.float32)
-        for part in range(0, len(x), HeadLoss.TOKENS_AT_ONCE):
-            here = slice(part, part + HeadLoss.TOKENS_AT_ONCE)
-            probability = torch.softmax(x[here] @ head.T, dim=-1, dtype=torch.float32)
-            index = targets[here].unsqueeze(1)
-            chosen = probability.gather(1, index)
-            total -= chosen.log().sum()
-            gradient = probability.scatter_(1, index, chosen - 1).to(x.dtype)
-            x_gradient[here] = gradient @ head
-            head_gradient += gradient.T @ x[here]
-        ctx.save_for_backward(x_gradient, head_gradient.to(head.dtype))
-        ctx.count = len(x)
-        return total / len(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Scale what `forward` found."""
-        x_gradient, head_gradient = ctx.saved_tensors
-        scale = gradients[0] / ctx.count
-        return x_gradient * scale.to(x_gradient.dtype), head_gradient * scale.to(head_gradient.dtype), None
 
 
 class Norm(nn.Module):
@@ -222,8 +186,4 @@ class Transformer(nn.Module):
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss (a float32 scalar, nats per token) of targets [B, T] given tokens [B, T]."""
-        features, _ = self.features(tokens)
-        loss: Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
-            features.flatten(0, 1), self.head.weight, targets.flatten()
-        )
-        return loss
+        return F.cross_entropy(self(tokens).float().flatten(0, 1), targets.flatten())

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from chidu.errors import TrainingError
+from chidu.model.gradient import GradientPass
 from chidu.model.transformer import Transformer
 from chidu.runs.config import RunConfig
 from chidu.runs.record import write_atomic
@@ -56,6 +57,7 @@ class Trainer:
         self.model.to(self.device)
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.weights = FlatWeights(self.model, dtype, self.team)
+        self._pass = GradientPass(self.model)
         self.optimiser = Optimiser(self.weights, config)
         self.step = 0
         self.seconds = 0.0
@@ -68,10 +70,7 @@ class Trainer:
         config = self.config
         batch = batches.batch(self.step, config.sequences, config.shape.context_length, config.seed)
         tokens = torch.from_numpy(batch[self.team.rank :: self.team.size]).to(self.device)
-        self.weights.clear()
-        loss = self.model.loss(tokens[:, :-1], tokens[:, 1:])
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._each[self.team.rank] = loss.detach()
+        self._each[self.team.rank] = self._differentiate(tokens[:, :-1], tokens[:, 1:])
         self.weights.collect()
         value = self._each.mean().item()
         if not math.isfinite(value):
@@ -83,6 +82,16 @@ class Trainer:
         self.step += 1
         self._note(value)
         return value
+
+    def _differentiate(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Leave this process's gradient where the optimiser finds it; return the loss."""
+        if self.device.type == "cpu":
+            return self._pass(tokens, targets)
+        # A GPU has kernels of its own for what is written out for processors.
+        self.weights.clear()
+        loss = self.model.loss(tokens, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _note(self, loss: float) -> None:
         """Keep the mean training loss of every stretch of steps."""

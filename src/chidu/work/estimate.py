@@ -113,7 +113,9 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
         chosen = Design.from_dict(read_json(folder / "design" / "design.json"))
     else:
         left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
-        chosen = choose_design(settings, Budget(left, cores(), _expected_tokens(settings), settings.leap, settings.held_out_tokens))
+        chosen = choose_design(
+            settings, Budget(left, cores(), _expected_tokens(settings), settings.leap, settings.held_out_tokens)
+        )
     describe_design(chosen, settings, say)
     expected |= {
         "ladder": chosen.ladder_seconds,

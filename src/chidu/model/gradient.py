@@ -1,0 +1,251 @@
+"""The loss of a `Transformer` and its gradient, written out: what training on a processor spends its time in.
+
+Autograd takes some 1,500 operations for a step of three layers, and for small models most of the time goes into
+starting them. Here they are about 300: norms, rotations and gates are differentiated by hand, query and key are
+treated as one, and each weight's gradient is written where the optimiser reads it instead of being added to zeros.
+`chidu.model.transformer` says what is computed; a test holds that both agree.
+Shapes: B sequences, T tokens, N = B·T, C width, H query heads, K key heads, D head width, F MLP width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chidu.model.transformer import NORM_EPSILON, Block, Transformer
+
+__all__ = ["GradientPass"]
+
+LOGITS_AT_ONCE = 2**20
+"""Logits held at once; they fit a processor's cache."""
+
+
+class GradientPass:
+    """Forward and backward of one model, with the memory for its logits.
+
+    That is kept between steps: asked for anew, megabytes come from the system page by page, which takes longer than the
+    arithmetic on them.
+    """
+
+    def __init__(self, model: Transformer) -> None:
+        self.model = model
+        weight = model.head.weight
+        self._rows = max(16, LOGITS_AT_ONCE // model.shape.vocabulary)
+        shape = (self._rows, model.shape.vocabulary)
+        self._logits = weight.new_empty(shape, requires_grad=False)
+        self._wide, self._shares = (weight.new_empty(shape, dtype=torch.float32, requires_grad=False) for _ in range(2))
+
+    @torch.no_grad()
+    def __call__(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss (float32, nats per token) of targets [B, T] given tokens [B, T].
+
+        Overwrites the gradient `.grad` of every weight, which must be there.
+        """
+        model, index = self.model, tokens.flatten()
+        turn = Turn.of(model, tokens.shape[1])
+        x = F.embedding(index, model.embedding.weight)
+        layers = []
+        for block in model.blocks:
+            assert isinstance(block, Block)
+            layers.append(LayerPass(block, turn, len(tokens)))
+            x = layers[-1].forward(x)
+        norm = NormPass(model.norm.weight)
+        loss, gradient = self._head(norm.forward(x), targets.flatten())
+        gradient = norm.backward(gradient)
+        for layer in reversed(layers):
+            gradient = layer.backward(gradient)
+        by_word = torch.ops.aten.embedding_dense_backward(gradient.float(), index, model.shape.vocabulary, -1, False)
+        if model.shape.tied:
+            _grad(model.embedding.weight).add_(by_word)
+        else:
+            _grad(model.embedding.weight).copy_(by_word)
+        return loss
+
+    def _head(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of targets [N] given the normed stream x [N, C], and its gradient by x.
+
+        The gradient by the logits is known as soon as the probabilities are, so no logits are kept for the way back.
+        """
+        head, count = self.model.head.weight, len(x)
+        total = torch.zeros((), dtype=torch.float32, device=x.device)
+        gradient = torch.empty_like(x)
+        _grad(head).zero_()
+        for start in range(0, count, self._rows):
+            part = slice(start, start + self._rows)
+            here, index = x[part], targets[part].unsqueeze(1)
+            logits, wide, shares = (memory[: len(here)] for memory in (self._logits, self._wide, self._shares))
+            wide.copy_(torch.mm(here, head.T, out=logits))
+            torch.softmax(wide, dim=-1, out=shares)
+            # The largest share tells the sum of exponentials; the target's own may be too small for a float.
+            total += (wide.amax(dim=-1) - shares.amax(dim=-1).log_()).sum() - wide.gather(1, index).sum()
+            shares.scatter_add_(1, index, shares.new_full((1, 1), -1.0).expand(index.shape))
+            by_logits = logits.copy_(shares.mul_(1 / count))
+            torch.mm(by_logits, head, out=gradient[part])
+            _grad(head).addmm_(by_logits.T, here)
+        return total / count, gradient
+
+
+def _grad(weight: Tensor) -> Tensor:
+    found = weight.grad
+    assert found is not None
+    return found
+
+
+class NormPass:
+    """Root-mean-square norm of the last dimension."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normed x, in its own dtype."""
+        self.unit, self.inverse = normed(x)
+        return (self.unit * self.weight).to(x.dtype)
+
+    def backward(self, gradient: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Write the weight's gradient; return that by x, added to `onto` where given."""
+        by_unit = gradient.float()
+        torch.sum(by_unit * self.unit, dim=0, out=(by_weight := self.unit.new_empty(self.unit.shape[-1])))
+        _grad(self.weight).copy_(by_weight)
+        by_x = by_normed(by_unit * self.weight, self.unit, self.inverse)
+        return by_x.to(gradient.dtype) if onto is None else by_x.add_(onto).to(gradient.dtype)
+
+
+def normed(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x over its root mean square along the last dimension, float32, and the inverse of that root."""
+    wide = x.float()
+    inverse = wide.square().mean(dim=-1, keepdim=True).add_(NORM_EPSILON).rsqrt_()
+    return wide * inverse, inverse
+
+
+def by_normed(gradient: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:
+    """Return the gradient by x, given the one by what `normed` returned. Uses `gradient` up."""
+    along = (gradient * unit).mean(dim=-1, keepdim=True)
+    return gradient.addcmul_(unit, along, value=-1).mul_(inverse)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Rotary angles over whole heads: y = x · cosine + (halves of x swapped) · sine, each [T, 1, D], float32."""
+
+    cosine: Tensor
+    sine: Tensor
+    mask: Tensor
+    """[T, T], 0 or -inf, in the weights' dtype."""
+
+    @classmethod
+    def of(cls, model: Transformer, T: int) -> Turn:
+        """Take them from the model."""
+        cosine, sine = model.cosine[:T], model.sine[:T]
+        return cls(
+            torch.cat((cosine, cosine), dim=-1).unsqueeze(1),
+            torch.cat((-sine, sine), dim=-1).unsqueeze(1),
+            model.mask[:T, :T].to(model.head.weight.dtype),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn x [B, T, heads, D]."""
+        return torch.addcmul(x * self.cosine, x.roll(x.shape[-1] // 2, -1), self.sine)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Turn the gradient back."""
+        half = gradient.shape[-1] // 2
+        return (gradient * self.sine).roll(half, -1).addcmul_(gradient, self.cosine)
+
+
+class LayerPass:
+    """One block, forward and backward; keeps what the way back needs."""
+
+    def __init__(self, block: Block, turn: Turn, B: int) -> None:
+        self.block, self.turn, self.B = block, turn, B
+        self.attention_norm, self.mlp_norm = NormPass(block.attention_norm.weight), NormPass(block.mlp_norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the stream [N, C] after this block."""
+        block = self.block
+        self.read = self.attention_norm.forward(x)
+        self.mixed = self._attend(self.read @ block.attention.qkv.weight.T)
+        x = torch.addmm(x, self.mixed, block.attention.out.weight.T)
+        self.seen = self.mlp_norm.forward(x)
+        self.gate, self.up = (self.seen @ block.mlp.gate_up.weight.T).chunk(2, dim=-1)
+        self.open = F.silu(self.gate)
+        self.hidden = self.open * self.up
+        return torch.addmm(x, self.hidden, block.mlp.down.weight.T)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Write the gradients of the block's weights, given that by its output; return that by its input."""
+        block = self.block
+        by_hidden = _through(block.mlp.down, gradient, self.hidden)
+        by_both = gradient.new_empty(len(gradient), 2 * by_hidden.shape[1])
+        by_gate, by_up = by_both.chunk(2, dim=-1)
+        torch.mul(by_hidden, self.open, out=by_up)
+        torch.ops.aten.silu_backward.grad_input(by_hidden * self.up, self.gate, grad_input=by_gate)
+        gradient = self.mlp_norm.backward(_through(block.mlp.gate_up, by_both, self.seen), gradient)
+        by_qkv = self._by_qkv(_through(block.attention.out, gradient, self.mixed))
+        return self.attention_norm.backward(_through(block.attention.qkv, by_qkv, self.read), gradient)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Return the mixed values [N, H·D] of queries, keys and values [N, (H + 2K)·D]."""
+        attention, B = self.block.attention, self.B
+        H, K, D = attention.heads, attention.kv_heads, attention.head_width
+        qkv = qkv.view(B, -1, H + 2 * K, D)
+        both, v = qkv[:, :, : H + K], qkv[:, :, H + K :]
+        self.unit, self.inverse = normed(both)  # [B, T, H + K, D]
+        # The scores' scale sits in the queries' norm.
+        self.weight = torch.cat(
+            (
+                (attention.q_norm.weight.float() * (1 / math.sqrt(D))).expand(H, D),
+                attention.k_norm.weight.float().expand(K, D),
+            )
+        )
+        turned = self.turn.forward(self.unit * self.weight).transpose(1, 2)
+        turned = turned.to(qkv.dtype, memory_format=torch.contiguous_format)
+        self.q, self.k = self._heads(turned[:, :H]), self._heads(turned[:, H:])
+        self.v = self._heads(v.transpose(1, 2))
+        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(B, H, len(self.turn.mask), -1).add_(self.turn.mask)
+        self.shares = scores.softmax(dim=-1).flatten(0, 1)  # [B·H, T, T]
+        mixed = torch.bmm(self.shares, self.v)
+        return mixed.view(B, H, -1, D).transpose(1, 2).reshape(-1, H * D)
+
+    def _by_qkv(self, by_mixed: Tensor) -> Tensor:
+        """Return the gradient by queries, keys and values; write those of their norms."""
+        attention, B = self.block.attention, self.B
+        H, K, D = attention.heads, attention.kv_heads, attention.head_width
+        by_mixed = by_mixed.view(B, -1, H, D).transpose(1, 2).reshape(B * H, -1, D)
+        by_v = torch.bmm(self.shares.transpose(1, 2), by_mixed)
+        by_shares = torch.bmm(by_mixed, self.v.transpose(1, 2))
+        by_scores = torch.ops.aten._softmax_backward_data(by_shares, self.shares, -1, self.shares.dtype)
+        by_q = torch.bmm(by_scores, self.k)
+        by_k = torch.bmm(by_scores.transpose(1, 2), self.q)
+        T = by_q.shape[1]
+        by_both = torch.cat((by_q.view(B, H, T, D), self._own(by_k)), dim=1).transpose(1, 2).float()
+        by_weighted = self.turn.backward(by_both)
+        by_weight = (by_weighted * self.unit).sum(dim=(0, 1))  # [H + K, D]
+        _grad(attention.q_norm.weight).copy_(by_weight[:H].sum(dim=0).mul_(1 / math.sqrt(D)))
+        _grad(attention.k_norm.weight).copy_(by_weight[H:].sum(dim=0))
+        by_qkv = by_v.new_empty(B, T, H + 2 * K, D)
+        by_qkv[:, :, : H + K] = by_normed(by_weighted.mul_(self.weight), self.unit, self.inverse)
+        by_qkv[:, :, H + K :] = self._own(by_v).transpose(1, 2)
+        return by_qkv.view(B * T, -1)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Return x [B, heads, T, D] as [B·H, T, D]; a key head serves several query heads."""
+        repeat = self.block.attention.heads // x.shape[1]
+        x = x if repeat == 1 else x.repeat_interleave(repeat, dim=1)
+        return x.reshape(-1, *x.shape[2:])
+
+    def _own(self, gradient: Tensor) -> Tensor:
+        """Return the gradient [B·H, T, D] by key heads [B, K, T, D]: those that shared one are added."""
+        T, D = gradient.shape[1:]
+        found = gradient.view(self.B, self.block.attention.kv_heads, -1, T, D)
+        return found[:, :, 0] if found.shape[2] == 1 else found.sum(dim=2)
+
+
+def _through(linear: nn.Linear, gradient: Tensor, read: Tensor) -> Tensor:
+    """Write the weight's gradient of y = read · Wᵀ, given that by y [N, out]; return that by what was read [N, in]."""
+    torch.mm(gradient.T, read, out=_grad(linear.weight))
+    return gradient @ linear.weight
