@@ -73,7 +73,6 @@ class GradientPass:
         head, count = self.model.head.weight, len(x)
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         gradient = torch.empty_like(x)
-        _grad(head).zero_()
         for start in range(0, count, self._rows):
             part = slice(start, start + self._rows)
             here, index = x[part], targets[part].unsqueeze(1)
@@ -85,7 +84,10 @@ class GradientPass:
             shares.scatter_add_(1, index, shares.new_full((1, 1), -1.0).expand(index.shape))
             by_logits = logits.copy_(shares.mul_(1 / count))
             torch.mm(by_logits, head, out=gradient[part])
-            _grad(head).addmm_(by_logits.T, here)
+            if start == 0:
+                torch.mm(by_logits.T, here, out=_grad(head))
+            else:
+                _grad(head).addmm_(by_logits.T, here)
         return total / count, gradient
 
 
