@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Emit = Callable[[Any], None]
 
-# One thread a worker. And memory that was freed stays with the process: glibc otherwise gives every large tensor back to
+# One thread a worker. And memory that was freed stays with the process: glibc otherwise gives each large tensor back to
 # the system and has the next one made of fresh pages, thousands of faults a step, a quarter of the time or more.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",

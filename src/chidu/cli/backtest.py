@@ -18,6 +18,7 @@ def command(
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals, at each cut.")] = 200,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fit below several cuts of cost, forecast the dearer runs, compare."""
@@ -31,5 +32,5 @@ def command(
     table = Ladder.read(runs, column_names(columns))
     for note in table.notes:
         tell(note)
-    score = backtest(table, law, resamples, level=level, seed=seed)
+    score = backtest(table, law, resamples, level=level, seed=seed, weighting=weighting)
     typer.echo(json.dumps(score.as_dict(), indent=2, ensure_ascii=False) if as_json else str(score))

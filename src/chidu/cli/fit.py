@@ -22,6 +22,7 @@ def command(
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals.")] = 1000,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
     objective: Annotated[
         str, typer.Option(help="huber, squares, absolute (of log residuals), raw_huber or raw_squares.")
     ] = "huber",
@@ -62,6 +63,7 @@ def command(
         objective=objective,
         target=target,
         bounds=bounds_of(bounds),
+        weighting=weighting,
     )
     if output is not None:
         save_fit(found, output)

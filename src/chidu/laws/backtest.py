@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chidu.errors import FitError
 from chidu.laws.catalogue import find_law
+from chidu.laws.choose import label
 from chidu.laws.fit import Fit, candidates, check_settings, fit
 from chidu.laws.objective import Floats
 from chidu.laws.rows import read_costs, read_rows
@@ -79,6 +80,7 @@ def backtest(
     *,
     level: float = 0.9,
     seed: int = 0,
+    weighting: str = "auto",
 ) -> Backtest:
     """Fit below several cuts of cost and forecast every run above; ``auto`` chooses anew below each cut.
 
@@ -91,7 +93,7 @@ def backtest(
     cost = read_costs(ladder, shape)
     pieces = []
     for cut in cut_points(rows, len(shape.parameters), FACTORS):
-        below = fit(ladder.select(cost <= cut), law, resamples, level=level, seed=seed)
+        below = fit(ladder.select(cost <= cut), law, resamples, level=level, seed=seed, weighting=weighting)
         pieces.append(_judge(below, ladder.select(cost > cut), cut, cost[cost > cut]))
     if not pieces:
         raise FitError(
@@ -121,7 +123,7 @@ def _judge(below: Fit, above: Ladder, cut: float, cost: Floats) -> dict[str, NDA
     return {
         "cut": np.full(len(above), cut),
         "gap": cost / cut,
-        "law": np.full(len(above), below.law, dtype=object),
+        "law": np.full(len(above), label(below.law, below.weighting), dtype=object),
         "forecast": forecast["loss"],
         "low": forecast["low"],
         "high": forecast["high"],

@@ -8,10 +8,15 @@ import numpy as np
 
 from chidu.laws.trials import Trial
 
-__all__ = ["choose", "score", "share"]
+__all__ = ["choose", "label", "score", "share"]
 
 MARGIN = 0.9
 """A law with more parameters must bring the score below this part of the simpler one's: less may be luck."""
+
+
+def label(law: str, weighting: str) -> str:
+    """Name a law fitted under a weighting of the rows."""
+    return law if weighting == "even" else f"{law} ({weighting} rows first)"
 
 
 def score(trials: Sequence[Trial]) -> float:

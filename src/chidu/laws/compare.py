@@ -180,7 +180,7 @@ def compare(
             raise FitError(f"{column} of the point is {value:g}; it must be a finite number above 0")
     runs = (_weighted(Ladder.of(runs_a)), _weighted(Ladder.of(runs_b)))
     tried, cautions = _fit_both(runs, law, resamples, level, seed, names)
-    scores = {name: _mean([each.law_scores[each.law] for each in fits]) for name, fits in tried.items()}
+    scores = {name: _mean([each.score for each in fits]) for name, fits in tried.items()}
     name = choose(scores, {name: _mean([each.calibration.noise for each in fits]) for name, fits in tried.items()})
     two = _resampled(runs, tried[name], resamples, seed)
     points, budget = _points(two.fits, point)
@@ -394,7 +394,7 @@ def _side(name: str, each: Fit, where: Ladder, budget: float, level: float) -> S
         rows=each.rows,
         point={column: float(where.numbers(column)[0]) for column in where.columns},
         **{column: float(row[column][0]) for column in ("loss", "low", "high")},
-        missed=float(each.law_scores[each.law]),
+        missed=float(each.score),
         optimum=best,
         **{
             f"optimum_{column}": float("nan") if at is None else float(at[column][0])

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration, calibrate
 from chidu.laws.catalogue import LAWS, find_law
-from chidu.laws.choose import choose, score, share
+from chidu.laws.choose import choose, label, score, share
 from chidu.laws.doubts import check_rows, doubts, one_ratio, one_ratio_text
 from chidu.laws.law import Law
 from chidu.laws.objective import Floats, Objective, find_objective
-from chidu.laws.rows import Rows, read_rows
+from chidu.laws.rows import WEIGHTINGS, Rows, read_rows
 from chidu.laws.seen import Seen
 from chidu.laws.solve import Solution, Status, refit, solve
 from chidu.laws.trials import Trial, cut_points, draw_weights, lost_freedom, noise_of, run_trials
@@ -64,7 +64,10 @@ class Fit:
     warnings: tuple[str, ...]
     rows: int
     law_scores: Mapping[str, float]
-    """Of each law tried: mean relative error on the dear runs forecast from the cheap ones; NaN if none could be."""
+    """Of each law tried: mean relative error on the dear runs forecast from the cheap ones; NaN if none could be. Laws
+    fitted under a weighting that is not even have it in their names."""
+    weighting: str
+    """In WEIGHTINGS: how the rows were weighted beside their own weights."""
     resamples: int
     seed: int
     target: str
@@ -79,6 +82,11 @@ class Fit:
     seen: Seen = field(repr=False)
     fallback: str = field(default="", repr=False)
     """Why `auto` read flops alone though the table has params and tokens; empty elsewhere."""
+
+    @property
+    def score(self) -> float:
+        """The chosen law's own of `law_scores`."""
+        return self.law_scores[label(self.law, self.weighting)]
 
     def forecast(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> Table:
         """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
@@ -165,7 +173,7 @@ class Fit:
         """Return what a reader wants as JSON, without what only later forecasts need."""
         wanted = (
             *("law", "formula", "inputs", "parameters", "intervals", "level", "objective", "status", "rows"),
-            *("law_scores", "warnings", "resamples", "seed"),
+            *("law_scores", "weighting", "warnings", "resamples", "seed"),
         )
         whole = self.as_dict()
         return {name: whole[name] for name in wanted}
@@ -187,10 +195,16 @@ class Fit:
 @dataclass(frozen=True, eq=False)
 class _Candidate:
     law: Law
+    weighting: str
     rows: Rows
+    """Under that weighting."""
     solution: Solution
     trials: list[Trial]
     noise: float
+
+    @property
+    def label(self) -> str:
+        return label(self.law.name, self.weighting)
 
 
 def fit(
@@ -205,6 +219,7 @@ def fit(
     objective: str = "huber",
     target: str | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    weighting: str = "auto",
 ) -> Fit:
     """Fit a law to runs.
 
@@ -222,11 +237,14 @@ def fit(
     objective: a name in OBJECTIVES; residuals are of logs unless it begins with ``raw_``.
     target: the column to forecast, in place of the law's own (``loss``).
     bounds: least and largest value of a formula's parameters; without, from 0 to infinity.
+    weighting: a name in WEIGHTINGS: ``even``, or ``dear``: rows count by the root of their cost. ``auto`` lets the law
+        ``auto`` choose it as it chooses the law, and is ``even`` for any other law.
 
     Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
     law, are too few, or a setting is out of range.
     """
     check_settings(resamples, level, seed)
+    check_weighting(weighting)
     ladder, goal = Ladder.of(runs), find_objective(objective)
     if law == "auto":
         laws, fallback = candidates(ladder, inputs, weights)
@@ -237,10 +255,17 @@ def fit(
     read = [(each, read_rows(ladder, each, inputs, weights)) for each in laws]
     for each, rows in read:
         check_rows(rows, each, ladder.source)
-    tried = [_try(each, rows, goal, judged, seed) for each, rows in read]
-    scores = {each.law.name: score(each.trials) for each in tried}
-    name = choose(scores, {each.law.name: each.noise for each in tried})
-    best = next(each for each in tried if each.law.name == name)
+    first = "even" if weighting == "auto" else weighting
+    tried = [_try(each, first, rows, goal, judged, seed) for each, rows in read]
+    if law == "auto" and weighting == "auto":
+        tried += [
+            _try(each, "dear", rows, goal, judged, seed)
+            for (each, rows), even in zip(read, tried, strict=True)
+            if rows.knows_cost and even.trials
+        ]
+    scores = {each.label: score(each.trials) for each in tried}
+    name = choose(scores, {each.label: each.noise for each in tried})
+    best = next(each for each in tried if each.label == name)
     others = [each for each in tried if each is not best]
     found = _result(best, others, scores, goal, resamples=resamples, level=level, seed=seed)
     return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
@@ -254,6 +279,12 @@ def check_settings(resamples: int, level: float, seed: int) -> None:
         raise FitError(f"resamples is {resamples}; it must be 0 or more, at most {MOST_RESAMPLES:,}")
     if not 0 <= seed <= MOST_SEED:
         raise FitError(f"seed is {seed}; it must be a whole number from 0 to {MOST_SEED}")
+
+
+def check_weighting(weighting: str) -> None:
+    """Raise FitError where there is no such weighting."""
+    if weighting not in (*WEIGHTINGS, "auto"):
+        raise FitError(f"no weighting {weighting!r}: choose among auto, {', '.join(WEIGHTINGS)}")
 
 
 def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> tuple[list[Law], str]:
@@ -284,12 +315,13 @@ def _not_apart(rows: Rows) -> str:
     return ""
 
 
-def _try(law: Law, rows: Rows, goal: Objective, judged: bool, seed: int) -> _Candidate:
+def _try(law: Law, weighting: str, rows: Rows, goal: Objective, judged: bool, seed: int) -> _Candidate:
+    rows = rows.weighted(weighting)
     solution = solve(rows, law, goal)
     # Rival laws are judged at the same cuts, so the cuts leave room for the richest.
     few = rows.thinned(MOST_RESAMPLED)
     cuts = cut_points(few, max(len(law.parameters), 2 * len(rows.names) + 2)) if judged else []
-    return _Candidate(law, rows, solution, run_trials(few, law, cuts, seed, goal), noise_of(rows, solution))
+    return _Candidate(law, weighting, rows, solution, run_trials(few, law, cuts, seed, goal), noise_of(rows, solution))
 
 
 def _result(
@@ -308,7 +340,7 @@ def _result(
     if resamples:
         few = rows.thinned(MOST_RESAMPLED)
         refits = refit(few, solution, draw_weights(few, resamples, random), goal)
-    parts = [share(scores[each.law.name], scores[law.name]) for each in others]
+    parts = [share(scores[each.label], scores[best.label]) for each in others]
     named = solution.named(solution.theta[None])
     spread = solution.named(refits)
     intervals = {name: _interval(values, level) for name, values in spread.items()}
@@ -326,6 +358,7 @@ def _result(
         target=law.target,
         objective_name=goal.name,
         law_scores=MappingProxyType(dict(scores)),
+        weighting=best.weighting,
         resamples=resamples,
         seed=seed,
         solution=solution,

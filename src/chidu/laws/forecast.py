@@ -114,7 +114,7 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
         fit.solution, fit.intervals.get("E", (np.nan, np.nan)), fit.seen.least_loss
     ):
         found.append("the runs do not fix the floor E")
-    if not np.isfinite(fit.law_scores[fit.law]):
+    if not np.isfinite(fit.score):
         found.append("too few runs to test the law on dearer ones")
     elif fit.calibration.factor > 2:
         found.append("the law missed dearer runs by more than its refits explain (the interval is widened)")
@@ -139,4 +139,4 @@ def _how_far(fit: Fit, reach: float) -> str:
 
 
 def _record(fit: Fit) -> str:
-    return f"forecasts of dearer runs from cheaper ones missed by {100 * fit.law_scores[fit.law]:.2g}% on average"
+    return f"forecasts of dearer runs from cheaper ones missed by {100 * fit.score:.2g}% on average"

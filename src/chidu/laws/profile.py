@@ -189,7 +189,7 @@ def profile(fit: Fit, runs: Ladder | Mapping[str, ArrayLike] | Any, points: int 
     Raises FitError where these are not the rows that were fitted.
     """
     solution, goal = fit.solution, find_objective(fit.objective_name)
-    rows = read_rows(Ladder.of(runs), solution.law, fit.inputs, None)
+    rows = read_rows(Ladder.of(runs), solution.law, fit.inputs, None).weighted(fit.weighting)
     problem = pose(rows, solution.law, solution.frame, goal)
     _check_rows(fit, problem, rows, goal.delta)
     count = max(_FEWEST, min(points, _MOST_WORK // len(rows)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,11 @@ from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.runs.ladder import Ladder
 
-__all__ = ["Rows", "read_costs", "read_rows"]
+__all__ = ["WEIGHTINGS", "Rows", "read_costs", "read_rows"]
+
+WEIGHTINGS: Mapping[str, float] = MappingProxyType({"even": 0.0, "dear": 0.5})
+"""Name → power of a run's cost that its weight is multiplied with. Runs near the dear end say more of what lies beyond
+it, and laws are least wrong where they need not also pass through short runs of small models."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,15 @@ class Rows:
         if len(self) <= most:
             return self
         return self.select(np.linspace(0, len(self) - 1, most).astype(int))
+
+    def weighted(self, weighting: str) -> Rows:
+        """Return the rows with their weights times a power of their cost over the largest: see WEIGHTINGS."""
+        return replace(self, weights=self.weights * (self.cost / self.cost.max()) ** WEIGHTINGS[weighting])
+
+    @property
+    def knows_cost(self) -> bool:
+        """True where `cost` is flops, and not only a number that grows with the inputs."""
+        return self.cost_name.endswith(("flops", "tokens"))
 
     def select(self, index: NDArray[np.int_] | NDArray[np.bool_]) -> Rows:
         """Return some of the rows."""

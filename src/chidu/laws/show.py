@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+WEIGHTING_TEXTS = {"dear": "each row's times the root of its cost over the largest: dear runs come first"}
+
+
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Set cells in columns: the first to the left, others to the right, a rule under the header."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
@@ -90,6 +93,8 @@ def fit_text(fit: Fit) -> str:
         f"status     {fit.status.value}",
         f"rows       {fit.rows}, {fit.resamples} resamples, seed {fit.seed}",
     ]
+    if fit.weighting != "even":
+        lines.append(f"weights    {WEIGHTING_TEXTS[fit.weighting]}")
     if any(math.isfinite(score) for score in fit.law_scores.values()):
         scores = ", ".join(f"{name} {100 * score:.2f}%" for name, score in fit.law_scores.items())
         lines.append(f"missed     dearer runs forecast from cheaper ones: {scores} on average")

@@ -142,7 +142,7 @@ def suggest(
     ladder = None if runs is None else Ladder.of(runs)
     if ladder is None or not len(ladder) or _too_few(ladder, law):
         return _start(ladder, offered, budget, target, law, level=level, seed=seed, repeats=repeats)
-    found = fit(ladder, law, resamples, level=level, seed=seed)
+    found = fit(ladder, law, resamples, level=level, seed=seed, weighting="even")
     rows = read_rows(ladder, found.solution.law, found.inputs, None)
     offer = _offer(offered, found.inputs, rows.inputs[:, :0] if repeats else rows.inputs, budget)
     aims = _targets(offer, found.inputs, target, found)

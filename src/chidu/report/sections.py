@@ -117,7 +117,7 @@ def _outlook_lines(outlook: Mapping[str, Any] | None, text: Texts) -> tuple[str,
 
 def _score_lines(fit: Fit, text: Texts) -> tuple[str, ...]:
     """What is known of how well this law forecasts: nothing, where there were too few runs to try it."""
-    error = fit.law_scores.get(fit.law, math.nan)
+    error = fit.score
     return (text["score_line"].format(error=f"{100 * error:.2f}%") if math.isfinite(error) else text["score_none"],)
 
 

@@ -19,6 +19,10 @@ __all__ = ["SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
 SETTINGS_FILE = "chidu.toml"
 
 
+BATCHES = (1024, 512, 256)
+"""Tokens in a step, the ones to prefer first: the loss depends on the tokens seen, the time on the steps too."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What one undertaking is told. Every stage is redone whose settings changed, and no other."""
@@ -29,12 +33,12 @@ class Settings:
     """Seeds the split, the order of the data, the weights and the resampling."""
     text: tuple[str, ...] = ()
     """Files and folders of text; none: the documentation of the installed packages."""
-    vocabulary: int = 2048
-    """Tokens in the vocabulary."""
-    context_length: int = 256
-    """Tokens in a sequence."""
+    vocabulary: int = 0
+    """Tokens in the vocabulary; 0: more with more minutes."""
+    context_length: int = 0
+    """Tokens in a sequence; 0: more with more minutes."""
     batch_tokens: int = 0
-    """Tokens in one optimiser step; 0: four sequences, or two or one where time or text are short."""
+    """Tokens in one optimiser step; 0: 1,024, or fewer where time or text are short."""
     held_out_tokens: int = 131_072
     """Held-out tokens that every loss is measured on, at the most."""
     level: float = 0.9
@@ -55,18 +59,18 @@ class Settings:
         for name, low, high in (
             ("minutes", 3.0, 600.0),
             ("level", 0.5, 0.99),
-            ("vocabulary", 512, 65_536),
-            ("context_length", 32, 8192),
+            ("vocabulary", 0 if self.vocabulary == 0 else 512, 65_536),
+            ("context_length", 0 if self.context_length == 0 else 32, 8192),
             ("batch_tokens", 0, 1_048_576),
             ("held_out_tokens", None, 10_000_000),
             ("seed", 0, 2**31),
         ):
             object.__setattr__(
-                self, name, _number(name, getattr(self, name), self.context_length if low is None else low, high)
+                self, name, _number(name, getattr(self, name), self.sequence_tokens if low is None else low, high)
             )
-        if self.batch_tokens % self.context_length:
+        if self.batch_tokens % self.sequence_tokens:
             raise SettingError(
-                f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.context_length})"
+                f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
             )
         if self.language not in ("en", "zh"):
             raise SettingError(f"language is {self.language!r}; it must be 'en' or 'zh'")
@@ -74,10 +78,27 @@ class Settings:
             raise SettingError(f"law is {self.law!r}; it must be 'auto', 'additive' or 'coupled'")
 
     @property
+    def words(self) -> int:
+        """Tokens in the vocabulary, chosen where the settings leave it open.
+
+        The head of a small model is most of its params. It shall not be all, or the law sees little else grow.
+        """
+        return self.vocabulary or _by_minutes(self.minutes, (1024, 2048, 4096))
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Tokens in a sequence, chosen where the settings leave it open.
+
+        Models learn to use a long context late and all at once, which no smaller run foretells (LOG.md).
+        """
+        return self.context_length or _by_minutes(self.minutes, (128, 256, 512))
+
+    @property
     def recipes(self) -> list[Recipe]:
         """The rules for runs of every size that may be used, the one to prefer first."""
-        batches = [self.batch_tokens] if self.batch_tokens else [self.context_length * count for count in (4, 2, 1)]
-        return [Recipe(self.vocabulary, self.context_length, batch_tokens) for batch_tokens in batches]
+        length = self.sequence_tokens
+        batches = [self.batch_tokens] if self.batch_tokens else [t for t in BATCHES if t % length == 0] or [length]
+        return [Recipe(self.words, self.sequence_tokens, batch_tokens) for batch_tokens in batches]
 
     @property
     def is_tour(self) -> bool:
@@ -88,6 +109,10 @@ class Settings:
     def leap(self) -> float:
         """How many times the dearest rung's flops the target has, at the least."""
         return 3.0 if self.is_tour else 8.0
+
+
+def _by_minutes(minutes: float, choices: tuple[int, int, int]) -> int:
+    return choices[0 if minutes <= 15 else 1 if minutes <= 120 else 2]
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:

@@ -77,7 +77,7 @@ def tokens(work: Work) -> None:
         tell = work.teller("tokens")
         tell(0.0, "learning the vocabulary")
         tokenizer = folder / "tokenizer.json"
-        train_tokenizer(texts / "train.jsonl", tokenizer, work.settings.vocabulary)
+        train_tokenizer(texts / "train.jsonl", tokenizer, work.settings.words)
         packed = {
             name: pack(tokenizer, texts / f"{name}.jsonl", folder / f"{name}.bin", cores(), tell)
             for name in ("train", "held_out")

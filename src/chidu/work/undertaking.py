@@ -25,11 +25,11 @@ RESAMPLES = 1000
 def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return what each stage is told: a stage is made again when this, or what it is made from, changes."""
     seed, held_out = {"seed": settings.seed}, {"held_out_tokens": settings.held_out_tokens}
-    lengths = {"context_length": settings.context_length, "batch_tokens": settings.batch_tokens}
+    lengths = {"context_length": settings.sequence_tokens, "batch_tokens": settings.batch_tokens}
     return {
         "collect": {"source": "installed packages"},
         "corpus": seed,
-        "tokens": {"vocabulary": settings.vocabulary},
+        "tokens": {"vocabulary": settings.words},
         "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed},
         "ladder": held_out,
         "law": {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, **seed},
