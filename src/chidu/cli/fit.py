@@ -20,6 +20,7 @@ def command(
     ] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals.")] = 1000,
+    resampling: Annotated[str, typer.Option(help="What they draw: pairs, group, residual, or auto.")] = "auto",
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
@@ -64,6 +65,7 @@ def command(
         target=target,
         bounds=bounds_of(bounds),
         weighting=weighting,
+        resampling=resampling,
     )
     if output is not None:
         save_fit(found, output)

@@ -28,6 +28,8 @@ PER_CUT = 0.75
 """What one cut counts as: neighbouring cuts hold out many of the same rows."""
 DRIFT = 0.4
 """Model error gained per e-fold of cost, in units of the noise: residuals show how far a law is from the truth."""
+DRIFT_ALONG = 1.5
+"""The same where rows are points along a few runs: those stray together, which the residuals do not show."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,23 @@ def _raw(noise: float, drift: float, spread: Floats, gap: Floats, disagreement: 
     return np.asarray(np.sqrt(spread**2 + noise**2 + (drift * np.maximum(gap, 0.0)) ** 2 + disagreement))
 
 
-def calibrate(noise: float, trials: Sequence[Trial], rivals: Sequence[tuple[float, Sequence[Trial]]]) -> Calibration:
-    """Learn the factor from a law's trials; ``rivals`` are other laws' shares and trials at the same cuts."""
+def calibrate(
+    noise: float, trials: Sequence[Trial], rivals: Sequence[tuple[float, Sequence[Trial]]], *, along: bool = False
+) -> Calibration:
+    """Learn the factor from a law's trials; ``rivals`` are other laws' shares and trials at the same cuts.
+
+    ``along`` is true where the rows are points along a few runs.
+    """
+    drift = DRIFT_ALONG if along else DRIFT
     squares = []
     for index, trial in enumerate(trials):
         apart = disagreement(trial.forecast, [(part, other[index].forecast) for part, other in rivals])
-        raw = _raw(trial.noise, DRIFT * trial.noise, trial.spread, trial.gap, apart)
+        raw = _raw(trial.noise, drift * trial.noise, trial.spread, trial.gap, apart)
         squares.append(float(np.minimum((trial.error / np.maximum(raw, 1e-9)) ** 2, 16.0).mean()))
     known = PER_CUT * len(squares)
     mean = float(np.mean(squares)) if squares else 0.0
     factor = np.sqrt((PRIOR_CUTS * PRIOR_FACTOR**2 + known * mean) / (PRIOR_CUTS + known))
-    return Calibration(noise, DRIFT * noise, float(factor), PRIOR_CUTS + known)
+    return Calibration(noise, drift * noise, float(factor), PRIOR_CUTS + known)
 
 
 def disagreement(forecast: Floats, rivals: Sequence[tuple[float, Floats]]) -> Floats:

@@ -19,8 +19,8 @@ from chidu.laws.law import Law
 from chidu.laws.objective import Floats, Objective, find_objective
 from chidu.laws.rows import WEIGHTINGS, Rows, read_rows
 from chidu.laws.seen import Seen
-from chidu.laws.solve import Solution, Status, refit, solve
-from chidu.laws.trials import Trial, cut_points, draw_weights, lost_freedom, noise_of, run_trials
+from chidu.laws.solve import Solution, Status, solve
+from chidu.laws.trials import RESAMPLINGS, Trial, cut_points, lost_freedom, noise_of, resample, run_trials
 from chidu.runs.ladder import Ladder, Table
 
 if TYPE_CHECKING:
@@ -192,6 +192,17 @@ class Fit:
         return fit_from_dict(values)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What all candidates are fitted by."""
+
+    goal: Objective
+    judged: bool
+    """True where dearer runs are to be forecast from cheaper ones."""
+    seed: int
+    resampling: str
+
+
 @dataclass(frozen=True, eq=False)
 class _Candidate:
     law: Law
@@ -220,6 +231,7 @@ def fit(
     target: str | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     weighting: str = "auto",
+    resampling: str = "auto",
 ) -> Fit:
     """Fit a law to runs.
 
@@ -239,12 +251,15 @@ def fit(
     bounds: least and largest value of a formula's parameters; without, from 0 to infinity.
     weighting: a name in WEIGHTINGS: ``even``, or ``dear``: rows count by the root of their cost. ``auto`` lets the law
         ``auto`` choose it as it chooses the law, and is ``even`` for any other law.
+    resampling: a name in RESAMPLINGS: what the refits draw.
 
     Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
     law, are too few, or a setting is out of range.
     """
     check_settings(resamples, level, seed)
     check_weighting(weighting)
+    if resampling not in RESAMPLINGS:
+        raise FitError(f"no resampling {resampling!r}: choose among {', '.join(RESAMPLINGS)}")
     ladder, goal = Ladder.of(runs), find_objective(objective)
     if law == "auto":
         laws, fallback = candidates(ladder, inputs, weights)
@@ -256,10 +271,11 @@ def fit(
     for each, rows in read:
         check_rows(rows, each, ladder.source)
     first = "even" if weighting == "auto" else weighting
-    tried = [_try(each, first, rows, goal, judged, seed) for each, rows in read]
+    asked = _Asked(goal, judged, seed, resampling)
+    tried = [_try(each, first, rows, asked) for each, rows in read]
     if law == "auto" and weighting == "auto":
         tried += [
-            _try(each, "dear", rows, goal, judged, seed)
+            _try(each, "dear", rows, asked)
             for (each, rows), even in zip(read, tried, strict=True)
             if rows.knows_cost and even.trials
         ]
@@ -267,7 +283,7 @@ def fit(
     name = choose(scores, {each.label: each.noise for each in tried})
     best = next(each for each in tried if each.label == name)
     others = [each for each in tried if each is not best]
-    found = _result(best, others, scores, goal, resamples=resamples, level=level, seed=seed)
+    found = _result(best, others, scores, asked, resamples=resamples, level=level)
     return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
 
 
@@ -315,31 +331,31 @@ def _not_apart(rows: Rows) -> str:
     return ""
 
 
-def _try(law: Law, weighting: str, rows: Rows, goal: Objective, judged: bool, seed: int) -> _Candidate:
+def _try(law: Law, weighting: str, rows: Rows, asked: _Asked) -> _Candidate:
     rows = rows.weighted(weighting)
-    solution = solve(rows, law, goal)
+    solution = solve(rows, law, asked.goal)
     # Rival laws are judged at the same cuts, so the cuts leave room for the richest.
     few = rows.thinned(MOST_RESAMPLED)
-    cuts = cut_points(few, max(len(law.parameters), 2 * len(rows.names) + 2)) if judged else []
-    return _Candidate(law, weighting, rows, solution, run_trials(few, law, cuts, seed, goal), noise_of(rows, solution))
+    cuts = cut_points(few, max(len(law.parameters), 2 * len(rows.names) + 2)) if asked.judged else []
+    trials = run_trials(few, law, cuts, asked.seed, asked.goal, asked.resampling)
+    return _Candidate(law, weighting, rows, solution, trials, noise_of(rows, solution))
 
 
 def _result(
     best: _Candidate,
     others: list[_Candidate],
     scores: Mapping[str, float],
-    goal: Objective,
+    asked: _Asked,
     *,
     resamples: int,
     level: float,
-    seed: int,
 ) -> Fit:
     law, rows, solution = best.law, best.rows, best.solution
-    random = np.random.default_rng([seed, resamples])
+    random = np.random.default_rng([asked.seed, resamples])
     refits = np.empty((0, len(solution.theta)))
     if resamples:
         few = rows.thinned(MOST_RESAMPLED)
-        refits = refit(few, solution, draw_weights(few, resamples, random), goal)
+        refits = resample(few, solution, resamples, random, asked.goal, asked.resampling)
     parts = [share(scores[each.label], scores[best.label]) for each in others]
     named = solution.named(solution.theta[None])
     spread = solution.named(refits)
@@ -356,16 +372,19 @@ def _result(
         warnings=doubts(rows, solution, intervals.get("E", _NO_INTERVAL)),
         rows=len(rows),
         target=law.target,
-        objective_name=goal.name,
+        objective_name=asked.goal.name,
         law_scores=MappingProxyType(dict(scores)),
         weighting=best.weighting,
         resamples=resamples,
-        seed=seed,
+        seed=asked.seed,
         solution=solution,
         refits=refits,
         rivals=tuple(Rival(each.solution, part) for each, part in zip(others, parts, strict=True)),
         calibration=calibrate(
-            best.noise, best.trials, [(part, each.trials) for part, each in zip(parts, others, strict=True)]
+            best.noise,
+            best.trials,
+            [(part, each.trials) for part, each in zip(parts, others, strict=True)],
+            along=rows.along,
         ),
         seen=Seen.of(rows, lost_freedom(rows, law)),
     )

@@ -40,18 +40,18 @@ def minimize(
     A fit is done when Newton's next step promises less than ``tolerance`` of the objective.
     """
     theta = np.clip(starts, problem.lower, problem.upper)
-    weights = np.broadcast_to(weights, (len(theta), len(problem.y)))
+    weights = np.broadcast_to(weights, (len(theta), problem.y.shape[-1]))
     value = problem.values(theta, weights, delta)
     damping = np.full(len(theta), 0.1)
     done = np.zeros(len(theta), dtype=bool)
     live = np.arange(len(theta))
     for _ in range(steps):
-        now, load = theta[live], weights[live]
-        at = problem.derivatives(now, load, delta)
+        now, load, here = theta[live], weights[live], problem.only(live)
+        at = here.derivatives(now, load, delta)
         move, promise = _step(problem, now, at, damping[live])
         small = promise <= tolerance * (at.value + 1e-9)
         trial = np.clip(problem.along(now, move), problem.lower, problem.upper)
-        reached = problem.values(trial, load, delta)
+        reached = here.values(trial, load, delta)
         better = reached < at.value
         theta[live] = np.where(better[:, None], trial, now)
         value[live] = np.where(better, reached, at.value)
@@ -71,7 +71,7 @@ def minimize_chunks(problem: Problem, starts: Floats, weights: Floats, delta: fl
     starts = np.broadcast_to(starts, (len(weights), problem.size))
 
     def work(piece: slice) -> Minimum:
-        return minimize(problem, starts[piece], weights[piece], delta, steps=40, tolerance=1e-7)
+        return minimize(problem.only(piece), starts[piece], weights[piece], delta, steps=40, tolerance=1e-7)
 
     if len(pieces) == 1:
         return work(pieces[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -88,7 +88,10 @@ class Forces:
 
 @dataclass(frozen=True)
 class Problem(ABC):
-    """Rows to fit: what was measured, `y` (rows,), and the box `lower`, `upper` (parameters,) of the vectors."""
+    """Rows to fit: what was measured, `y` (rows,), and the box `lower`, `upper` (parameters,) of the vectors.
+
+    Where every fit has measurements of its own, as refits to resampled residuals do, `y` is (R, rows).
+    """
 
     y: Floats
     lower: Floats
@@ -114,6 +117,10 @@ class Problem(ABC):
     @abstractmethod
     def select(self, rows: NDArray[np.int_]) -> Problem:
         """Return the problem on some of its rows."""
+
+    def only(self, fits: NDArray[np.int_] | slice) -> Problem:
+        """Return the problem for some of its fits."""
+        return self if self.y.ndim == 1 else replace(self, y=self.y[fits])
 
     @property
     def is_one_line(self) -> bool:

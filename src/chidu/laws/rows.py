@@ -21,6 +21,10 @@ WEIGHTINGS: Mapping[str, float] = MappingProxyType({"even": 0.0, "dear": 0.5})
 it, and laws are least wrong where they need not also pass through short runs of small models."""
 
 
+POINTS_ALONG = 8
+"""Rows in a group, on average, that make them points along a run; a ladder's lengths of one size are fewer."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Runs in an order of their own (cost, inputs, loss), so that the table's order changes nothing.
@@ -51,6 +55,11 @@ class Rows:
     def weighted(self, weighting: str) -> Rows:
         """Return the rows with their weights times a power of their cost over the largest: see WEIGHTINGS."""
         return replace(self, weights=self.weights * (self.cost / self.cost.max()) ** WEIGHTINGS[weighting])
+
+    @property
+    def along(self) -> bool:
+        """True where the rows are many points along each of a few runs, as checkpoints are."""
+        return len(self.groups) > 0 and len(self) >= POINTS_ALONG * len(np.unique(self.groups))
 
     @property
     def knows_cost(self) -> bool:

@@ -197,7 +197,18 @@ def _flat(majorant: Floats, free: NDArray[np.bool_]) -> bool:
     return bool(np.linalg.eigvalsh(block / np.outer(scale, scale))[0] < 1e-9)
 
 
-def refit(rows: Rows, solution: Solution, weights: Floats, objective: Objective = OBJECTIVES["huber"]) -> Floats:
-    """Return the vectors (R, P) of refits under weights (R, rows), begun at the solution and in its frame."""
+def refit(
+    rows: Rows,
+    solution: Solution,
+    weights: Floats,
+    objective: Objective = OBJECTIVES["huber"],
+    shifts: Floats | None = None,
+) -> Floats:
+    """Return the vectors (R, P) of refits under weights (R, rows), begun at the solution and in its frame.
+
+    ``shifts`` (R, rows) are added to what was measured (its logs, where the objective is of logs).
+    """
     problem = pose(rows, solution.law, solution.frame, objective)
+    if shifts is not None:
+        problem = replace(problem, y=problem.y + shifts)
     return minimize_chunks(problem, solution.theta[None], weights, objective.delta).theta

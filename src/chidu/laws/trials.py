@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,35 @@ from chidu.laws.objective import OBJECTIVES, Floats, Objective
 from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, refit, solve
 
-__all__ = ["Trial", "cut_points", "deviation", "draw_weights", "lost_freedom", "noise_of", "run_trials"]
+__all__ = [
+    "RESAMPLINGS",
+    "Trial",
+    "cut_points",
+    "deviation",
+    "draw_weights",
+    "lost_freedom",
+    "noise_of",
+    "resample",
+    "run_trials",
+]
 
 CUTS = (1.4, 2.0, 3.0, 4.5, 7.0, 12.0, 24.0, 48.0)
 """How far below the dearest run the cuts are tried, as factors of cost."""
 
 _REFITS = 64
+
+LEAST_GROUPS = 5
+"""Fewer groups can't stand for what another group would have done."""
+
+RESAMPLINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "auto": "whole groups where the table has five or more, else rows",
+        "pairs": "rows, each by itself",
+        "group": "whole groups: runs that share a trajectory stray together",
+        "residual": "the runs stay, their residuals change size and sign (by group, where auto would draw groups)",
+    }
+)
+"""What refits behind the intervals draw."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +85,29 @@ def _spans(rows: Rows, seen: NDArray[np.bool_]) -> bool:
 
 
 def run_trials(
-    rows: Rows, law: Law, cuts: Sequence[float], seed: int, objective: Objective = OBJECTIVES["huber"]
+    rows: Rows,
+    law: Law,
+    cuts: Sequence[float],
+    seed: int,
+    objective: Objective = OBJECTIVES["huber"],
+    resampling: str = "auto",
 ) -> list[Trial]:
     """Fit the law below each cut and forecast the rows above it."""
-    return [_trial(rows, law, cut, np.random.default_rng([seed, index]), objective) for index, cut in enumerate(cuts)]
+    return [
+        _trial(rows, law, cut, np.random.default_rng([seed, index]), objective, resampling)
+        for index, cut in enumerate(cuts)
+    ]
 
 
-def _trial(rows: Rows, law: Law, cut: float, random: np.random.Generator, objective: Objective) -> Trial:
+def _trial(
+    rows: Rows, law: Law, cut: float, random: np.random.Generator, objective: Objective, resampling: str
+) -> Trial:
     seen = rows.cost <= cut
     below, held = rows.select(seen), np.flatnonzero(~seen)
     solution = solve(below, law, objective)
     above = rows.inputs[:, held]
     forecast = solution.log_loss(above)[0]
-    vectors = refit(below, solution, draw_weights(below, _REFITS, random), objective)
+    vectors = resample(below, solution, _REFITS, random, objective, resampling)
     spread = deviation(solution.log_loss(above, vectors)) * lost_freedom(below, law)
     return Trial(
         cut=cut,
@@ -118,11 +152,43 @@ def _quantile(values: Floats, weights: Floats, share: float) -> float:
     return float(values[order][min(int(np.searchsorted(reached, share)), len(values) - 1)])
 
 
-def draw_weights(rows: Rows, count: int, random: np.random.Generator) -> Floats:
-    """Weights (count, rows) of resamples: whole trajectories where there are at least five, else single rows."""
-    number = len(np.unique(rows.groups))
-    if number >= 5 and number < len(rows):
-        drawn = random.multinomial(number, np.full(number, 1 / number), count).astype(np.float64)
-        member = np.unique(rows.groups, return_inverse=True)[1].reshape(-1)
-        return np.asarray(drawn[:, member] * rows.weights)
-    return np.asarray(random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), count) * rows.weights)
+def resample(
+    rows: Rows,
+    solution: Solution,
+    count: int,
+    random: np.random.Generator,
+    objective: Objective = OBJECTIVES["huber"],
+    resampling: str = "auto",
+) -> Floats:
+    """Return the vectors (count, P) of refits to resamples of the rows: see RESAMPLINGS."""
+    if resampling != "residual":
+        return refit(rows, solution, draw_weights(rows, count, random, resampling), objective)
+    forecast = solution.log_loss(rows.inputs)[0]
+    residual = np.log(rows.loss) - forecast if objective.logs else rows.loss - np.exp(forecast)
+    units = _units(rows, "auto")
+    drawn = random.choice(_WEBB, (count, units.max() + 1))[:, units]
+    weights = np.broadcast_to(rows.weights, (count, len(rows)))
+    return refit(rows, solution, weights, objective, (drawn - 1.0) * residual)
+
+
+_WEBB = np.sqrt([1.5, 1.0, 0.5]).repeat(2) * np.array([1.0, -1.0] * 3)
+"""Six factors of mean 0 and variance 1, for few groups (Webb, 2014)."""
+
+
+def draw_weights(rows: Rows, count: int, random: np.random.Generator, resampling: str = "auto") -> Floats:
+    """Return weights (count, rows) of resamples.
+
+    Each row, or whole group, counts by a draw from the exponential distribution (the Bayesian bootstrap, Rubin 1981).
+    Drawn whole numbers of times, as in the classical one, the few sizes of a ladder are so often left out that the law
+    of what remains is anything at all.
+    """
+    units = _units(rows, resampling)
+    return np.asarray(random.exponential(size=(count, units.max() + 1))[:, units] * rows.weights)
+
+
+def _units(rows: Rows, resampling: str) -> NDArray[np.int_]:
+    """Number what is drawn as one: rows, or the groups that they share."""
+    labels = np.unique(rows.groups, return_inverse=True)[1].reshape(-1) if len(rows.groups) else np.arange(len(rows))
+    if resampling == "auto":
+        resampling = "group" if LEAST_GROUPS <= labels.max() + 1 < len(rows) else "pairs"
+    return np.asarray(labels if resampling == "group" else np.arange(len(rows)), dtype=int)
