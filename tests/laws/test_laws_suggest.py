@@ -60,7 +60,7 @@ def at_random(candidates: dict[str, np.ndarray], seed: int) -> np.ndarray:
 @pytest.mark.parametrize("law", [CHINCHILLA, BENT], ids=["additive", "bent"])
 def test_suggested_runs_forecast_better_than_random_ones_of_equal_cost(law: Planted) -> None:
     ours, theirs = [], []
-    for seed in range(5):
+    for seed in range(10):
         runs, candidates = begun(law, seed), offered()
         name = "coupled" if law.kappa != 1 else "additive"
         found = suggest(runs, candidates, BUDGET, TARGET, name, resamples=30)

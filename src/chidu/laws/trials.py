@@ -178,12 +178,15 @@ _WEBB = np.sqrt([1.5, 1.0, 0.5]).repeat(2) * np.array([1.0, -1.0] * 3)
 def draw_weights(rows: Rows, count: int, random: np.random.Generator, resampling: str = "auto") -> Floats:
     """Return weights (count, rows) of resamples.
 
-    Each row, or whole group, counts by a draw from the exponential distribution (the Bayesian bootstrap, Rubin 1981).
-    Drawn whole numbers of times, as in the classical one, the few sizes of a ladder are so often left out that the law
-    of what remains is anything at all.
+    Rows are drawn with replacement, each as often as it comes. A whole group counts by a draw from the exponential
+    distribution (the Bayesian bootstrap, Rubin 1981): drawn as often as it comes, the few sizes of a ladder are so
+    often left out that the law of what remains is anything at all.
     """
     units = _units(rows, resampling)
-    return np.asarray(random.exponential(size=(count, units.max() + 1))[:, units] * rows.weights)
+    count_of_units = int(units.max()) + 1
+    if count_of_units < len(rows):
+        return np.asarray(random.exponential(size=(count, count_of_units))[:, units] * rows.weights)
+    return np.asarray(random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), count) * rows.weights)
 
 
 def _units(rows: Rows, resampling: str) -> NDArray[np.int_]:
