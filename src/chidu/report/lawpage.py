@@ -54,7 +54,13 @@ def law_content(
 
 def _settings(fit: Fit, runs: Ladder | None, law: str) -> dict[str, Any]:
     """Return what was asked for, and what was inferred in reading the table."""
-    asked = {"law": law, "objective": fit.objective_name, "resamples": fit.resamples, "level": fit.level}
+    asked = {
+        "law": law,
+        "weighting": fit.weighting,
+        "objective": fit.objective_name,
+        "resamples": fit.resamples,
+        "level": fit.level,
+    }
     return {**asked, "seed": fit.seed, **({"notes": runs.notes} if runs is not None and runs.notes else {})}
 
 

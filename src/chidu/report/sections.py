@@ -305,6 +305,7 @@ def _law_section(content: ReportContent, text: Texts) -> Section | None:
         text["objective"]: f"{fit.objective:.8g}",
         text["minimised"]: text[f"objective_{fit.objective_name}"],
         text["rows"]: fit.rows,
+        text["weighting"]: text[f"weighting_{fit.weighting}"],
         text["resamples"]: text["resamples_of"].format(count=f"{fit.resamples:,}", seed=fit.seed),
     }
     grids = [law_grid(fit, text), mapping_grid(text["s_law"], facts, text), score_grid(fit, text)]

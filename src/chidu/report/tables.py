@@ -89,6 +89,10 @@ def number_text(value: Any) -> str:
     return str(value)
 
 
+DEAR_FIRST = " (dear rows first)"
+"""As the fit names laws that it tried with dear rows first."""
+
+
 def law_grid(fit: Fit, text: Texts) -> Grid:
     """Parameters with their intervals."""
     rows = []
@@ -104,7 +108,10 @@ def score_grid(fit: Fit, text: Texts) -> Grid | None:
     """How each law scored on runs it had not seen; None where none was compared."""
     if not fit.law_scores:
         return None
-    rows = [(name, f"{100 * score:.2f}%" if math.isfinite(score) else "–") for name, score in fit.law_scores.items()]
+    rows = [
+        (name.replace(DEAR_FIRST, text["dear_first"]), f"{100 * score:.2f}%" if math.isfinite(score) else "–")
+        for name, score in fit.law_scores.items()
+    ]
     return Grid.of(text["law_scores"], (text["law"], text["score"]), rows)
 
 

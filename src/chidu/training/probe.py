@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.parallel import Emit, map_processes, meeting
+from chidu.parallel import Emit, map_processes
 from chidu.runs.config import RunConfig
-from chidu.training.team import Team, shared_bytes
+from chidu.training.team import Team, join, shared_bytes
 
 __all__ = ["RandomTokens", "Speed", "best_precision", "measure_speed"]
 
@@ -85,7 +85,7 @@ def _time_apart(configs: tuple[RunConfig, ...], _: Emit) -> list[float]:
     import torch
 
     torch.set_num_threads(1)
-    return [_seconds_a_step(config) for config in configs]
+    return [_seconds_a_step(config, Team()) for config in configs]
 
 
 def _time_together(trial: tuple[RunConfig, int, int, int], _: Emit) -> float:
@@ -93,11 +93,10 @@ def _time_together(trial: tuple[RunConfig, int, int, int], _: Emit) -> float:
 
     config, rank, processes, threads = trial
     torch.set_num_threads(threads)
-    memory, barrier = meeting()
-    return _seconds_a_step(config, Team(rank, processes, barrier, memory) if processes > 1 else None)
+    return _seconds_a_step(config, join(rank, processes))
 
 
-def _seconds_a_step(config: RunConfig, team: Team | None = None) -> float:
+def _seconds_a_step(config: RunConfig, team: Team) -> float:
     from chidu.training.loop import Trainer
 
     trainer, tokens = Trainer(config, team=team), RandomTokens(config.shape.vocabulary)
@@ -108,6 +107,6 @@ def _seconds_a_step(config: RunConfig, team: Team | None = None) -> float:
         clock = time.perf_counter()
         trainer.advance(tokens)
         times.append(time.perf_counter() - clock)
-        if team is None and len(times) == WARM_STEPS:
+        if team.size == 1 and len(times) == WARM_STEPS:
             steps += min(100, int(TIMED_SECONDS / min(times)))
     return statistics.median(times[WARM_STEPS:])

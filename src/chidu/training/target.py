@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chidu.parallel import Emit, map_processes, meeting
+from chidu.parallel import Emit, map_processes
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 from chidu.training.rungs import Rung, StepCount, Text, finished_run
-from chidu.training.team import Team, shared_bytes
+from chidu.training.team import join, shared_bytes
 
 __all__ = ["WEIGHTS", "train_target"]
 
@@ -54,8 +54,7 @@ def _train(target: Target, emit: Emit) -> None:
     from chidu.training.loop import train
 
     torch.set_num_threads(target.threads)
-    memory, barrier = meeting()
-    team = Team(target.rank, target.processes, barrier, memory) if target.processes > 1 else Team()
+    team = join(target.rank, target.processes)
     count = StepCount(emit if target.rank == 0 else lambda _: None)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
     trainer = train(target.rung.config, tokens, target.folder, progress=count, team=team)

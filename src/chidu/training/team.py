@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Protocol
 
+from chidu.parallel import meeting
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["SHARED_BYTES_A_PARAM", "Team", "shared_bytes"]
+__all__ = ["Team", "join", "shared_bytes"]
 
 SHARED_BYTES_A_PARAM = 24
 """Room for a param in float32: master, working copy, the sum of gradients, two moments; and what alignment takes."""
@@ -66,6 +68,16 @@ class Team:
         return slice(count * place // self.size, count * (place + 1) // self.size)
 
 
+def join(rank: int, size: int) -> Team:
+    """Return the team of a worker of `map_processes` with `shared_bytes`; of one, where it is alone."""
+    if size == 1:
+        return Team()
+    memory, barrier = meeting()
+    return Team(rank, size, barrier, memory)
+
+
 def shared_bytes(params: int, size: int) -> int:
-    """Return the memory that a team of `size` shares for a model of so many params."""
+    """Return the memory that a team of `size` shares for a model of so many params; alone it shares none."""
+    if size == 1:
+        return 0
     return params * (SHARED_BYTES_A_PARAM + 4 * size) + 64 * ALIGNMENT
