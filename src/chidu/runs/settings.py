@@ -38,7 +38,7 @@ class Settings:
     context_length: int = 0
     """Tokens in a sequence; 0: more with more minutes."""
     batch_tokens: int = 0
-    """Tokens in one optimiser step; 0: 1,024, or fewer where time or text are short."""
+    """Tokens in one optimiser step; 0: 1,024, or fewer where time or text are short, as in a tour."""
     held_out_tokens: int = 131_072
     """Held-out tokens that every loss is measured on, at the most."""
     level: float = 0.9
@@ -97,7 +97,9 @@ class Settings:
     def recipes(self) -> list[Recipe]:
         """The rules for runs of every size that may be used, the one to prefer first."""
         length = self.sequence_tokens
-        batches = [self.batch_tokens] if self.batch_tokens else [t for t in BATCHES if t % length == 0] or [length]
+        # Every batch that is tried costs a probe of some ten seconds: a tour has no time to try.
+        tried = BATCHES[-1:] if self.is_tour else BATCHES
+        batches = [self.batch_tokens] if self.batch_tokens else [t for t in tried if t % length == 0] or [length]
         return [Recipe(self.words, self.sequence_tokens, batch_tokens) for batch_tokens in batches]
 
     @property

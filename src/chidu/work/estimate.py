@@ -25,7 +25,7 @@ __all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "choose_design", "desc
 
 AFTER_SECONDS = 20.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
-TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 15.0, "law": 5.0}
+TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 25.0, "law": 5.0}
 """What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
 OVERRUNS = (1.0, 1.25, 1.5, 2.0)
 """What the time for ladder and target is multiplied with, in turn, until something fits."""
