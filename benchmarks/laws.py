@@ -226,7 +226,7 @@ def speed_rows() -> list[dict[str, Any]]:
     long = planted(random, 100_000)
     fit_long = timed(lambda: fit(long, law="additive"), 1)
     x, y = np.log(np.vstack([long.numbers(name) for name in ("params", "tokens")])), np.log(long.numbers("loss"))
-    rival_long = timed(lambda: Rival._solve(rival.best, x, y), 1)
+    rival_long = timed(lambda: rival._solve(rival.best, x, y), 1)
     return [
         row("one additive fit of 240 rows", once, rival_once, "planted law, 32 starts of the rival", "s"),
         row(
