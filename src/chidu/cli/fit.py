@@ -25,7 +25,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
     objective: Annotated[
-        str, typer.Option(help="huber, squares, absolute (of log residuals), raw_huber or raw_squares.")
+        str, typer.Option(help="huber, wide_huber, squares, absolute (of log residuals), raw_huber or raw_squares.")
     ] = "huber",
     target: Annotated[str | None, typer.Option(help="Column to forecast, where it is not the law's own.")] = None,
     bounds: Annotated[list[str] | None, typer.Option(help="Of a formula's parameters: alpha=0.1:1,b=-5:5")] = None,

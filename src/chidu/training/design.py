@@ -29,18 +29,24 @@ ORDINARY_SPEED = 8e10
 
 LADDERS: tuple[tuple[int, ...], ...] = (
     (12, 20, 28, 40, 52),
-    (16, 24, 32, 44, 64),
-    (20, 28, 40, 56, 80),
-    (24, 36, 48, 64, 90),
-    (32, 44, 60, 84, 120),
-    (48, 64, 84, 112, 160),
-    (60, 80, 112, 144, 192),
-    (84, 112, 144, 192, 256),
-    (128, 160, 192, 256, 384),
-    (192, 224, 288, 384, 512),
-    (256, 320, 416, 544, 768),
+    (12, 16, 20, 28, 36, 44, 52),
+    (16, 20, 24, 32, 40, 48, 64),
+    (20, 24, 32, 40, 48, 64, 80),
+    (24, 32, 40, 48, 64, 80, 96),
+    (32, 40, 48, 64, 80, 96, 128),
+    (40, 48, 64, 80, 96, 128, 160),
+    (48, 64, 80, 96, 128, 160, 192),
+    (64, 80, 96, 128, 160, 192, 256),
+    (80, 96, 128, 160, 192, 256, 320),
+    (96, 128, 160, 192, 256, 320, 384),
+    (128, 160, 192, 256, 320, 384, 512),
+    (192, 256, 320, 384, 512, 640, 768),
 )
-"""Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more."""
+"""Widths to choose from, each ladder spanning 0.8 decades of params_matmul or more.
+
+Runs of one size stray together, by half a per cent, so seven sizes are worth more than longer runs of five (LOG.md).
+Only the smallest ladder, for little time, makes do with five.
+"""
 
 SLACK = 1.08
 """Wall time over what was probed: checkpoints, and what else a machine does meanwhile."""

@@ -17,7 +17,7 @@ from chidu.units import format_bytes, format_count
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
-from chidu.work.undertaking import RESAMPLES, StepTeller, Work
+from chidu.work.undertaking import OBJECTIVE, RESAMPLES, StepTeller, Work
 
 __all__ = ["STAGES"]
 
@@ -153,7 +153,12 @@ def law(work: Work) -> None:
     def make(folder: Path) -> dict[str, Any]:
         work.teller("law")(0.0, "fitting")
         fitted = fit(
-            Ladder.read(table), law=settings.law, resamples=RESAMPLES, level=settings.level, seed=settings.seed
+            Ladder.read(table),
+            law=settings.law,
+            resamples=RESAMPLES,
+            level=settings.level,
+            seed=settings.seed,
+            objective=OBJECTIVE,
         )
         write_json(folder / "fit.json", fitted.as_dict())
         write_atomic(folder / "fit.txt", f"{fitted}\n")

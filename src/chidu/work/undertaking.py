@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from chidu.training.design import Design
     from chidu.training.rungs import Text
 
-__all__ = ["RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
+__all__ = ["OBJECTIVE", "RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
 
 
 RESAMPLES = 1000
 """Refits behind the interval of the forecast."""
+OBJECTIVE = "wide_huber"
+"""In `chidu.laws.objective.OBJECTIVES`: rungs are small models."""
 
 
 def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -32,7 +34,13 @@ def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
         "tokens": {"vocabulary": settings.words},
         "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed},
         "ladder": held_out,
-        "law": {"law": settings.law, "resamples": RESAMPLES, "level": settings.level, **seed},
+        "law": {
+            "law": settings.law,
+            "objective": OBJECTIVE,
+            "resamples": RESAMPLES,
+            "level": settings.level,
+            **seed,
+        },
         "forecast": {"level": settings.level},
         "target": held_out,
         "score": {},
