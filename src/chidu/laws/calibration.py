@@ -28,7 +28,7 @@ PER_CUT = 0.75
 """What one cut counts as: neighbouring cuts hold out many of the same rows."""
 DRIFT = 0.4
 """Model error gained per e-fold of cost, in units of the noise: residuals show how far a law is from the truth."""
-DRIFT_ALONG = 1.5
+DRIFT_ALONG = 2.3
 """The same where rows are points along a few runs: those stray together, which the residuals do not show."""
 
 

@@ -134,7 +134,8 @@ def lost_freedom(rows: Rows, law: Law) -> float:
 
 
 def noise_of(rows: Rows, solution: Solution) -> float:
-    """Standard deviation of log residuals at the dear end, corrected for the parameters spent.
+    """Standard deviation of log residuals at the dear end, corrected for the parameters spent: what lies between the
+    typical run and the stray ones.
 
     Rows count by the root of their cost, and a few far-off runs do not lead: the corners of a grid, where training was
     starved, say little of the noise where one forecasts.
@@ -143,7 +144,7 @@ def noise_of(rows: Rows, solution: Solution) -> float:
     residual = np.abs(solution.log_loss(rows.inputs)[0] - np.log(rows.loss))
     inner = 1.4826 * _quantile(residual, near, 0.5)
     outer = _quantile(residual, near, 0.9) / 1.645
-    return max(inner, outer) * lost_freedom(rows, solution.law)
+    return float(np.sqrt(inner * outer)) * lost_freedom(rows, solution.law)
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:
