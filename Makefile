@@ -31,7 +31,8 @@ check: $(READY)
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 bench: $(READY)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python -c 'import scipy' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
 
 verify: $(READY)
 	$(BIN)/python -m pytest -m verify $(PYTEST)

@@ -126,13 +126,16 @@ def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Item, Emit], Result], index: int, item: Item
 ) -> Future[Result]:
     """Submit one item. The first starts the workers, which inherit that Ctrl-C is held: a terminal sends it to all."""
-    if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(_call, function, index, item)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    has_masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
     try:
         return pool.submit(_call, function, index, item)
+    except OSError as error:
+        # A pool that breaks just now has closed its pipe, and has not yet said that it is broken.
+        raise BrokenProcessPool(str(error)) from error
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

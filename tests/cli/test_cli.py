@@ -91,7 +91,8 @@ def test_wrong_usage_ends_with_two(words: list[str], call: Call) -> None:
         ("params,tokens,loss\n", ["runs.csv", "no rows"]),
         (GOOD.replace("20e6", "twenty", 1), ["runs.csv", "row", "'twenty'"]),
         (GOOD + "1e6,2e6,nan\n", ["runs.csv", "row 14", "'loss'"]),
-        (GOOD + "1e6\n", ["runs.csv", "line 14"]),
+        (GOOD + "1e6\n", ["runs.csv", "row 14"]),
+        (GOOD.replace("loss", "result"), ["runs.csv", "'loss'", "it has params, tokens, result"]),
     ],
 )
 def test_a_bad_table_is_one_line(content: str, words: list[str], call: Call, tmp_path: Path) -> None:
@@ -156,6 +157,23 @@ def test_text_that_is_no_use_is_one_line(content: bytes, words: list[str], call:
     for word in words:
         assert word in complaint
     assert len(complaint) < 400
+
+
+def test_files_in_another_encoding_are_told_at_once(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "good.txt").write_text(
+        "\n\n".join(f"Sentence number {i} of a good file." * 8 for i in range(40))
+    )
+    (tmp_path / "text" / "old.txt").write_bytes("一行中文。".encode("gb18030") * 50)
+    told = call("corpus", "--text", "text", "--work", "work")
+    assert told.code == 0, told.err
+    assert "1 file left out as not UTF-8, the first" in told.err
+    assert "old.txt" in told.err
+
+
+def test_advice_on_the_vocabulary_can_be_followed(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("one line\nand two\nand three of them, just enough to be kept at all\n")
+    assert "or less" not in call("build", "--text", "notes.txt", "--work", "work").complaint
 
 
 def write(prompt: str, _: Any) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,6 +85,34 @@ def test_a_fit_does_not_overwrite_its_table(table: str, tmp_path: Path) -> None:
         with pytest.raises(SettingError, match=words):
             call("fit", table, "--resamples", "0", "--output", str(output))
     assert Path(table).read_bytes() == before
+
+
+def test_a_saved_fit_is_said_and_keeps_its_law(table: str, saved: str, tmp_path: Path) -> None:
+    output = tmp_path / "fit.json"
+    assert f"written    {output}" in call("fit", table, "--resamples", "0", "--output", str(output))
+    with pytest.raises(SettingError, match=r"fit\.json is a saved fit and has its law"):
+        call("forecast", saved, "--law", "power", "--params", "1B", "--tokens", "20B")
+
+
+def test_bounds_need_a_law_and_an_order(table: str) -> None:
+    with pytest.raises(FitError, match="give the law too"):
+        call("fit", table, "--bounds", "alpha=0.1:1")
+    with pytest.raises(FitError, match="1 is not below 0"):
+        call("fit", table, "--law", "E + A/params**alpha", "--bounds", "alpha=1:0")
+
+
+def test_full_width_commas_are_named(table: str) -> None:
+    with pytest.raises(SettingError, match="full-width"):
+        call("fit", table, "--columns", "params=n，loss=val/loss")
+
+
+def test_a_table_may_come_through_a_pipe(table: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(Path(table).read_bytes()))
+    writer.start()
+    assert document("fit", str(pipe), "--resamples", "0")["rows"] == 20
+    writer.join()
 
 
 def test_flags_of_a_point_are_named(saved: str, tmp_path: Path) -> None:

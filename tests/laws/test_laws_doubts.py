@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from planted import BENT, CHINCHILLA, grid
 
+from chidu.errors import ChiduError
 from chidu.laws import LAWS, fit
-from chidu.laws.doubts import doubts
+from chidu.laws.doubts import NO_TREND, doubts
 from chidu.laws.rows import Rows, read_rows
 from chidu.laws.solve import Solution, solve
 from chidu.runs.ladder import Ladder
@@ -188,3 +189,53 @@ def test_doubts_stand_beside_the_fit_on_one_line_each() -> None:
     found = fit(bent(0.03, 0.002, 0), "additive", resamples=10)
     assert any(TOP in text for text in found.warnings)
     assert all("\n" not in text for text in found.warnings)
+
+
+def said(runs: Runs, law: str = "additive") -> str:
+    return " ".join(doubts(*fitted(runs, law), FLOOR))
+
+
+def test_copied_rows_are_counted() -> None:
+    table = CHINCHILLA.table(*grid(5, 4), noise=0.003)
+    assert "repeat" not in said(table)
+    twice = {name: np.concatenate([column, column[:3]]) for name, column in table.items()}
+    assert "3 rows repeat another's inputs and result" in said(twice)
+
+
+def test_flops_of_another_unit_are_named_with_the_factor() -> None:
+    table = CHINCHILLA.table(*grid(5, 4), noise=0.003)
+    assert "check their unit" not in said(table)
+    assert "flops are 1e-18 × 6·params·tokens" in said({**table, "flops": table["flops"] * 1e-18})
+
+
+def test_a_run_far_off_the_law_is_named() -> None:
+    table = CHINCHILLA.table(*grid(5, 4), noise=0.003)
+    assert "far off the law" not in said(table)
+    table["loss"][7] *= 3
+    assert f"params {table['params'][7]:.3g}, tokens {table['tokens'][7]:.3g}" in said(table)
+
+
+def test_losses_that_do_not_fall_with_scale_are_not_trusted() -> None:
+    table = CHINCHILLA.table(*grid(5, 4), noise=0.003)
+    rising = {**table, "loss": table["loss"].max() + table["loss"].min() - table["loss"]}
+    found = fit(rising, "additive", resamples=20)
+    assert NO_TREND in found.warnings
+    verdict, why = found.trust({"params": [1e11], "tokens": [1e12]})
+    assert verdict == "no"
+    assert "no better than cheaper ones" in why
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weight": np.zeros(20)}, "every weight is 0"),
+        ({"loss": np.full(20, 3.0)}, "every run has loss = 3"),
+        ({"params": np.r_[1e300, np.geomspace(1e8, 1e10, 19)]}, "row 1, column 'params' is 1e+300"),
+        ({"tokens": np.r_[np.geomspace(1e9, 1e11, 19), 1e-300]}, "row 20, column 'tokens' is 1e-300"),
+    ],
+)
+def test_what_no_law_can_come_from_is_one_line(change: Runs, words: str) -> None:
+    with pytest.raises(ChiduError) as caught:
+        fit({**CHINCHILLA.table(*grid(5, 4)), **change}, resamples=0)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

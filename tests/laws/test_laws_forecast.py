@@ -47,7 +47,8 @@ def test_extrapolation_counts_the_largest_flops_seen() -> None:
     given = {**point, "flops": [3 * top]}
     assert fit(table, resamples=5).forecast(given)["extrapolation"][0] == pytest.approx(3)
     del table["flops"]
-    assert fit(table, resamples=5).forecast(point).rows()[0]["extrapolation"] is None
+    # Without flops of its own the table's are counted.
+    assert fit(table, resamples=5).forecast(point)["extrapolation"][0] == pytest.approx(6 * 1e11 * 2e12 / top)
 
 
 def test_without_refits_there_is_no_interval() -> None:
@@ -75,7 +76,7 @@ def test_the_verdict_follows_the_distance() -> None:
     assert verdict == "with care"
     assert "more than 30×" in why
     assert found.trust({"params": [1e13], "tokens": [2e14]})[0] == "no"
-    assert "tokens per params" in found.trust({"params": [1e12], "tokens": [1e9]})[1]
+    assert "tokens per param," in found.trust({"params": [1e12], "tokens": [1e9]})[1]
 
 
 def test_points_are_checked() -> None:
@@ -86,6 +87,16 @@ def test_points_are_checked() -> None:
         found.forecast({"params": [-1.0], "tokens": [1e9]})
     with pytest.raises(FitError, match="level"):
         found.forecast({"params": [1e9], "tokens": [1e9]}, level=90)
+    for ask in (found.forecast, found.trust):
+        with pytest.raises(FitError, match="no points"):
+            ask({"params": [], "tokens": []})
+
+
+def test_params_are_not_taken_for_params_matmul() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    table["params_matmul"] = table.pop("params")
+    with pytest.raises(FitError, match=r"reads params_matmul .* the points have params"):
+        fit(table, resamples=5).forecast({"params": [1e9], "tokens": [1e9]})
 
 
 def test_students_quantile_is_near_the_tables() -> None:

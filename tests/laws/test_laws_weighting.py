@@ -10,7 +10,7 @@ from chidu.errors import FitError
 from chidu.laws import Fit, backtest, fit
 from chidu.laws.calibration import DRIFT, DRIFT_ALONG
 from chidu.laws.catalogue import LAWS
-from chidu.laws.rows import read_rows
+from chidu.laws.rows import WINDOW, read_rows
 from chidu.laws.solve import refit, solve
 from chidu.laws.trials import RESAMPLINGS, draw_weights, resample
 from chidu.runs import Ladder
@@ -30,6 +30,14 @@ def test_dear_rows_first_is_weights_by_the_root_of_cost() -> None:
     assert by_name.weighting == "dear"
     assert "weights " in str(by_name)
     assert "weights " not in str(by_hand)
+
+
+def test_frontier_rows_first_is_a_window_over_what_cheaper_runs_reached() -> None:
+    found = fit(TABLE, "additive", 0, weighting="frontier")
+    least = np.array([TABLE["loss"][TABLE["flops"] <= flops * (1 + 1e-12)].min() for flops in TABLE["flops"]])
+    by_hand = fit(TABLE, "additive", 0, weights=1 / (1 + (np.log(TABLE["loss"] / least) / WINDOW) ** 2))
+    assert found.parameters == pytest.approx(dict(by_hand.parameters), rel=1e-9)
+    assert found.weighting == "frontier"
 
 
 def test_it_multiplies_the_rows_own_weights() -> None:

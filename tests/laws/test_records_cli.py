@@ -90,10 +90,10 @@ def test_a_forecast_without_interval_is_not_written(tmp_path: Path) -> None:
 
 def test_a_fit_without_flops_is_written_too(tmp_path: Path) -> None:
     table = CHINCHILLA.table(*grid(5, 4), noise=0.002)
-    del table["flops"]
+    reach = table.pop("flops").max()
     save_fit(fit(table, "additive", 30), tmp_path / "fit.json")
     call(tmp_path / "fit.json", *POINT, "--record", tmp_path / "one.json")
-    assert WrittenForecast.read(tmp_path / "one.json").extrapolation is None
+    assert WrittenForecast.read(tmp_path / "one.json").extrapolation == pytest.approx(6 * 20e9 * 400e9 / reach)
 
 
 def test_a_changed_forecast_is_not_scored(saved: Path, tmp_path: Path) -> None:

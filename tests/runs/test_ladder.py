@@ -111,8 +111,8 @@ def test_a_bad_value_is_refused_by_file_row_and_column(
         (b"", ["runs.csv", "empty"]),
         (b"\n \n", ["runs.csv", "empty"]),
         (b"params,loss\n", ["runs.csv", "no rows"]),
-        (b"params,loss\n1,2\n1,2,3\n", ["runs.csv", "line 3", "3 cells"]),
-        (b"params,loss\n1\n", ["runs.csv", "line 2"]),
+        (b"params,loss\n1,2\n1,2,3\n", ["runs.csv", "row 3", "3 cells"]),
+        (b"params,loss\n1\n", ["runs.csv", "row 2"]),
         (b"loss,params,loss\n1,2,3\n", ["runs.csv", "twice", "loss"]),
         ("params,损失\n1,2\n".encode("gb18030"), ["runs.csv", "not UTF-8"]),
         ("params,loss\n1,2\n".encode("utf-16"), ["runs.csv", "not UTF-8"]),
@@ -137,6 +137,7 @@ def test_a_bad_file_is_refused_by_name(content: bytes, words: list[str], tmp_pat
         ("runs.jsonl", b"", ["no rows"]),
         ("runs.parquet", b"PAR1", ["not a Parquet file"]),
         ("runs.parquet", b"", ["not a Parquet file"]),
+        ("runs.xlsx", b"PK", ["not a workbook", "export the sheet as CSV"]),
     ],
 )
 def test_other_formats_are_refused_by_name(name: str, content: bytes, words: list[str], tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_slow_machine_takes_longer_and_says_so(monkeypatch: pytest.MonkeyPatch
     assert len(probes) == len(set(probes))  # nothing is timed twice, however often the time is stretched
     said: list[str] = []
     describe_design(chosen, settings, said.append)
-    assert ("longer than the 10 minutes asked for" in said[-1]) is (seconds > 600)
+    assert "longer than the 10 minutes asked for" in said[-1]
 
 
 def test_a_fast_machine_keeps_its_time_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,5 +50,5 @@ def test_a_fast_machine_keeps_its_time_and_says_nothing(monkeypatch: pytest.Monk
 
 def test_a_machine_far_too_slow_is_refused_with_the_minutes_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(1e9, monkeypatch)
-    with pytest.raises(TextError, match=r"8\.3 minutes of training are too few"):
+    with pytest.raises(TextError, match=r"8\.3 minutes of training are too few .*, which needs about (\d+): give more"):
         choose_design(Settings(), Budget(500.0, 2, 10**9, 8.0))

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import tiny
 
-from chidu.errors import ForecastError
+from chidu.cli.undertaking import check_other_text
+from chidu.errors import ForecastError, SettingError
 from chidu.runs import Ladder, Record
 from chidu.runs.forecast import WrittenForecast
 from chidu.runs.record import read_json, write_json
-from chidu.work import STAGES, preview, summary
-from chidu.work.results import read_records, read_run
+from chidu.runs.settings import Settings, write_settings
+from chidu.work import STAGES, preview, summary, write_work_report
+from chidu.work.results import read_records, read_run, settings_used
 
 MADE = [name for name in STAGES if name != "collect"]
 
@@ -135,6 +137,34 @@ def test_new_text_redoes_the_corpus(copied: Path, text_folder: Path, tmp_path: P
     work, said = tiny.undertake(copied, other, last="corpus")
     assert work.skipped == []
     assert "corpus: redone, because text is new" in said
+
+
+def test_other_text_is_not_put_over_a_finished_undertaking(copied: Path, text_folder: Path, tmp_path: Path) -> None:
+    check_other_text(copied, tiny.tiny_settings(text_folder, seed=3))
+    other = tiny.tiny_settings(tmp_path / "other")
+    with pytest.raises(SettingError, match=r"finished undertaking of other text .* name another folder with --work"):
+        check_other_text(copied, other)
+    shutil.rmtree(copied / "score")
+    check_other_text(copied, other)
+
+
+def test_the_page_takes_the_folders_language_and_says_what_a_tour_is(copied: Path, text_folder: Path) -> None:
+    write_settings(copied, tiny.tiny_settings(text_folder, language="zh"))
+    write_work_report(copied, copied / "page.html")
+    page = (copied / "page.html").read_text(encoding="utf-8")
+    assert '<html lang="zh' in page
+    assert "这只是一次速览" in page
+    write_work_report(copied, copied / "page.html", "en")
+    assert "This was a tour" in (copied / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_was_chosen_where_settings_leave_it_open() -> None:
+    used = settings_used(Settings(minutes=10.0), None)
+    assert (used["vocabulary"], used["context_length"], used["text"]) == (
+        1024,
+        128,
+        "Documentation of the installed Python packages",
+    )
 
 
 @pytest.mark.parametrize("change", [{"loss": 1.0}, {"seal": "0" * 64}, {"high": 99.0}], ids=str)

@@ -18,7 +18,7 @@ def command(
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals, at each cut.")] = 200,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
-    weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
+    weighting: Annotated[str, typer.Option(help="even, dear, frontier, or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fit below several cuts of cost, forecast the dearer runs, compare."""

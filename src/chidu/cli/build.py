@@ -17,7 +17,9 @@ def command(
     work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,
     minutes: Annotated[float | None, typer.Option(help="Wall time of all, 3 to 600; 10 where not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds split, data order, weights and resampling.")] = None,
-    vocabulary: Annotated[int | None, typer.Option(help="Tokens in the vocabulary; 2048 where not given.")] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Tokens in the vocabulary; else 1024 or more, by minutes.")
+    ] = None,
     language: Annotated[str | None, typer.Option(help="Language of the page: en or zh.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and how long; do nothing.")

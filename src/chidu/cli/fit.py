@@ -23,7 +23,7 @@ def command(
     resampling: Annotated[str, typer.Option(help="What they draw: pairs, group, residual, or auto.")] = "auto",
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
-    weighting: Annotated[str, typer.Option(help="even, dear (by the root of cost), or auto: see --law.")] = "auto",
+    weighting: Annotated[str, typer.Option(help="even, dear, frontier, or auto.")] = "auto",
     objective: Annotated[
         str, typer.Option(help="huber, wide_huber, squares, absolute (of log residuals), raw_huber or raw_squares.")
     ] = "huber",
@@ -75,4 +75,6 @@ def command(
 
         seen = views(found, table)
         document, text = document | {"views": seen.as_dict()}, f"{text}\n\n{seen}"
+    if output is not None:
+        text += f"\nwritten    {output}"
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)

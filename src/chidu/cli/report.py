@@ -26,7 +26,9 @@ def command(
     level: Annotated[float, typer.Option(help="For a table: level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The page to write; report.html here, or in the folder.")] = None,
-    language: Annotated[str, typer.Option(help="The page's language: en or zh.")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="The page's language: en or zh; the work folder's, else en.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Write one HTML page that opens without a network: law, forecast, charts, and what they can't tell."""
@@ -44,9 +46,9 @@ def command(
         from chidu.report import write_report
 
         content = (
-            _saved(source, language)
+            _saved(source, language or "en")
             if source.suffix.lower() == ".json"
-            else _fitted(source, columns, law, resamples, level, seed, language)
+            else _fitted(source, columns, law, resamples, level, seed, language or "en")
         )
         write_report(page, content)
     written = {"report": str(page.resolve()), "bytes": page.stat().st_size}

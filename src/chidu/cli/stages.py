@@ -39,7 +39,9 @@ def tokenize(
     text: Text = None,
     folder: Folder = DEFAULT_FOLDER,
     seed: Seed = None,
-    vocabulary: Annotated[int | None, typer.Option(help="Tokens in the vocabulary; 2048 where not given.")] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Tokens in the vocabulary; else 1024 or more, by minutes.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a tokenizer from the corpus, and pack the text into token files."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from chidu.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from chidu.runs.settings import Settings
 
 __all__ = ["DEFAULT_FOLDER", "undertake"]
 
@@ -38,12 +41,18 @@ def undertake(
         flags["text"] = tuple(str(path.resolve()) for path in text)
     settings = read_settings(folder, **flags)
     check_text(settings.text)
+    check_other_text(folder, settings)
     voice = open_voice()
     try:
         if dry_run:
             tell_preview(preview(folder, settings, voice.say), last, as_json)
             return
         with open_work_folder(folder):
+            if not (folder / "corpus").exists():
+                voice.say(
+                    f"{settings.minutes:g} minutes: clean text, train a ladder of small models, write down a forecast, "
+                    "train the larger model, score the forecast. Ctrl-C is safe: the same command goes on"
+                )
             write_settings(folder, settings)
             work = run(folder, settings, voice, last, recollect)
     finally:
@@ -63,6 +72,20 @@ def check_text(paths: tuple[str, ...]) -> None:
     for path in paths:
         if not Path(path).exists():
             raise TextError(f"{path}: no such file or folder: name a .txt, .md or .jsonl file, or a folder of them")
+
+
+def check_other_text(folder: Path, settings: Settings) -> None:
+    """Refuse to put a new undertaking of other text over a finished one, which may have taken hours."""
+    from chidu.errors import SettingError
+    from chidu.runs.settings import read_settings
+    from chidu.work.results import read_records, settings_title
+
+    before = read_settings(folder)
+    if before.text != settings.text and "score" in read_records(folder):
+        raise SettingError(
+            f"{folder} holds a finished undertaking of other text ({settings_title(before)}): "
+            "name another folder with --work, or delete this one"
+        )
 
 
 def stage_results(work: Any) -> dict[str, Any]:

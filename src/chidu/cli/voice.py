@@ -35,6 +35,11 @@ class Remaining:
         return expected if seen is None else done * seen + (1 - done) * expected
 
 
+def _left(seconds: float | None) -> str:
+    """Say how long it still takes, to a second: that is finer than anybody knows."""
+    return "" if seconds is None else f", {format_seconds(max(1.0, seconds))} left"
+
+
 class LineVoice:
     """Plain lines, a progress line every 15 seconds at the most."""
 
@@ -57,9 +62,7 @@ class LineVoice:
         left = self.remaining.seconds(fraction, seconds)
         if fraction < 1 and time.monotonic() - self.told >= self.EVERY:
             self.told = time.monotonic()
-            self.say(
-                f"{stage}: {fraction:.0%} {words}" + (f", {format_seconds(left)} left" if left is not None else "")
-            )
+            self.say(f"{stage}: {fraction:.0%} {words}" + _left(left))
 
     def close(self) -> None:
         """End."""
@@ -96,7 +99,7 @@ class BarVoice:
             self.stage, self.remaining = stage, Remaining()
             self.task = self.bar.add_task("", total=1.0, stage=stage)
         left = self.remaining.seconds(fraction, seconds)
-        words += f", {format_seconds(left)} left" if left is not None else ""
+        words += _left(left)
         if self.task is not None:
             self.bar.update(self.task, completed=fraction, description=words)
         if fraction >= 1:

@@ -83,13 +83,17 @@ def _nothing_read(paths: Sequence[str | Path], first: Dropped | None) -> str:
     if first.reason == NOT_UTF8:
         advice = f"convert to UTF-8, such as {_conversion(first)}"
     detail = f" ({first.detail})" if first.detail else ""
-    return f"{names}: no usable text; {first.where}: {first.reason}{detail}: {advice}"
+    where = "" if names == str(first.where) else f"{first.where}: "
+    return f"{names}: no usable text; {where}{first.reason}{detail}: {advice}"
 
 
 def _conversion(dropped: Dropped) -> str:
     if dropped.detail == _UTF16:
         return "iconv -f UTF-16 -t UTF-8 old.txt > new.txt"
-    return "iconv -f GB18030 -t UTF-8 old.txt > new.txt (traditional Chinese: -f BIG5)"
+    return (
+        "iconv -f GB18030 -t UTF-8 old.txt > new.txt (traditional Chinese: -f BIG5); where only a few bytes are "
+        "damaged, iconv -c -f UTF-8 -t UTF-8"
+    )
 
 
 def _find(paths: list[Path]) -> tuple[list[tuple[Path, int]], list[Dropped]]:

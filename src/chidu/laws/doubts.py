@@ -15,7 +15,7 @@ from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, Status
 from chidu.units import count_of
 
-__all__ = ["check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
+__all__ = ["NO_TREND", "check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
 
 
 BEYOND_CHANCE = 0.001
@@ -31,7 +31,13 @@ ALIKE = 3.0
 """Standard errors by which neighbouring residuals along tokens must be more alike than those of separate runs."""
 FEW_CHECKPOINTS = 4
 """Rows of a group with constant params from which they are checkpoints."""
-
+FLOPS_OFF = (0.1, 10.0)
+"""Flops over 6·params·tokens beyond which they are in another unit, or of something else."""
+STRAY = 12.0
+"""Deviations, by the median residual, from which a run is no chance."""
+LEAST_STRAY = 0.05
+"""And what it lies off the law by, at the least, in log loss."""
+NO_TREND = "the dearer half of the runs is no better than the cheaper half: there is no law of scale in these numbers"
 
 _OTHERS = "what the others lead to expect, more than chance"
 
@@ -64,11 +70,13 @@ def check_rows(rows: Rows, law: Law, source: str) -> None:
         raise FitError(
             f"{source}: {count_of(len(rows), 'row')} can't fix the {count} parameters of the {law.name} law: add runs"
         )
+    if len(np.unique(rows.loss)) < 2:
+        raise FitError(f"{source}: every run has {law.target} = {rows.loss[0]:g}: there is nothing to learn from them")
     for name, x in zip(rows.names, rows.inputs, strict=True):
         if len(np.unique(x)) < 2:
             raise FitError(
                 f"{source}: every run has {name} = {x[0]:g}, so the {law.name} law can't tell what {name} does: "
-                f"add runs with other {name}" + (", or use law='power'" if law.name != "power" else "")
+                f"add runs with other {name}" + (", or fit the power law" if law.name != "power" else "")
             )
     if len(np.unique(np.round(np.log(np.maximum(rows.inputs, 1e-300)), 9), axis=1).T) < count:
         raise FitError(
@@ -99,8 +107,57 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
     for name, x in zip(rows.names, rows.inputs, strict=True):
         if x.max() < 3 * x.min():
             found.append(f"{name} spans only {x.max() / x.min():.3g}×: its exponent is hardly fixed")
-    found += [_of_groups(rows)]
+    found += [
+        _of_copies(rows),
+        _of_flops(rows),
+        _of_trend(rows, solution),
+        _of_strays(rows, solution),
+        _of_groups(rows),
+    ]
     return found
+
+
+def _of_copies(rows: Rows) -> str:
+    copies = len(rows) - len(np.unique(np.vstack([rows.inputs, rows.loss]), axis=1).T)
+    if not copies:
+        return ""
+    repeat = "repeats" if copies == 1 else "repeat"
+    return f"{count_of(copies, 'row')} {repeat} another's inputs and result: copies make intervals too narrow"
+
+
+def _of_flops(rows: Rows) -> str:
+    """Warn of flops that can't be those of these params and tokens."""
+    columns = _params_tokens(rows)
+    if columns is None or rows.cost_name != "flops":
+        return ""
+    times = float(np.exp(np.median(np.log(rows.cost / columns[0] / columns[1] / 6))))
+    if FLOPS_OFF[0] < times < FLOPS_OFF[1]:
+        return ""
+    return f"flops are {times:.2g} × 6·params·tokens: check their unit, or leave the column out"
+
+
+def _of_trend(rows: Rows, solution: Solution) -> str:
+    cheap = rows.cost <= np.median(rows.cost)
+    if solution.law.target != "loss" or not rows.knows_cost or cheap.all():
+        return ""
+    return NO_TREND if np.median(rows.loss[~cheap]) >= np.median(rows.loss[cheap]) else ""
+
+
+def _of_strays(rows: Rows, solution: Solution) -> str:
+    """Name the run that lies so far off the law that it is a slip or failed."""
+    residual = _residual(rows, solution)
+    if residual is None or len(rows) < 8:
+        return ""
+    size = np.abs(residual)
+    far = size > max(STRAY * 1.4826 * float(np.median(size)), LEAST_STRAY)
+    if not far.any() or far.sum() > len(rows) / 10:
+        return ""
+    worst = int(np.argmax(size))
+    where = ", ".join(f"{name} {x:.3g}" for name, x in zip(rows.names, rows.inputs[:, worst], strict=True))
+    return (
+        f"{count_of(int(far.sum()), 'run')} {'lies' if far.sum() == 1 else 'lie'} far off the law, the farthest by "
+        f"{100 * np.expm1(size[worst]):.3g}% ({where}, loss {rows.loss[worst]:.4g}): a slip, or a run that failed"
+    )
 
 
 def _of_groups(rows: Rows) -> str:

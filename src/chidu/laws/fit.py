@@ -31,6 +31,8 @@ __all__ = ["Fit", "Rival", "candidates", "check_settings", "fit"]
 MOST_RESAMPLES = 100_000
 MOST_RESAMPLED = 1_000
 """Rows that refits and trials look at: of a longer table every so-manieth. Intervals only get wider by it."""
+TRIED = ("dear",)
+"""Weightings that `auto` tries beside even rows: more to choose among is more luck (LOG.md)."""
 MOST_SEED = 2**63 - 1
 _NO_INTERVAL = (float("nan"), float("nan"))
 
@@ -92,8 +94,9 @@ class Fit:
         """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
 
         ``low`` and ``high`` hold a run's measured loss with probability ``level`` (the fit's own where not given).
-        ``extrapolation`` is flops over the largest seen, NaN where the fit's table had none. Raises TableError for a
-        missing column or a value that is not above 0, FitError for a level outside 0..1.
+        ``extrapolation`` is flops over the largest seen (6 · params · tokens where the fit's table had none), NaN for a
+        law that does not read what flops follow from. Raises TableError for a missing column or a value that is not
+        above 0, FitError for a level outside 0..1, no points, or params where the law reads params_matmul.
         """
         from chidu.laws.forecast import forecast
 
@@ -249,8 +252,9 @@ def fit(
     objective: a name in OBJECTIVES; residuals are of logs unless it begins with ``raw_``.
     target: the column to forecast, in place of the law's own (``loss``).
     bounds: least and largest value of a formula's parameters; without, from 0 to infinity.
-    weighting: a name in WEIGHTINGS: ``even``, or ``dear``: rows count by the root of their cost. ``auto`` lets the law
-        ``auto`` choose it as it chooses the law, and is ``even`` for any other law.
+    weighting: a name in WEIGHTINGS: ``even``; ``dear``: rows count by the root of their cost; ``frontier``: by how near
+        they are to the compute frontier. ``auto`` tries the first two and chooses as the law ``auto`` does; it is
+        ``even`` for any other law.
     resampling: a name in RESAMPLINGS: what the refits draw.
 
     Raises TableError naming file, row and column of a value that can't be used, FitError where the rows can't fix the
@@ -261,7 +265,11 @@ def fit(
     if resampling not in RESAMPLINGS:
         raise FitError(f"no resampling {resampling!r}: choose among {', '.join(RESAMPLINGS)}")
     ladder, goal = Ladder.of(runs), find_objective(objective)
+    if not isinstance(law, str):
+        raise FitError(f"law is {law!r}; it must be a name or a formula, as text")
     if law == "auto":
+        if bounds:
+            raise FitError("bounds are for a law that is named or written out: give the law too")
         laws, fallback = candidates(ladder, inputs, weights)
     else:
         laws, fallback = [find_law(law, ladder.columns, bounds)], ""
@@ -275,7 +283,8 @@ def fit(
     tried = [_try(each, first, rows, asked) for each, rows in read]
     if law == "auto" and weighting == "auto":
         tried += [
-            _try(each, "dear", rows, asked)
+            _try(each, name, rows, asked)
+            for name in TRIED
             for (each, rows), even in zip(read, tried, strict=True)
             if rows.knows_cost and even.trials
         ]
@@ -291,6 +300,8 @@ def check_settings(resamples: int, level: float, seed: int) -> None:
     """Raise FitError, in one line, where a setting of a fit is out of range."""
     if not 0 < level < 1:
         raise FitError(f"level is {level}; it must lie between 0 and 1")
+    if not isinstance(resamples, int):
+        raise FitError(f"resamples is {resamples!r}; it must be a whole number")
     if not 0 <= resamples <= MOST_RESAMPLES:
         raise FitError(f"resamples is {resamples}; it must be 0 or more, at most {MOST_RESAMPLES:,}")
     if not 0 <= seed <= MOST_SEED:
@@ -353,7 +364,8 @@ def _result(
     law, rows, solution = best.law, best.rows, best.solution
     random = np.random.default_rng([asked.seed, resamples])
     refits = np.empty((0, len(solution.theta)))
-    if resamples:
+    # A law with as many parameters as runs passes through them all: its refits say nothing of what they miss.
+    if resamples and len(rows) > len(law.parameters):
         few = rows.thinned(MOST_RESAMPLED)
         refits = resample(few, solution, resamples, random, asked.goal, asked.resampling)
     parts = [share(scores[each.label], scores[best.label]) for each in others]

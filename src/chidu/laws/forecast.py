@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import disagreement
-from chidu.laws.doubts import floor_is_open
+from chidu.laws.doubts import NO_TREND, floor_is_open
 from chidu.laws.objective import Floats
 from chidu.laws.solve import Status
 from chidu.laws.trials import deviation
@@ -20,12 +20,15 @@ from chidu.runs.ladder import Ladder, Table
 if TYPE_CHECKING:
     from chidu.laws.fit import Fit
 
-__all__ = ["forecast", "trust"]
+__all__ = ["OFF_RATIO", "forecast", "trust"]
 
 FAR = 30.0
 """Beyond this many times the dearest run's cost a forecast is called far."""
 
 TOO_FAR = 1000.0
+
+OFF_RATIO = 1.5
+"""Beyond this many times the largest ratio of tokens to params that was seen, or below the least, a law is untested."""
 
 FLOOR_MATTERS = 3.0
 """Beyond this many times the dearest run's cost a floor that the runs do not fix is a reason for care."""
@@ -43,6 +46,14 @@ class _View:
 
 
 def _view(fit: Fit, points: Ladder) -> _View:
+    if not len(points):
+        raise FitError(f"{points.source}: no points to forecast")
+    for name in fit.inputs:
+        if name == "params_matmul" and name not in points and "params" in points:
+            raise FitError(
+                f"{points.source}: this law reads params_matmul (without the embedding), and the points have params: "
+                "name the column params_matmul, and give the count without the embedding"
+            )
     inputs = np.vstack([points.numbers(name) for name in fit.inputs])
     best = fit.solution.log_loss(inputs)[0]
     reach = fit.seen.costs(points, inputs) / fit.seen.cost
@@ -65,7 +76,7 @@ def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: fl
             "loss": np.exp(view.log_loss),
             "low": np.exp(view.log_loss - half),
             "high": np.exp(view.log_loss + half),
-            "extrapolation": view.reach if fit.seen.has_flops else np.full(len(half), np.nan),
+            "extrapolation": view.reach if fit.seen.knows_cost else np.full(len(half), np.nan),
         }
     )
 
@@ -90,6 +101,8 @@ def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
     if fit.rows <= len(fit.parameters):
         # Such a law passes through every run: no residual is left that could tell of an error.
         found.append("as many parameters as runs: the interval says nothing")
+    if NO_TREND in fit.warnings:
+        found.append("dearer runs are no better than cheaper ones")
     if reach > TOO_FAR:
         found.append(f"{_how_far(fit, reach)}: nothing here was tested so far out")
     if width > 0.2:
@@ -127,10 +140,11 @@ def _off_ratio(fit: Fit, view: _View) -> list[str]:
         return []
     ratio = view.inputs[1] / view.inputs[0]
     low, high = fit.seen.ratio
-    if ratio.min() >= low / 3 and ratio.max() <= high * 3:
+    if ratio.min() >= low / OFF_RATIO and ratio.max() <= high * OFF_RATIO:
         return []
-    worst = ratio.max() if ratio.max() > high * 3 else ratio.min()
-    return [f"{worst:.3g} {fit.inputs[1]} per {fit.inputs[0]}, where the runs had {low:.3g} to {high:.3g}"]
+    worst = ratio.max() if ratio.max() > high * OFF_RATIO else ratio.min()
+    per = fit.inputs[0].replace("params", "param")
+    return [f"{worst:.3g} {fit.inputs[1]} per {per}, where the runs had {low:.3g} to {high:.3g}"]
 
 
 def _how_far(fit: Fit, reach: float) -> str:

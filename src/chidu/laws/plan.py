@@ -10,6 +10,7 @@ import numpy as np
 
 from chidu.errors import FitError
 from chidu.laws.catalogue import LAWS
+from chidu.laws.forecast import OFF_RATIO
 from chidu.laws.limits import MOST_EPOCHS, Limits
 from chidu.laws.objective import Floats
 from chidu.laws.spending import Spending
@@ -410,7 +411,7 @@ def _of_ratio(run: _Run, bound: bool) -> list[str]:
     if len(fit.inputs) != 2:
         return []
     low, high = fit.seen.ratio if fit.inputs[1] == "tokens" else (1 / fit.seen.ratio[1], 1 / fit.seen.ratio[0])
-    if low <= ratio <= high:
+    if low / OFF_RATIO <= ratio <= high * OFF_RATIO:
         return []
     had = f"{ratio:.3g} tokens per param, where the runs had {low:.3g} to {high:.3g}"
     if bound or run.question.limits.inference_tokens is not None:

@@ -42,6 +42,8 @@ def column_names(texts: str | Sequence[str] | None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     whole = texts if isinstance(texts, str) else ",".join(texts or ())
+    if whole.count("，") and whole.count("，") >= whole.count("=") - 1 > 0:
+        raise SettingError("--columns: between the parts stand commas (,), not full-width ones (，)")
     for part in filter(None, (part.strip() for part in whole.split(","))):
         ours, sign, theirs = part.partition("=")
         if not (ours.strip() and sign and theirs.strip()):
@@ -104,6 +106,8 @@ def load_fit(
             for note in runs.notes:
                 tell(note)
         return fit(runs, law, seed=seed)
+    if law != "auto":
+        raise SettingError(f"--law: {path} is a saved fit and has its law: leave --law out, or name the table")
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:

@@ -16,10 +16,18 @@ from chidu.runs.ladder import Ladder
 
 __all__ = ["WEIGHTINGS", "Rows", "read_costs", "read_rows"]
 
-WEIGHTINGS: Mapping[str, float] = MappingProxyType({"even": 0.0, "dear": 0.5})
-"""Name → power of a run's cost that its weight is multiplied with. Runs near the dear end say more of what lies beyond
-it, and laws are least wrong where they need not also pass through short runs of small models."""
+WEIGHTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "even": "every row counts by its own weight alone",
+        "dear": "each row's times the root of its cost over the largest: dear runs come first",
+        "frontier": "each row's times 1 / (1 + (excess / 5%)²), excess being its loss over the least of cheaper ones",
+    }
+)
+"""What a run's own weight is multiplied with. Runs near the dear end say more of what lies beyond it, and those near
+the compute frontier of what will be run; laws are least wrong where they need not also pass through starved corners."""
 
+WINDOW = 0.05
+"""Excess over the compute frontier, in log loss, at which a run counts half."""
 
 POINTS_ALONG = 8
 """Rows in a group, on average, that make them points along a run; a ladder's lengths of one size are fewer."""
@@ -53,8 +61,19 @@ class Rows:
         return self.select(np.linspace(0, len(self) - 1, most).astype(int))
 
     def weighted(self, weighting: str) -> Rows:
-        """Return the rows with their weights times a power of their cost over the largest: see WEIGHTINGS."""
-        return replace(self, weights=self.weights * (self.cost / self.cost.max()) ** WEIGHTINGS[weighting])
+        """Return the rows with their weights times what a name in WEIGHTINGS says."""
+        if weighting == "even":
+            return self
+        if weighting == "dear":
+            return replace(self, weights=self.weights * np.sqrt(self.cost / self.cost.max()))
+        return replace(self, weights=self.weights / (1 + (self.excess() / WINDOW) ** 2))
+
+    def excess(self) -> Floats:
+        """Return each row's log loss over the least of the rows that cost as much or less (rows,)."""
+        # Rows lie in the order of cost; of rows of one cost the last has seen them all.
+        least = np.minimum.accumulate(self.loss)
+        last = np.searchsorted(self.cost, self.cost, side="right") - 1
+        return np.asarray(np.log(self.loss / least[last]))
 
     @property
     def along(self) -> bool:
@@ -94,6 +113,8 @@ def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: Arr
     order = np.lexsort([loss, *x[::-1], cost])
     groups = _groups(runs)
     rows = Rows(names, x, loss, _weights(runs, weights), cost, cost_name, groups)
+    if not (rows.weights > 0).any():
+        raise FitError(f"{runs.source}: every weight is 0, so no run counts: give some a weight above 0")
     return rows.select(order[rows.weights[order] > 0])
 
 

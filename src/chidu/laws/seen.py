@@ -63,6 +63,11 @@ class Seen:
         """True where the table had flops of its own."""
         return self.cost_name == "flops"
 
+    @property
+    def knows_cost(self) -> bool:
+        """True where `cost` is flops, given or counted, and not only a number that grows with the inputs."""
+        return self.cost_name.endswith(("flops", "tokens"))
+
     def costs(self, points: Ladder, inputs: Floats) -> Floats:
         """Cost of each point (points,), in the unit of `cost`; from its own flops where it brings them."""
         if self.has_flops and "flops" in points:

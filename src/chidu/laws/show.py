@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chidu.laws.catalogue import LAWS
 from chidu.laws.objective import OBJECTIVES
+from chidu.laws.rows import WEIGHTINGS
 from chidu.units import format_count
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ __all__ = [
     "laws_text",
     "table_text",
 ]
-
-
-WEIGHTING_TEXTS = {"dear": "each row's times the root of its cost over the largest: dear runs come first"}
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -94,7 +92,7 @@ def fit_text(fit: Fit) -> str:
         f"rows       {fit.rows}, {fit.resamples} resamples, seed {fit.seed}",
     ]
     if fit.weighting != "even":
-        lines.append(f"weights    {WEIGHTING_TEXTS[fit.weighting]}")
+        lines.append(f"weights    {WEIGHTINGS[fit.weighting]}")
     if any(math.isfinite(score) for score in fit.law_scores.values()):
         scores = ", ".join(f"{name} {100 * score:.2f}%" for name, score in fit.law_scores.items())
         lines.append(f"missed     dearer runs forecast from cheaper ones: {scores} on average")
@@ -107,7 +105,7 @@ def forecast_document(fit: Fit, points: Ladder, level: float | None = None) -> d
     verdict, why = fit.trust(points)
     level = fit.level if level is None else level
     rows = [row | {"level": level} for row in fit.forecast(points, level).rows()]
-    return {"trust": verdict, "why": why, "law": fit.law, "rows": rows}
+    return {"trust": verdict, "why": why, "law": fit.law, "cost": fit.seen.cost_name, "rows": rows}
 
 
 def forecast_text(document: Mapping[str, Any]) -> str:
@@ -123,7 +121,7 @@ def forecast_text(document: Mapping[str, Any]) -> str:
         ]
         for row in rows
     ]
-    header = [*names, "loss", f"{level} low", f"{level} high", "of the largest flops"]
+    header = [*names, "loss", f"{level} low", f"{level} high", f"of the largest {document['cost']}"]
     return f"trust: {document['trust']} ({document['why']})\n\n{table_text(header, cells)}"
 
 

@@ -345,12 +345,12 @@ def curves_chart(content: ReportContent, text: Texts) -> Chart | None:
     runs = [run for run in (*content.runs, *([content.target] if content.target else [])) if len(run.curve) > 1]
     if not runs:
         return None
-    sizes = sorted({run.config.shape.params for run in runs})
+    sizes = sorted({run.config.shape.params_matmul for run in runs})
     traces: list[Any] = []
     rows, tokens, heights = [], [], []
     for run in runs:
         x, y = smooth_curve(run)
-        size = run.config.shape.params
+        size = run.config.shape.params_matmul
         line = {"color": colour(sizes.index(size)), "width": 2.6 if run is content.target else 1.3}
         group = {"legendgroup": str(size), "showlegend": all(trace.legendgroup != str(size) for trace in traces)}
         traces.append(scatter(x, y, format_count(size), mode="lines", line=line, text=label(run.name), **group))

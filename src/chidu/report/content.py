@@ -55,6 +55,8 @@ class ReportContent:
     machine: Mapping[str, Any] = field(default_factory=dict)
     bytes_per_token: float | None = None
     """Bytes of held-out text a token stands for; with it, losses are also shown in bits per byte."""
+    is_tour: bool = False
+    """True where the undertaking was too short for a good forecast."""
     in_nats: bool = True
     """True where losses are nats per token, as of our own runs; a table's may be anything."""
     language: Language = "en"

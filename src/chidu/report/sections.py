@@ -72,7 +72,6 @@ class Section:
     points: tuple[str, ...] = ()
     quotes: tuple[tuple[str, str], ...] = ()
     formulas: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def headline(content: ReportContent, text: Texts) -> Headline:
@@ -134,6 +133,8 @@ def _forecast_lines(content: ReportContent, said: Mapping[str, Any], text: Texts
     yield _target_line(said.get("point") or {}, text)
     if said.get("extrapolation") is not None and math.isfinite(said["extrapolation"]):
         yield text["beyond_line"].format(times=number_text(float(f"{said['extrapolation']:.3g}")))
+    if content.is_tour:
+        yield text["tour_line"]
     if said.get("written"):
         line = text["written_line" if said.get("scored") else "written_open"]
         yield line.format(written=_moment(said["written"]), scored=_moment(said.get("scored")))
@@ -312,7 +313,7 @@ def _law_section(content: ReportContent, text: Texts) -> Section | None:
     kept = tuple(grid for grid in grids if grid is not None)
     line = text["i_law"].format(level=percent(fit.level))
     formulas = (law_text(fit), formula_text(fit))
-    return Section("law", text["s_law"], (line,), grids=kept, warnings=warnings(fit, text), formulas=formulas)
+    return Section("law", text["s_law"], (line,), grids=kept, formulas=formulas)
 
 
 def _plan_section(content: ReportContent, text: Texts) -> Section | None:

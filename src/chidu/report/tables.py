@@ -89,8 +89,8 @@ def number_text(value: Any) -> str:
     return str(value)
 
 
-DEAR_FIRST = " (dear rows first)"
-"""As the fit names laws that it tried with dear rows first."""
+ROWS_FIRST = ("dear", "frontier")
+"""Weightings whose names stand beside a law's."""
 
 
 def law_grid(fit: Fit, text: Texts) -> Grid:
@@ -104,12 +104,19 @@ def law_grid(fit: Fit, text: Texts) -> Grid:
     return Grid.of(text["with_more"].format(word=text["parameter"], more=level), columns, rows)
 
 
+def _law_label(name: str, text: Texts) -> str:
+    """Name a law and its weighting in the page's language."""
+    for weighting in ROWS_FIRST:
+        name = name.replace(f" ({weighting} rows first)", text[f"{weighting}_first"])
+    return name
+
+
 def score_grid(fit: Fit, text: Texts) -> Grid | None:
     """How each law scored on runs it had not seen; None where none was compared."""
     if not fit.law_scores:
         return None
     rows = [
-        (name.replace(DEAR_FIRST, text["dear_first"]), f"{100 * score:.2f}%" if math.isfinite(score) else "–")
+        (_law_label(name, text), f"{100 * score:.2f}%" if math.isfinite(score) else "–")
         for name, score in fit.law_scores.items()
     ]
     return Grid.of(text["law_scores"], (text["law"], text["score"]), rows)

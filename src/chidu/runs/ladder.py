@@ -27,6 +27,10 @@ KEPT_COLUMNS = frozenset({"loss", "params", "tokens", "flops"})
 """Columns that stay under their own names too where another name is mapped to them."""
 
 
+LARGEST = 1e60
+"""Numbers beyond this, or nearer to 0 than its inverse, are slips: no product of two of them leaves a float's range."""
+
+
 class Table(dict[str, NDArray[Any]]):
     """Column name → one NumPy array, all of one length: `pandas.DataFrame(table)` simply works."""
 
@@ -140,13 +144,14 @@ class Ladder:
         return whole
 
     def numbers(self, name: str, positive: bool = True) -> NDArray[np.float64]:
-        """Return a column as float64, checked: every value finite, and above 0 where ``positive``.
+        """Return a column as float64, checked: every value finite, and above 0 where ``positive``; none beyond LARGEST.
 
         Raises TableError naming the first row that fails, and the nearest column where there is none of that name.
         """
         if name not in self.columns:
             likely = readable_as(name, self.columns)
-            hint = f" (it may be {' or '.join(map(repr, likely))})" if likely else nearest(name, self.columns)
+            others = [column for column in self.columns if column not in KEPT_COLUMNS]
+            hint = f" (it may be {' or '.join(map(repr, likely))})" if likely else nearest(name, others)
             raise TableError(
                 f"{self.source}: no column {name!r}{hint}; it has {', '.join(self.columns)}. "
                 f"Map another name to it with --columns {name}={likely[0] if likely else 'NAME'}"
@@ -167,6 +172,13 @@ class Ladder:
             raise TableError(
                 f"{self._place(row, name)} is {said}; it must be {want} "
                 f"({count_of(count, 'such row')}): mend or delete {'it' if count == 1 else 'them'}"
+            )
+        wild = (np.abs(values) > LARGEST) | ((np.abs(values) < 1 / LARGEST) & (values != 0))
+        if wild.any():
+            row = int(np.argmax(wild))
+            raise TableError(
+                f"{self._place(row, name)} is {values[row]:g}; no number of a training run lies beyond {LARGEST:g} or "
+                f"below {1 / LARGEST:g} ({count_of(int(wild.sum()), 'such row')}): mend the unit, or delete the row"
             )
         return values
 

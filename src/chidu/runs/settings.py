@@ -14,10 +14,12 @@ from chidu.runs.config import from_mapping
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import write_atomic
 
-__all__ = ["SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
+__all__ = ["LEAST_VOCABULARY", "SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
 
 SETTINGS_FILE = "chidu.toml"
 
+
+LEAST_VOCABULARY = 512
 
 BATCHES = (1024, 512, 256)
 """Tokens in a step, the ones to prefer first: the loss depends on the tokens seen, the time on the steps too."""
@@ -59,7 +61,7 @@ class Settings:
         for name, low, high in (
             ("minutes", 3.0, 600.0),
             ("level", 0.5, 0.99),
-            ("vocabulary", 0 if self.vocabulary == 0 else 512, 65_536),
+            ("vocabulary", 0 if self.vocabulary == 0 else LEAST_VOCABULARY, 65_536),
             ("context_length", 0 if self.context_length == 0 else 32, 8192),
             ("batch_tokens", 0, 1_048_576),
             ("held_out_tokens", None, 10_000_000),
@@ -141,7 +143,14 @@ def read_settings(folder: Path, **flags: Any) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingError(f"{path} is no TOML file ({error}): mend or delete it") from error
     values.update({name: value for name, value in flags.items() if value is not None})
-    return from_mapping(Settings, values, str(path))
+    try:
+        return from_mapping(Settings, values, str(path))
+    except SettingError as error:
+        # A value that the file holds is named with the file; one of a flag is the caller's own.
+        told, written = str(error), set(values) - {name for name, value in flags.items() if value is not None}
+        if told.partition(" ")[0].rstrip(":") not in written:
+            raise
+        raise SettingError(f"{path}: {told}") from error
 
 
 def write_settings(folder: Path, settings: Settings) -> None:

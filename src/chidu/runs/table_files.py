@@ -24,9 +24,12 @@ def read_sheet(path: Path) -> Sheet:
     """
     if path.suffix.lower() == ".json":
         raise TableError(f"{path}: a table of runs is CSV, JSONL (one object a line) or Parquet, not JSON")
-    if not path.is_dir() and not path.is_file():
+    if not path.exists():
         raise TableError(f"{path}: no such file")
-    found = read_export(path)
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise TableError(f"{path}: a table of runs is CSV, JSONL or Parquet, not a workbook: export the sheet as CSV")
+    # A pipe can be read once only: it is taken for a CSV, and not looked into first.
+    found = read_export(path) if path.is_file() or path.is_dir() else None
     if found is not None:
         return found
     if path.is_dir():
@@ -45,7 +48,9 @@ def _read_csv(path: Path) -> Sheet:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 CSV") from error
+        raise TableError(
+            f"{path}: not UTF-8 at byte {error.start}: save it as CSV UTF-8, or convert it: iconv -f GB18030 -t UTF-8"
+        ) from error
     try:
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except csv.Error as error:
@@ -59,7 +64,10 @@ def _read_csv(path: Path) -> Sheet:
         raise TableError(f"{path}: a column name stands twice in the header: {', '.join(header)}")
     for number, line in filled[1:]:
         if len(line) != len(header):
-            raise TableError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
+            raise TableError(
+                f"{path}: row {number} has {len(line)} cells, the header {len(header)}: mend the row (a comma in a "
+                "cell needs quotes around it)"
+            )
     columns = {name: [line[i] for _, line in filled[1:]] for i, name in enumerate(header)}
     return Sheet(columns, [number for number, _ in filled[1:]])
 

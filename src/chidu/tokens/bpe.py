@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chidu.corpus import read_lines
 from chidu.errors import MissingPackageError, SettingError, TextError, WorkFolderError
 from chidu.runs.record import write_atomic
+from chidu.runs.settings import LEAST_VOCABULARY
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,7 +42,7 @@ def train_tokenizer(train: Path, path: Path, vocabulary: int, sample_bytes: int 
     if found != vocabulary:
         raise TextError(
             f"{train}: {sample.bytes:,} bytes of text give a vocabulary of {found}, not {vocabulary}: "
-            f"bring more text, or set the vocabulary to {found} or less"
+            f"bring more text{f', or set the vocabulary to {found} or less' if found >= LEAST_VOCABULARY else ''}"
         )
     write_atomic(path, tokenizer.to_str())
     return {"vocabulary": found, "sample_bytes": sample.bytes, "sample_documents": sample.documents}

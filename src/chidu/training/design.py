@@ -16,7 +16,7 @@ from chidu.runs.recipe import Recipe
 from chidu.training.probe import Speed
 from chidu.training.rungs import Rung
 
-__all__ = ["Budget", "Design", "design_ladder"]
+__all__ = ["Budget", "Design", "design_ladder", "least_tokens"]
 
 LENGTHS = (1, 2, 4)
 """Token counts of each size, in units of the shortest: with less than a fourfold span no law can be told apart."""
@@ -128,11 +128,12 @@ def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> De
         found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe)
     while found[min(found)] is None and min(found) > 0:
         place = min(found) - 1
-        found[place], _ = _attempt(recipe, place, budget, seed, probe)
+        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe)
     designs = [found[place] for place in sorted(found)]
     best = next((design for design in reversed(designs) if design is not None), None)
     if best is None:
-        raise _too_little(recipe, budget)
+        flops = _flops(recipe, LADDERS[0], budget.leap, LEAST_STEPS)
+        raise _too_little(recipe, budget, SLACK * flops / flops_a_second / budget.processes)
     return best
 
 
@@ -263,14 +264,20 @@ def _design(
     return Design(rungs, shared, speed.threads, ladder_seconds, target_seconds, speed.processes)
 
 
-def _too_little(recipe: Recipe, budget: Budget) -> TextError:
-    needed = LEAST_STEPS * LENGTHS[-1] * recipe.batch_tokens + 1
+def least_tokens(recipe: Recipe) -> int:
+    """Return the tokens of text that the smallest ladder and its target need, no run seeing one twice."""
+    return LEAST_STEPS * LENGTHS[-1] * recipe.batch_tokens + 1
+
+
+def _too_little(recipe: Recipe, budget: Budget, seconds: float = 0.0) -> TextError:
+    """Say what is too short: the text, or the time, of which the smallest ladder needs so many seconds."""
+    needed = least_tokens(recipe)
     if budget.train_tokens < needed:
         return TextError(
             f"the text holds {budget.train_tokens:,} tokens to train on; the smallest ladder and its target need "
             f"{needed:,}, because no run sees a token twice: add text"
         )
     return TextError(
-        f"{max(0.0, budget.seconds) / 60:.1f} minutes of training are too few for the smallest ladder on this machine: "
-        "give more --minutes, or wait until other programs leave it alone"
+        f"{max(0.0, budget.seconds) / 60:.1f} minutes of training are too few for the smallest ladder on this machine, "
+        f"which needs about {math.ceil(seconds / 60)}: give more --minutes, or wait until other programs leave it alone"
     )

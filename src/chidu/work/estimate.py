@@ -27,7 +27,7 @@ AFTER_SECONDS = 20.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
 TYPICAL_SECONDS = {"collect": 20.0, "corpus": 5.0, "tokens": 10.0, "design": 25.0, "law": 5.0}
 """What stages without a training cost on an ordinary machine, for the estimate made before anything is measured."""
-OVERRUNS = (1.0, 1.25, 1.5, 2.0)
+OVERRUNS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 """What the time for ladder and target is multiplied with, in turn, until something fits."""
 INSTALLED_TOKENS = 9_000_000
 """Tokens of the default corpus, about, before it was collected."""
@@ -36,7 +36,7 @@ INSTALLED_TOKENS = 9_000_000
 def choose_design(settings: Settings, budget: Budget) -> Design:
     """Probe this machine, and choose the ladder and target that fit the budget, of the first recipe that has any.
 
-    A machine too slow for the smallest ladder takes up to twice the time, and `describe_design` says so beforehand.
+    A machine too slow for the smallest ladder takes up to four times the time; `describe_design` says so beforehand.
     Raises TextError where the text is too short, or that is not enough either.
     """
     from chidu.training.design import design_ladder
@@ -76,10 +76,10 @@ def describe_design(chosen: Design, settings: Settings, say: Callable[[str], Non
         f"{format_count(target.shape.params)} params, {format_count(target.tokens)} tokens, "
         f"{target.flops / dearest:.1f} × the flops of the dearest rung, about {format_seconds(chosen.target_seconds)}"
     )
-    seconds = chosen.ladder_seconds + chosen.target_seconds
-    if seconds > 60 * settings.minutes:
+    seconds = chosen.ladder_seconds + chosen.target_seconds + sum(TYPICAL_SECONDS.values()) + AFTER_SECONDS
+    if seconds > 66 * settings.minutes:
         say(
-            f"plan: no smaller ladder is worth fitting, so on this machine that takes {format_seconds(seconds)}, "
+            f"plan: no smaller ladder is worth fitting, so on this machine all takes about {format_seconds(seconds)}, "
             f"longer than the {settings.minutes:g} minutes asked for"
         )
 
@@ -113,6 +113,8 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
         chosen = Design.from_dict(read_json(folder / "design" / "design.json"))
     else:
         left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
+        _tell_scarce(settings, say)
+        say("design: timing a few steps of each size, up to a minute")
         chosen = choose_design(
             settings, Budget(left, cores(), _expected_tokens(settings), settings.leap, settings.held_out_tokens)
         )
@@ -129,6 +131,19 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
         rung.config.shape.params for rung in chosen.rungs
     )
     return Preview(stages, 4 * 3.0 * _expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
+
+
+def _tell_scarce(settings: Settings, say: Callable[[str], None]) -> None:
+    """Say where the text may turn out too short, which only cleaning can tell."""
+    from chidu.training.design import least_tokens
+
+    least = min(least_tokens(recipe) for recipe in settings.recipes)
+    tokens = _expected_tokens(settings)
+    if least <= tokens < 1.5 * least:
+        say(
+            f"text: about {format_count(tokens)} tokens by its size; the least is {format_count(least)}, and cleaning "
+            "and the held-out part may leave fewer"
+        )
 
 
 def _still_valid(folder: Path, settings: Settings) -> set[str]:

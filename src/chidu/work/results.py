@@ -42,12 +42,13 @@ def read_records(folder: Path) -> dict[str, Record]:
     return {name: record for name in ORDER if (record := Record.read(folder / name)) is not None}
 
 
-def write_work_report(folder: Path, page: Path, language: str) -> None:
-    """Draw a work folder's page from what is there so far; a missing part is left out.
+def write_work_report(folder: Path, page: Path, language: str | None = None) -> None:
+    """Draw a work folder's page from what is there so far, in the folder's language where none is given.
 
-    Raises WorkFolderError where there is not even a ladder yet.
+    A missing part is left out. Raises WorkFolderError where there is not even a ladder yet.
     """
     from chidu.report import ReportContent, write_report
+    from chidu.report.texts import check_language
 
     check_work_folder(folder)
     table = folder / "ladder" / LADDER_TABLE
@@ -73,13 +74,22 @@ def write_work_report(folder: Path, page: Path, language: str) -> None:
                 {"stage": name, "seconds": record.seconds, "flops": record.result.get("flops")}
                 for name, record in records.items()
             ],
-            settings=asdict(settings),
+            settings=settings_used(settings, measured),
             versions=versions(),
             machine=machine(),
             bytes_per_token=measured.bytes_per_token if measured else None,
-            language="zh" if language == "zh" else "en",
+            language=check_language(language or settings.language),
+            is_tour=settings.is_tour,
         ),
     )
+
+
+def settings_used(settings: Settings, target: Run | None) -> dict[str, Any]:
+    """Return the settings with what was chosen in place of what they leave open."""
+    chosen = {"vocabulary": settings.words, "context_length": settings.sequence_tokens}
+    if target is not None:
+        chosen["batch_tokens"] = target.config.batch_tokens
+    return asdict(settings) | chosen | {"text": settings_title(settings)}
 
 
 def settings_title(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from chidu.parallel import cores
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
-from chidu.units import format_bytes, format_count
+from chidu.units import count_of, format_bytes, format_count
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
@@ -62,9 +62,16 @@ def corpus(work: Work) -> None:
     record = work.stage("corpus", {"text": source}, make)
     kept = record.result
     work.voice.say(
-        f"corpus: {kept['documents_kept']:,} documents, {format_bytes(kept['bytes_kept'])}; "
+        f"corpus: {kept['documents_kept']:,} document{'s' * (kept['documents_kept'] != 1)}, "
+        f"{format_bytes(kept['bytes_kept'])}; "
         f"dropped {kept['documents_dropped']:,}; redacted {sum(kept['redactions'].values()):,}"
     )
+    if "not_utf8" in kept:
+        other = kept["not_utf8"]
+        work.voice.say(
+            f"corpus: {count_of(other['files'], 'file')} left out as not UTF-8, the first {other['first']}: convert "
+            "to UTF-8 (Chinese: iconv -f GB18030 -t UTF-8) and run again, or go on without"
+        )
 
 
 def tokens(work: Work) -> None:
