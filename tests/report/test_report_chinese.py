@@ -119,7 +119,8 @@ def made_fit(cost_name: str, status: Status, score: float) -> Any:
     seen = SimpleNamespace(has_flops=cost_name == "flops", cost_name=cost_name, ratio=(10.0, 20.0), least_loss=2.0)
     return SimpleNamespace(
         seen=seen, status=status, law="additive", score=score, refits=(),
-        inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,), intervals={"E": (0.0, 1.0)}, fallback="",
+        inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,),
+        intervals={"E": (0.0, 1.0)}, fallback="",
         calibration=SimpleNamespace(factor=3.0), solution=SimpleNamespace(at_bound=("E",)),
     )  # fmt: skip
 
