@@ -32,7 +32,7 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -c 'import scipy' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
+	@failed=0; for name in laws suggest training; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
 verify: $(READY)
 	$(BIN)/python -m pytest -m verify $(PYTEST)

@@ -13,7 +13,6 @@ FOLDER (or CHIDU_LAWS_DATA) holds farseer.csv, data_constrained.csv and moe.csv.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import tell
 
 from chidu.errors import FitError
 from chidu.laws import fit
@@ -152,18 +152,7 @@ def main() -> int:
     if absent or not wanted:
         print(f"suggest: no {', '.join(absent) or flags.only}.csv: name the folder with --data", file=sys.stderr)
         return 1
-    found = []
-    for task in wanted:
-        for each in rows(task, compare(task, Path(flags.data))):
-            found.append(each)
-            print(
-                f"{each['what']:55} {each['ours']:7.3f} {each['rival']:14} {each['theirs']:7.3f}  × {each['ratio']}"
-                f"  (to reach: {each['reach']})",
-                file=sys.stderr if flags.json else sys.stdout,
-                flush=True,
-            )
-    if flags.json:
-        print(json.dumps({"rows": found}, ensure_ascii=False))
+    tell((each for task in wanted for each in rows(task, compare(task, Path(flags.data)))), as_json=flags.json)
     return 0
 
 

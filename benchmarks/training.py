@@ -13,7 +13,6 @@ FOLDER holds nanoGPT's model.py. Nothing is downloaded.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import resource
@@ -24,6 +23,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from results import tell
 
 from chidu.parallel import worker_environment
 from chidu.runs.config import RunConfig
@@ -233,20 +234,8 @@ def main() -> int:
     if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file() or not os.environ.get("NANOGPT"):
         print("training: NANOGPT must name a folder that holds nanoGPT's model.py", file=sys.stderr)
         return 1
-    wanted = [name for name in flags.only.split(",") if name]
-    rows = []
-    for size in SIZES:
-        if wanted and size.what not in wanted:
-            continue
-        for each in compare(size):
-            rows.append(each)
-            print(
-                f"{each['what']:28} {each['ours']:10.4g} {each['theirs']:10.4g} {each['unit']}  × {each['ratio']}  "
-                f"{each['reach']}  ({each['note']})",
-                file=sys.stderr if flags.json else sys.stdout,
-            )
-    if flags.json:
-        print(json.dumps({"rows": rows}))
+    sizes = [size for size in SIZES if not flags.only or size.what in flags.only.split(",")]
+    tell((each for size in sizes for each in compare(size)), as_json=flags.json)
     return 0
 
 

@@ -67,7 +67,7 @@ def test_times_are_written_for_people(seconds: float, text: str) -> None:
 
 
 def test_one_of_a_thing_is_no_plural() -> None:
-    assert [count_of(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+    assert [count_of(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 def test_bytes_are_decimal() -> None:

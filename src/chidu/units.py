@@ -39,8 +39,8 @@ def parse_count(text: str | float) -> float:
 
 
 def count_of(number: int, noun: str) -> str:
-    """Write ``1 row`` or ``2 rows``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Write ``1 row`` or ``2,000 rows``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def format_count(value: float) -> str:

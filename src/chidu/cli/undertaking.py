@@ -48,7 +48,7 @@ def undertake(
             tell_preview(preview(folder, settings, voice.say), last, as_json)
             return
         with open_work_folder(folder):
-            if not (folder / "corpus").exists():
+            if last == "report" and not (folder / "corpus").exists():
                 voice.say(
                     f"{settings.minutes:g} minutes: clean text, train a ladder of small models, write down a forecast, "
                     "train the larger model, score the forecast. Ctrl-C is safe: the same command goes on"

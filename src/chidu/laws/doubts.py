@@ -355,7 +355,7 @@ def _slopes(rows: Rows, solution: Solution) -> Floats | None:
 def _independent(rows: Rows, solution: Solution) -> Rows | None:
     """The rows that may be compared as chance would have them: the dearest of each trajectory; None where it can't be
     told which they are, or what they cost."""
-    if rows.cost_name != "flops" and not rows.cost_name.startswith("6·"):
+    if not rows.knows_cost:
         return None
     if _are_trajectories(rows):
         return rows.select(np.sort([index[np.argmax(rows.cost[index])] for index in _parts(rows.groups)]))

@@ -42,12 +42,12 @@ def column_names(texts: str | Sequence[str] | None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     whole = texts if isinstance(texts, str) else ",".join(texts or ())
-    if whole.count("，") and whole.count("，") >= whole.count("=") - 1 > 0:
-        raise SettingError("--columns: between the parts stand commas (,), not full-width ones (，)")
     for part in filter(None, (part.strip() for part in whole.split(","))):
         ours, sign, theirs = part.partition("=")
         if not (ours.strip() and sign and theirs.strip()):
             raise SettingError(f"--columns: {part!r} is not OURS=THEIRS, as in loss=val/loss,params=n_params")
+        if "，" in theirs and "=" in theirs:
+            raise SettingError("--columns: between the parts stand commas (,), not full-width ones (，)")
         ours, theirs = ours.strip(), theirs.strip()
         _check_name(ours)
         if found.get(ours, theirs) != theirs:

@@ -14,7 +14,7 @@ from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.runs.ladder import Ladder
 
-__all__ = ["WEIGHTINGS", "Rows", "read_costs", "read_rows"]
+__all__ = ["WEIGHTINGS", "Rows", "is_flops", "read_costs", "read_rows"]
 
 WEIGHTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -83,7 +83,7 @@ class Rows:
     @property
     def knows_cost(self) -> bool:
         """True where `cost` is flops, and not only a number that grows with the inputs."""
-        return self.cost_name.endswith(("flops", "tokens"))
+        return is_flops(self.cost_name)
 
     def select(self, index: NDArray[np.int_] | NDArray[np.bool_]) -> Rows:
         """Return some of the rows."""
@@ -95,6 +95,11 @@ class Rows:
             cost=self.cost[index],
             groups=self.groups[index] if len(self.groups) else self.groups,
         )
+
+
+def is_flops(cost_name: str) -> bool:
+    """True where costs of this name are flops, given or counted from params and tokens."""
+    return cost_name == "flops" or cost_name.startswith("6·")
 
 
 def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: ArrayLike | None) -> Rows:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chidu.laws.objective import Floats
-from chidu.laws.rows import Rows
+from chidu.laws.rows import Rows, is_flops
 from chidu.runs.ladder import Ladder
 
 __all__ = ["Seen"]
@@ -66,7 +66,7 @@ class Seen:
     @property
     def knows_cost(self) -> bool:
         """True where `cost` is flops, given or counted, and not only a number that grows with the inputs."""
-        return self.cost_name.endswith(("flops", "tokens"))
+        return is_flops(self.cost_name)
 
     def costs(self, points: Ladder, inputs: Floats) -> Floats:
         """Cost of each point (points,), in the unit of `cost`; from its own flops where it brings them."""

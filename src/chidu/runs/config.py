@@ -109,5 +109,5 @@ def from_mapping(kind: type[Made], values: Mapping[str, Any], where: str) -> Mad
             raise SettingError(f"{where}: unknown key {name!r}{nearest(name, known)}")
     try:
         return kind(**values)
-    except TypeError as error:
+    except (TypeError, SettingError) as error:
         raise SettingError(f"{where}: {error}") from error

@@ -133,7 +133,8 @@ def _number(name: str, value: object, low: float, high: float) -> float:
 def read_settings(folder: Path, **flags: Any) -> Settings:
     """Read a work folder's settings, with the flags that are not None in their place.
 
-    Raises SettingError naming the file, and the nearest known key, for an unknown key or a value out of range.
+    Raises SettingError for a value out of range, and for an unknown key with the nearest known one; naming the file
+    where it is the file's.
     """
     path = folder / SETTINGS_FILE
     values: dict[str, Any] = {}
@@ -142,15 +143,8 @@ def read_settings(folder: Path, **flags: Any) -> Settings:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingError(f"{path} is no TOML file ({error}): mend or delete it") from error
-    values.update({name: value for name, value in flags.items() if value is not None})
-    try:
-        return from_mapping(Settings, values, str(path))
-    except SettingError as error:
-        # A value that the file holds is named with the file; one of a flag is the caller's own.
-        told, written = str(error), set(values) - {name for name, value in flags.items() if value is not None}
-        if told.partition(" ")[0].rstrip(":") not in written:
-            raise
-        raise SettingError(f"{path}: {told}") from error
+    written = from_mapping(Settings, values, str(path))
+    return dataclasses.replace(written, **{name: value for name, value in flags.items() if value is not None})
 
 
 def write_settings(folder: Path, settings: Settings) -> None:

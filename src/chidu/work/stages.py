@@ -62,8 +62,7 @@ def corpus(work: Work) -> None:
     record = work.stage("corpus", {"text": source}, make)
     kept = record.result
     work.voice.say(
-        f"corpus: {kept['documents_kept']:,} document{'s' * (kept['documents_kept'] != 1)}, "
-        f"{format_bytes(kept['bytes_kept'])}; "
+        f"corpus: {count_of(kept['documents_kept'], 'document')}, {format_bytes(kept['bytes_kept'])}; "
         f"dropped {kept['documents_dropped']:,}; redacted {sum(kept['redactions'].values()):,}"
     )
     if "not_utf8" in kept:
