@@ -27,7 +27,7 @@ FAR = 30.0
 
 TOO_FAR = 1000.0
 
-OFF_RATIO = 1.5
+OFF_RATIO = 3.0
 """Beyond this many times the largest ratio of tokens to params that was seen, or below the least, a law is untested."""
 
 FLOOR_MATTERS = 3.0
