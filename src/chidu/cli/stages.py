@@ -20,6 +20,7 @@ Text = Annotated[
 Folder = Annotated[Path, typer.Option("--work", help="The work folder.")]
 Minutes = Annotated[float | None, typer.Option(help="Wall time of the whole undertaking, 3 to 600.")]
 Seed = Annotated[int | None, typer.Option(help="Seeds split, data order, weights and resampling.")]
+On = Annotated[str, typer.Option("--on", help="Where the ladder trains: local, ray, ray:HOST:PORT or ray://HOST:PORT.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long; do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 
@@ -53,11 +54,12 @@ def ladder(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
+    on: On = "local",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the ladder; leave the table of runs (ladder/ladder.csv)."""
-    undertake(folder, "ladder", dry_run=dry_run, as_json=as_json, text=text, minutes=minutes, seed=seed)
+    undertake(folder, "ladder", dry_run=dry_run, as_json=as_json, on=on, text=text, minutes=minutes, seed=seed)
 
 
 def train(
@@ -65,8 +67,9 @@ def train(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
+    on: On = "local",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the forecast down, train the run it speaks of, and save the model."""
-    undertake(folder, "model", dry_run=dry_run, as_json=as_json, text=text, minutes=minutes, seed=seed)
+    undertake(folder, "model", dry_run=dry_run, as_json=as_json, on=on, text=text, minutes=minutes, seed=seed)

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from chidu.errors import WorkFolderError
+from chidu.errors import StorageError, WorkFolderError
 from chidu.parallel import cores
+from chidu.runs.storage import steadily
 
 __all__ = [
     "Record",
@@ -114,9 +115,13 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    with open_whole(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    """Write a file whole or not at all. Raises StorageError where storage fails again and again."""
+
+    def write() -> None:
+        with open_whole(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+    steadily(write, path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -135,9 +140,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of a work folder. Raises WorkFolderError where it is damaged."""
+    """Read a JSON file of a work folder.
+
+    Raises WorkFolderError where it is damaged, StorageError where storage fails again and again.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(steadily(lambda: path.read_text(encoding="utf-8"), path))
+    except StorageError:
+        raise
     except (ValueError, OSError) as error:
         raise WorkFolderError(f"{path} can't be read ({error}): delete it to have it made again") from error
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from chidu.runs.record import file_digest, sync_folder
+from chidu.runs.storage import passes, steadily
 
 __all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "why_torn", "write_checkpoint"]
 
@@ -24,12 +26,32 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], keep: int = 2) -> Path:
-    """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder."""
+def write_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    state: dict[str, Any],
+    keep: int = 2,
+    may_write: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder.
+
+    `may_write` is called at the last moment before the checkpoint takes its name, and raises where it may not. Raises
+    StorageError where storage fails again and again.
+    """
+    final = checkpoint_path(folder, step)
+    steadily(lambda: _write(final, step, tensors, state, may_write), final)
+    _prune(folder, step, keep)
+    return final
+
+
+def _write(
+    final: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], may_write: Callable[[], None]
+) -> None:
     from safetensors.torch import save
 
+    folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
-    final = checkpoint_path(folder, step)
     temporary = folder / f"{final.name}.tmp-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -47,14 +69,13 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
         for name in (*names, "manifest.json"):
             _sync_file(temporary / name)
         sync_folder(temporary)
+        may_write()
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(folder)
-    _prune(folder, step, keep)
-    return final
 
 
 def latest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -72,14 +93,21 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors and the state of a checkpoint that `latest_checkpoint` verified."""
     from safetensors.torch import load_file
 
-    return load_file(path / "tensors.safetensors"), json.loads((path / "state.json").read_text(encoding="utf-8"))
+    tensors = steadily(lambda: load_file(path / "tensors.safetensors"), path)
+    return tensors, json.loads(steadily(lambda: (path / "state.json").read_text(encoding="utf-8"), path))
 
 
 def why_torn(path: Path) -> str:
-    """Say why a checkpoint can't be trusted; empty where it can."""
+    """Say why a checkpoint can't be trusted; empty where it can. Raises StorageError where storage keeps failing."""
+    return steadily(lambda: _why_torn(path), path)
+
+
+def _why_torn(path: Path) -> str:
     try:
         manifest = dict(json.loads((path / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, OSError) and passes(error):
+            raise
         return f"no manifest ({error})"
     for name in ("tensors.safetensors", "state.json"):
         entry, file = manifest.get(name), path / name

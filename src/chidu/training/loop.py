@@ -100,11 +100,11 @@ class Trainer:
             self.curve.append((self.step, sum(self._losses) / len(self._losses)))
             self._losses = []
 
-    def save(self, folder: Path, keep: int = 2) -> None:
-        """Write a checkpoint of this step."""
+    def save(self, folder: Path, keep: int = 2, may_write: Callable[[], None] = lambda: None) -> None:
+        """Write a checkpoint of this step, see `write_checkpoint`."""
         tensors = {**self.weights.tensors(), **self.optimiser.tensors()}
         state = {"config": self.config.as_dict(), "curve": self.curve, "losses": self._losses, "seconds": self.seconds}
-        write_checkpoint(folder, self.step, tensors, state, keep)
+        write_checkpoint(folder, self.step, tensors, state, keep, may_write)
 
     def save_weights(self, path: Path) -> None:
         """Write the final weights alone, float32, flat by group, atomically."""
@@ -133,12 +133,14 @@ def train(
     marks: tuple[int, ...] = (),
     progress: Progress = lambda _: None,
     team: Team | None = None,
+    may_write: Callable[[], None] = lambda: None,
 ) -> Trainer:
     """Train until step `stop` (the config's last by default), going on from what `folder` holds.
 
     A first call goes on from the checkpoint `start`, where given. At each step of `marks` a checkpoint is kept as
     `folder/marks.scratch/step-…` for runs that branch off. Every process of a `team`
-    calls this alike; the first one saves. Raises TrainingError where the run diverges.
+    calls this alike; the first one saves. `may_write` raises where this worker no longer holds the folder. Raises
+    TrainingError where the run diverges.
     """
     stop = config.steps if stop is None else stop
     trainer = Trainer(config, team=team)
@@ -160,9 +162,9 @@ def train(
         progress(trainer.step)
         # The others wait at their next step's end until the first one, having saved, gets there.
         if is_first and trainer.step in marks:
-            trainer.save(folder / "marks.scratch", keep=len(marks))
+            trainer.save(folder / "marks.scratch", len(marks), may_write)
         if is_first and time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.step < stop:
-            trainer.save(own)
+            trainer.save(own, may_write=may_write)
             saved = time.monotonic()
     return trainer
 

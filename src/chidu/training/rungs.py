@@ -1,4 +1,4 @@
-"""A ladder's runs over the cores of this machine: one trunk a size, and a branch for each length.
+"""A ladder's runs over the cores of a machine or a cluster: one trunk a size, and a branch for each length.
 
 A trunk trains at full rate; where a run of a given length would begin to let its rate fall, the trunk leaves a mark,
 and that run branches off there (Hägele et al., 2405.18392). Every branch equals the run that was trained by itself.
@@ -7,13 +7,14 @@ and that run branches off there (Hägele et al., 2405.18392). Every branch equal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chidu.errors import SettingError
-from chidu.parallel import Emit, cores, map_processes
+from chidu.parallel import AGAIN, Emit, Local, Place
 from chidu.runs.config import RunConfig
+from chidu.runs.lease import Lease, hold
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
@@ -57,6 +58,21 @@ class Trunk:
     marks: tuple[int, ...]
     text: Text
 
+    @property
+    def group(self) -> str:
+        """The rungs that share it."""
+        return self.folder.name.removesuffix(TRUNK)
+
+    @property
+    def finished(self) -> Path:
+        """The file that is there when it is trained."""
+        return self.folder / "done.json"
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps it takes."""
+        return self.stop
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -67,24 +83,54 @@ class Branch:
     trunk: Path
     text: Text
 
+    @property
+    def group(self) -> str:
+        """The rungs that share its trunk."""
+        return self.rung.group
 
-def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, int], None]) -> list[Run]:
-    """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
+    @property
+    def finished(self) -> Path:
+        """The file that is there when it is trained and measured."""
+        return self.folder / "run.json"
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps it takes."""
+        return self.rung.config.decay_steps
+
+
+def train_ladder(
+    rungs: Sequence[Rung],
+    text: Text,
+    folder: Path,
+    on_steps: Callable[[str, int], None],
+    place: Place | None = None,
+) -> list[Run]:
+    """Train every rung, as many at once as `place` (this machine) has cores; return the runs in the rungs' order.
 
     A run that `folder` holds already is not repeated; one that was cut goes on from
-    its last checkpoint. `on_steps` is told the group and the number of optimiser steps done, as they are.
+    its last checkpoint. `on_steps` is told the group and the number of optimiser steps done, as they are; a negative
+    one takes back what a lost worker had told, whose run another one goes on with. The place changes no bit.
     """
+    folder = folder.absolute()
+    text = replace(text, train=text.train.absolute(), held_out=text.held_out.absolute())
     trunks = _trunks(rungs, text, folder)
     branches = [
         Branch(folder / rung.name, rung, trunks[rung.group].folder, text)
         for rung in sorted(rungs, key=lambda rung: -rung.config.flops)
     ]
     ordered = sorted(trunks.values(), key=lambda trunk: -trunk.config.flops)
-    place = {trunk.folder: index for index, trunk in enumerate(ordered)}
+    at = {trunk.folder: index for index, trunk in enumerate(ordered)}
     items: list[Trunk | Branch] = [*ordered, *branches]
-    after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
-    groups = [item.rung.group if isinstance(item, Branch) else item.folder.name.removesuffix(TRUNK) for item in items]
-    map_processes(_train_item, items, cores(), lambda index, steps: on_steps(groups[index], steps), after)
+    after = [at[item.trunk] if isinstance(item, Branch) else None for item in items]
+    told = [0] * len(items)
+
+    def hear(index: int, event: Any) -> None:
+        steps = -told[index] if event is AGAIN else event
+        told[index] += steps
+        on_steps(items[index].group, steps)
+
+    (place or Local()).map(_train_item, items, hear, after)
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
 
@@ -112,44 +158,48 @@ def _train_item(item: Trunk | Branch, emit: Emit) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if isinstance(item, Trunk):
-        _train_trunk(item, emit)
-    else:
-        _train_branch(item, emit)
+    if not item.finished.exists():
+        with hold(item.folder) as lease:
+            # Who held the folder before may have finished the run.
+            if not item.finished.exists():
+                if isinstance(item, Trunk):
+                    _train_trunk(item, emit, lease)
+                else:
+                    _train_branch(item, emit, lease)
+                return
+    emit(item.steps)
 
 
-def _train_trunk(trunk: Trunk, emit: Emit) -> None:
+def _train_trunk(trunk: Trunk, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.loop import forget, train
 
-    if (trunk.folder / "done.json").exists():
-        emit(trunk.stop)
-        return
     count = StepCount(emit)
+    tokens = TokenFile.open(trunk.text.train)
     train(
-        trunk.config, TokenFile.open(trunk.text.train), trunk.folder, stop=trunk.stop, marks=trunk.marks, progress=count
-    )
+        trunk.config, tokens, trunk.folder,
+        stop=trunk.stop, marks=trunk.marks, progress=count, may_write=lease.check,
+    )  # fmt: skip
     count.flush()
-    write_json(trunk.folder / "done.json", {"steps": trunk.stop})
+    lease.check()
+    write_json(trunk.finished, {"steps": trunk.stop})
     forget(trunk.folder)
 
 
-def _train_branch(branch: Branch, emit: Emit) -> None:
+def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.checkpoint import checkpoint_path
     from chidu.training.loop import forget, train
 
-    config, path = branch.rung.config, branch.folder / "run.json"
-    if path.exists():
-        emit(config.decay_steps)
-        return
+    config = branch.rung.config
     count = StepCount(emit, config.trunk_steps)
     mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
-    trainer = train(config, tokens, branch.folder, start=mark, progress=count)
+    trainer = train(config, tokens, branch.folder, start=mark, progress=count, may_write=lease.check)
     count.flush()
     run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, steps=config.decay_steps)
-    write_json(path, run.as_dict())
+    lease.check()
+    write_json(branch.finished, run.as_dict())
     forget(branch.folder)
 
 

@@ -11,6 +11,8 @@ import importlib.util
 from pathlib import Path
 
 from chidu.errors import MissingPackageError
+from chidu.parallel import Place
+from chidu.runs.record import Record
 from chidu.runs.settings import Settings
 from chidu.work.estimate import Preview, preview
 from chidu.work.results import summary, write_work_report
@@ -20,9 +22,21 @@ from chidu.work.undertaking import Voice, Work
 __all__ = ["STAGES", "Preview", "Voice", "Work", "check_lab", "preview", "run", "summary", "write_work_report"]
 
 
-def run(folder: Path, settings: Settings, voice: Voice, last: str = "report", recollect: bool = False) -> Work:
-    """Run the stages in order up to `last`; what is made already is not made again."""
-    work = Work(folder, settings, voice, recollect)
+def run(
+    folder: Path,
+    settings: Settings,
+    voice: Voice,
+    last: str = "report",
+    recollect: bool = False,
+    place: Place | None = None,
+) -> Work:
+    """Run the stages in order up to `last`; what is made already is not made again.
+
+    The ladder trains at `place` (this machine), which is looked at before anything else where there is no ladder yet.
+    """
+    work = Work(folder, settings, voice, recollect, place)
+    if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
+        work.place.check(folder)
     for name, stage in STAGES.items():
         stage(work)
         if name == last:

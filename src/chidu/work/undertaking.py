@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chidu.parallel import Local, Place
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
@@ -62,10 +63,13 @@ class Voice(Protocol):
 
 
 class Work:
-    """One undertaking: a folder, its settings, and who is told."""
+    """One undertaking: a folder, its settings, who is told, and where its ladder trains."""
 
-    def __init__(self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False, place: Place | None = None
+    ) -> None:
         self.folder = folder
+        self.place = place or Local()
         self.settings = settings
         self.voice = voice
         self.recollect = recollect

@@ -1,4 +1,4 @@
-"""One map over processes, with the workers' environment set before torch loads in them.
+"""The map over processes of this machine, with the workers' environment set before torch loads in them.
 
 A small model uses one core well and two cores badly (threads wait for each other at every small operation), so work
 is spread as processes of one thread each. A worker ends by itself when its parent is gone, however it went.
@@ -6,12 +6,11 @@ is spread as processes of one thread each. A worker ends by itself when its pare
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
@@ -20,50 +19,17 @@ from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
 from chidu.errors import WorkerError
+from chidu.parallel.environment import worker_environment
+from chidu.parallel.words import Word, words_as_events
 
-__all__ = ["WORKER_ENVIRONMENT", "cores", "map_processes", "meeting", "worker_environment"]
+__all__ = ["Emit", "end_with_parent", "map_processes", "meeting"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Emit = Callable[[Any], None]
 
-# One thread a worker. And memory that was freed stays with the process: glibc otherwise gives each large tensor back to
-# the system and has the next one made of fresh pages, thousands of faults a step, a quarter of the time or more.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
-
 _events: SimpleQueue[Any] | None = None
 _shared: tuple[Any, Barrier] | None = None
-
-
-def cores() -> int:
-    """Number of processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def worker_environment() -> Iterator[None]:
-    """Set the workers' environment in this process, so that what it starts inherits it, and put the old one back."""
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def map_processes(
@@ -157,10 +123,13 @@ class _Reader(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        while (event := self.events.get()) is not None:
-            if self.on_event is not None and self.error is None:
+        while (told := self.events.get()) is not None:
+            index, event = told
+            if isinstance(event, Word):
+                event.say()
+            elif self.on_event is not None and self.error is None:
                 try:
-                    self.on_event(*event)
+                    self.on_event(index, event)
                 except BaseException as error:
                     self.error = error
 
@@ -176,10 +145,11 @@ def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None) 
     global _events, _shared
     _events, _shared = events, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process, at once, when the one that started it is gone."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for_sentinel([parent.sentinel])
@@ -189,4 +159,9 @@ def _end_with_parent() -> None:
 def _call(function: Callable[[Item, Emit], Result], index: int, item: Item) -> Result:
     queue = _events
     assert queue is not None
-    return function(item, lambda event: queue.put((index, event)))
+
+    def emit(event: Any) -> None:
+        queue.put((index, event))
+
+    with words_as_events(emit):
+        return function(item, emit)
