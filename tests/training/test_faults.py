@@ -160,6 +160,7 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert any(step > 0 for _, step in starts), "it began anew"
 
 
+@pytest.mark.parametrize("place", LONGER, indirect=True)
 def test_a_killed_node_costs_nothing_but_time(
     request: pytest.FixtureRequest, place: Place, ladder: Ladder, undisturbed: list[Any], tmp_path: Path,
     caplog: pytest.LogCaptureFixture,

@@ -3,7 +3,8 @@
 A lease is a file `lease.scratch/00000007` in the run's folder. Its holder makes it a byte longer every few seconds. Who
 waits for it watches whether it grows, over time measured by itself: clocks of two machines are never compared. One that
 stopped growing is taken over by making the next file, which only one can; the folder's holder is who made the
-highest. So a worker that was cut off, and comes back, sees that it no longer is, and writes nothing.
+highest, and numbers only rise. So a worker that was cut off, and comes back, sees that it no longer is, and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import socket
 import threading
 import time
@@ -22,7 +24,7 @@ from pathlib import Path
 from chidu.errors import LeaseError
 from chidu.runs.storage import passes, steadily
 
-__all__ = ["Lease", "hold"]
+__all__ = ["Lease", "forget_leases", "hold"]
 
 RENEW_SECONDS = 2.0
 EXPIRY_SECONDS = 15.0
@@ -76,18 +78,17 @@ def hold(folder: Path) -> Iterator[Lease]:
     thread.start()
     try:
         yield lease
-    except BaseException:
-        with contextlib.suppress(OSError):
-            _append(lease.path, LET_GO)
-        raise
-    else:
-        # The run is whole: there is nothing left to hold. A successor's lease stays.
-        with contextlib.suppress(OSError):
-            lease.path.unlink()
-            lease.path.parent.rmdir()
     finally:
         ended.set()
         thread.join()
+        # Where it was taken over there is nothing to let go of.
+        with contextlib.suppress(OSError):
+            _append(lease.path, LET_GO)
+
+
+def forget_leases(folder: Path) -> None:
+    """Remove the leases of a run that is whole, when nobody begins it any more."""
+    shutil.rmtree(folder / "lease.scratch", ignore_errors=True)
 
 
 def _take(folder: Path) -> Lease:
@@ -101,7 +102,10 @@ def _take(folder: Path) -> Lease:
         try:
             steadily(lambda: _make(path, owner), path)  # noqa: B023
         except (FileExistsError, FileNotFoundError):
-            continue  # another was quicker, or done with all of it
+            continue  # another was quicker, or the run is whole
+        if _newest(folder) != path:
+            path.unlink(missing_ok=True)  # others came and went meanwhile: this number is past
+            continue
         if newest is not None:
             newest.unlink(missing_ok=True)
         return Lease(path, owner)

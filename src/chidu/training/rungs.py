@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from chidu.errors import SettingError
 from chidu.parallel import AGAIN, Emit, Local, Place
 from chidu.runs.config import RunConfig
-from chidu.runs.lease import Lease, hold
+from chidu.runs.lease import Lease, forget_leases, hold
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
@@ -131,6 +131,8 @@ def train_ladder(
         on_steps(items[index].group, steps)
 
     (place or Local()).map(_train_item, items, hear, after)
+    for item in items:
+        forget_leases(item.folder)
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
 

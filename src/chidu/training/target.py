@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.parallel import Emit, map_processes
-from chidu.runs.lease import Lease, hold
+from chidu.runs.lease import Lease, forget_leases, hold
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 from chidu.training.rungs import Rung, StepCount, Text, finished_run
@@ -51,6 +51,7 @@ def train_target(
             memory = shared_bytes(rung.config.shape.params, processes)
             map_processes(_train, items, processes, lambda _, steps: on_steps(steps), shared_bytes=memory)
     shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)
+    forget_leases(folder)
     return Run.from_dict(read_json(path))
 
 
