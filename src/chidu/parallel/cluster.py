@@ -22,7 +22,7 @@ from chidu.errors import ClusterError, MissingPackageError
 from chidu.parallel.environment import worker_environment
 from chidu.parallel.place import AGAIN
 from chidu.parallel.processes import Emit
-from chidu.parallel.session import Facts, Shared, answers, installed, serve
+from chidu.parallel.session import LEAVE_SECONDS, Facts, Shared, answers, installed, serve
 from chidu.parallel.words import Word
 
 __all__ = ["Cluster"]
@@ -32,7 +32,6 @@ Result = TypeVar("Result")
 
 OPEN_SECONDS = 60.0
 """Time for a head that answers to let us in; for a cluster of our own, to start."""
-CLOSE_SECONDS = 10.0
 SHARED_FILE = ".shared"
 """What the nodes look for in the work folder."""
 
@@ -100,7 +99,7 @@ class Cluster:
         if self._pipe is not None and self._process is not None:
             with contextlib.suppress(OSError):
                 self._pipe.send(None)
-            self._process.join(CLOSE_SECONDS)
+            self._process.join(LEAVE_SECONDS)
             self._end()
         if self._shared is not None:
             self._shared.path.unlink(missing_ok=True)
@@ -179,6 +178,8 @@ class Cluster:
     def _end(self) -> None:
         """End the session now; the cluster then ends what works for it."""
         if self._process is not None:
+            self._process.terminate()
+            self._process.join(LEAVE_SECONDS)
             self._process.kill()
             self._process.join()
         if self._pipe is not None:

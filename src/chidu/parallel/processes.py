@@ -148,12 +148,12 @@ def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None) 
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """End this process, at once, when the one that started it is gone."""
+def end_with_parent(end: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """End this process when the one that started it is gone: at once, or in another way."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for_sentinel([parent.sentinel])
-    os._exit(1)
+    end()
 
 
 def _call(function: Callable[[Item, Emit], Result], index: int, item: Item) -> Result:

@@ -12,6 +12,7 @@ import os
 import platform
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -26,7 +27,7 @@ from chidu.parallel.environment import WORKER_ENVIRONMENT, cores
 from chidu.parallel.processes import Emit, end_with_parent
 from chidu.parallel.words import Word, words_as_events
 
-__all__ = ["Facts", "Nodes", "Shared", "answers", "installed", "serve"]
+__all__ = ["LEAVE_SECONDS", "Facts", "Nodes", "Shared", "answers", "installed", "serve"]
 
 TELL_SECONDS = 0.3
 """How often events are fetched."""
@@ -37,6 +38,7 @@ LOOK_SECONDS = 60.0
 WATCH_SECONDS = 1.0
 GONE_SECONDS = 4.0
 """A head that does not answer for so long is gone."""
+LEAVE_SECONDS = 5.0
 HEAD = "node:__internal_head__"
 """A resource that Ray gives to the head alone."""
 PACKAGES = ("chidu", "numpy", "torch")
@@ -110,7 +112,7 @@ def installed() -> dict[str, str]:
 def serve(pipe: Connection, address: str | None) -> None:
     """Enter a cluster and do what the pipe asks for, until it asks for nothing more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(_leave_or_end,), daemon=True).start()
     # Ray prints pages about a lost worker, and has a log of its own (/tmp/ray/session_latest/logs).
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -124,6 +126,16 @@ def serve(pipe: Connection, address: str | None) -> None:
         )
         return
     threading.Thread(target=_watch, args=(session.facts.head,), daemon=True).start()
+    # Ray's own way out ends a cluster of ours whole: killed, it leaves agents behind for a minute.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        _obey(pipe, session)
+    finally:
+        session.leave()
+
+
+def _obey(pipe: Connection, session: Session) -> None:
+    """Do what the pipe asks for, until it asks for nothing more."""
     while (asked := pipe.recv()) is not None:
         name, given = asked
         try:
@@ -133,7 +145,13 @@ def serve(pipe: Connection, address: str | None) -> None:
         except Exception as error:
             error.add_note(traceback.format_exc())
             pipe.send(("failed", error))
-    session.leave()
+
+
+def _leave_or_end() -> None:
+    """Leave the cluster in order; where that takes long (its head may be gone), end this process."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LEAVE_SECONDS)
+    os._exit(1)
 
 
 def _one_line(error: Exception, where: str) -> ClusterError:
