@@ -71,7 +71,7 @@ class Node:
 class Pair:
     """The head and the other node."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
         self.address = f"127.0.0.2:{free_port()}"
         paths = [str(HERE), str(HERE / "training"), *sys.path]
         self.environment = {
@@ -80,6 +80,7 @@ class Pair:
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
             "PYTHONPATH": os.pathsep.join(paths),
+            **more,
         }
         port = self.address.rpartition(":")[2]
         self.head = Node(

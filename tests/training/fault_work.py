@@ -91,6 +91,15 @@ def waits(notes: Path, function: Function, item: Any, emit: Any) -> Any:
     return function(item, tell)
 
 
+def waits_and_tells_its_end(notes: Path, function: Function, item: Any, emit: Any) -> Any:
+    """As `waits`; and how a worker ended is written down, whoever still hears of it."""
+    try:
+        return waits(notes, function, item, emit)
+    except BaseException as error:
+        (notes / f"ended-{os.getpid()}").write_text(f"{type(error).__name__}: {error}")
+        raise
+
+
 def is_slow(notes: Path, function: Function, item: Any, emit: Any) -> Any:
     """The first trunk takes until all runs of the other one are there."""
     if item.folder.name == "w24-trunk.scratch":

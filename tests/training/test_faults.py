@@ -221,6 +221,49 @@ def is_at_work(pid: str) -> bool:
         return False
 
 
+@pytest.mark.verify
+def test_a_node_that_was_cut_off_and_comes_back_writes_nothing(
+    ladder: Ladder, undisturbed: list[Any], tmp_path: Path
+) -> None:
+    """The cluster gives it up, another worker goes on; when it wakes, it finds its lease lost."""
+    notes = tmp_path / "notes"
+    checks = {f"RAY_health_check_{name}": "1000" for name in ("period_ms", "timeout_ms", "initial_delay_ms")}
+    pair = cluster.Pair(RAY_health_check_failure_threshold="5", **checks)
+    cut_off: list[int] = []
+
+    def cut() -> None:
+        wait_for(lambda: len(list(notes.glob("pid-*"))) == 2)
+        numbers = {int(path.name.removeprefix("pid-")) for path in notes.glob("pid-*")}
+        cut_off.extend(numbers & pair.other.pids())
+        pair.other.signal(signal.SIGSTOP)
+        (notes / "go").touch()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+                patch.setenv(name, pair.environment[name])
+            with open_place(f"ray:{pair.address}") as place:
+                assert isinstance(place, Cluster)
+                both_nodes(place)
+                assert ladder.train(fault_work.Faulty(place, fault_work.waits_and_tells_its_end, notes)) == undisturbed
+        cutter.join()
+        before = contents(tmp_path / "ladder")
+        (zombie,) = cut_off
+        # It alone wakes: its node, which hears that it was given up, would end it.
+        os.kill(zombie, signal.SIGCONT)
+        wait_for((notes / f"ended-{zombie}").exists)
+        assert (notes / f"ended-{zombie}").read_text().startswith("LeaseError: ")
+        assert contents(tmp_path / "ladder") == before
+    finally:
+        pair.kill()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("place", LONGER, indirect=True)
 def test_a_slow_node_holds_nobody_up(place: Place, ladder: Ladder, undisturbed: list[Any], tmp_path: Path) -> None:
     assert ladder.train(fault_work.Faulty(place, fault_work.is_slow, tmp_path / "notes")) == undisturbed

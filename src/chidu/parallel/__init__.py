@@ -4,7 +4,8 @@ environment.py  what a worker's environment holds; cores
 processes.py    the map over processes of this machine
 place.py        where a map works: this machine, or a cluster; what `--on` says
 cluster.py      a Ray cluster, from this process's side
-session.py      the process that speaks to Ray, and what runs on the nodes
+session.py      the process that speaks to Ray
+tasks.py        one map as tasks of a cluster, and what runs on the nodes
 words.py        what a worker has to say, on its way to who called
 """
 

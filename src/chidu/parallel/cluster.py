@@ -22,7 +22,8 @@ from chidu.errors import ClusterError, MissingPackageError
 from chidu.parallel.environment import worker_environment
 from chidu.parallel.place import AGAIN
 from chidu.parallel.processes import Emit
-from chidu.parallel.session import LEAVE_SECONDS, Facts, Shared, answers, installed, serve
+from chidu.parallel.session import LEAVE_SECONDS, Facts, answers, installed, serve
+from chidu.parallel.tasks import Shared
 from chidu.parallel.words import Word
 
 __all__ = ["Cluster"]

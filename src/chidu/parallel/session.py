@@ -1,8 +1,4 @@
-"""The process that speaks to Ray, and what runs on the nodes.
-
-It asks for one task an item, hands on what they tell, and begins an item again whose worker was lost. Ray's own
-retries are not used: they would say nothing. Where the head answers no more this process ends.
-"""
+"""The process that speaks to Ray. Where the head answers no more it ends."""
 
 from __future__ import annotations
 
@@ -22,25 +18,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from chidu.errors import ChiduError, ClusterError, WorkerError
-from chidu.parallel.environment import WORKER_ENVIRONMENT, cores
+from chidu.errors import ChiduError, ClusterError
+from chidu.parallel.environment import cores
 from chidu.parallel.processes import Emit, end_with_parent
-from chidu.parallel.words import Word, words_as_events
+from chidu.parallel.tasks import Shared, Tasks, why_not
 
-__all__ = ["LEAVE_SECONDS", "Facts", "Nodes", "Shared", "answers", "installed", "serve"]
+__all__ = ["LEAVE_SECONDS", "Facts", "Nodes", "answers", "installed", "serve"]
 
-TELL_SECONDS = 0.3
-"""How often events are fetched."""
-ATTEMPTS = 6
-"""Times that an item is begun: a worker may be lost to the machine's whim, but not again and again."""
 LOOK_SECONDS = 60.0
 """Time for every node to look into the work folder."""
 WATCH_SECONDS = 1.0
 GONE_SECONDS = 4.0
 """A head that does not answer for so long is gone."""
 LEAVE_SECONDS = 5.0
-HEAD = "node:__internal_head__"
-"""A resource that Ray gives to the head alone."""
 PACKAGES = ("chidu", "numpy", "torch")
 
 
@@ -52,33 +42,6 @@ class Facts:
     """Where the head answers, HOST:PORT."""
     slots: int
     """Items that are worked on at once."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A file in the work folder, by which a node sees that the folder is the one that is meant."""
-
-    path: Path
-    content: str
-
-    def trouble(self) -> str:
-        """Say what this machine can't do with the folder; empty where all is well."""
-        folder = self.path.parent
-        try:
-            if self.path.read_text(encoding="ascii") != self.content:
-                return f"{folder} is another folder there: put the work folder on storage that all nodes share"
-        except OSError as error:
-            return (
-                f"{folder} is not the work folder there ({error.strerror}): put it on storage that all nodes share, "
-                "under the same path"
-            )
-        mine = self.path.with_name(f"{self.path.name}-{socket.gethostname()}-{os.getpid()}")
-        try:
-            mine.write_text(self.content, encoding="ascii")
-            mine.unlink()
-        except OSError as error:
-            return f"{folder} can't be written into there ({error.strerror}): mend its permissions"
-        return ""
 
 
 @dataclass(frozen=True)
@@ -213,7 +176,7 @@ class Session:
             try:
                 trouble, found.versions[node], found.processors[node] = ray.get(reference)
             except RayError as error:
-                trouble = f"can't run Chidu ({_cause(error)}): install it there as it is here"
+                trouble = f"can't run Chidu ({why_not(error)}): install it there as it is here"
             if trouble:
                 found.troubles[node] = trouble
         found.troubles.update({asked[reference]: f"no answer for {LOOK_SECONDS:.0f} s" for reference in late})
@@ -227,83 +190,7 @@ class Session:
         shared: Shared | None,
     ) -> list[Any]:
         """Work on every item, see `Place.map`."""
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-
-        work = ray.remote(_work).options(
-            **self.needs,
-            max_retries=0,
-            scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
-        )
-        # On the head: while that is there, so is who hears.
-        ear = (
-            ray.remote(_Ear).options(num_cpus=0, resources={HEAD: 0.001}, max_restarts=-1, max_task_retries=-1).remote()
-        )
-        running: dict[Any, int] = {}
-        results: dict[int, Any] = {}
-        begun = [0] * len(items)
-        waiting = [(0.0, index) for index, first in enumerate(after) if first is None]
-        while running or waiting:
-            for due, index in [one for one in waiting if one[0] <= time.monotonic()]:
-                waiting.remove((due, index))
-                begun[index] += 1
-                running[work.remote(function, items[index], index, ear, shared)] = index
-            done = ray.wait(list(running), num_returns=len(running), timeout=TELL_SECONDS)[0] if running else []
-            outcomes = {}
-            for reference in done:
-                index = running.pop(reference)
-                try:
-                    outcomes[index] = ray.get(reference)
-                except RayTaskError as error:
-                    raise ClusterError(f"a node can't run Chidu ({_cause(error)}): install it there as here") from error
-                except RayError as error:
-                    self._tell_lost(index, begun[index], type(error).__name__)
-                    waiting.append((time.monotonic() + 2.0 ** (begun[index] - 1), index))
-            self._tell(ear)
-            for index, (is_good, value) in outcomes.items():
-                if not is_good:
-                    raise value
-                results[index] = value
-                waiting += [(0.0, later) for later, first in enumerate(after) if first == index]
-            if not running:
-                time.sleep(TELL_SECONDS)
-        return [results[index] for index in range(len(items))]
-
-    def _tell(self, ear: Any) -> None:
-        """Hand on what was heard since the last time."""
-        import ray
-
-        for index, event in ray.get(ear.take.remote()):
-            self.pipe.send(("event", index, event))
-
-    def _tell_lost(self, index: int, begun: int, why: str) -> None:
-        if begun == ATTEMPTS:
-            raise WorkerError(
-                f"the worker of one item was lost {ATTEMPTS} times ({why}; out of memory, perhaps): "
-                "run the same command again to resume"
-            )
-        self.pipe.send(("again", index, None))
-        self.pipe.send(("event", index, Word(f"ray: a worker is lost ({why}): its run goes on with another one")))
-
-
-def _cause(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[-1][:200]}"
-
-
-class _Ear:
-    """Hears, on the head, what workers tell, and keeps it until it is fetched."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[int, Any]] = []
-
-    def tell(self, index: int, event: Any) -> None:
-        self.heard.append((index, event))
-
-    def take(self) -> list[tuple[int, Any]]:
-        heard, self.heard = self.heard, []
-        return heard
+        return Tasks(function, items, after, shared, self.needs, self.pipe.send).finish()
 
 
 def _look(shared: Shared) -> tuple[str, dict[str, str], str]:
@@ -316,30 +203,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _work(
-    function: Callable[[Any, Emit], Any], item: Any, index: int, ear: Any, shared: Shared | None
-) -> tuple[bool, Any]:
-    """Work on one item; return whether that went well, and the result or the error."""
-    import ray
-
-    told: list[Any] = []
-
-    def emit(event: Any) -> None:
-        told[:] = [ear.tell.remote(index, event)]
-
-    try:
-        if shared is not None and (trouble := shared.trouble()):
-            raise ClusterError(f"node {ray.util.get_node_ip_address()}: {trouble}")
-        with words_as_events(emit):
-            outcome = True, function(item, emit)
-    except Exception as error:
-        if not isinstance(error, ChiduError):
-            error.add_note(traceback.format_exc())
-        outcome = False, error
-    # A caller's calls arrive in their order: when the last is heard, all are.
-    if told:
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(told[0], timeout=30)
-    return outcome
