@@ -21,7 +21,7 @@ from typing import Any
 from chidu.errors import ChiduError, ClusterError
 from chidu.parallel.environment import cores
 from chidu.parallel.processes import Emit, end_with_parent
-from chidu.parallel.tasks import Shared, Tasks, why_not
+from chidu.parallel.tasks import Shared, Tasks, room, why_not
 
 __all__ = ["LEAVE_SECONDS", "Facts", "Nodes", "answers", "installed", "serve"]
 
@@ -141,10 +141,9 @@ class Session:
         self.pipe = pipe
         own = {} if address else {"num_cpus": cores(), "include_dashboard": False}
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
-        resources = ray.cluster_resources()
         # Where nodes have GPUs, runs go there and nowhere else: one each.
-        self.needs = {"num_gpus": 1, "num_cpus": 1} if resources.get("GPU", 0) >= 1 else {"num_cpus": 1}
-        slots = int(resources.get("GPU", 0) or resources.get("CPU", 0))
+        self.needs = {"num_gpus": 1, "num_cpus": 1} if ray.cluster_resources().get("GPU", 0) >= 1 else {"num_cpus": 1}
+        slots = sum(room(node, self.needs) for node in ray.nodes())
         if slots < 1:
             raise ClusterError("the cluster has no core to offer: add nodes with `ray start --address=…`")
         is_client = address is not None and address.startswith("ray://")

@@ -1,7 +1,8 @@
 """The items of one map as tasks of a Ray cluster, and what runs on the nodes.
 
-An item whose worker was lost begins again. Ray's own retries are not used: they say nothing, and they wait for a node
-that went silent without closing its connections for as long as those stay open, minutes or for ever.
+An item whose worker was lost begins again. Ray's own retries are not used, and items are given to nodes by name, to
+each as many as it has room for: Ray says nothing of a retry, and what it once asked of a node that went silent without
+closing its connections holds up whatever is like it, on all nodes, for as long as those stay open.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,12 @@ from chidu.parallel.environment import WORKER_ENVIRONMENT
 from chidu.parallel.processes import Emit
 from chidu.parallel.words import Word, words_as_events
 
-__all__ = ["Shared", "Tasks", "why_not"]
+__all__ = ["Shared", "Tasks", "room", "why_not"]
 
 TELL_SECONDS = 0.3
 """How often events are fetched."""
 NODES_SECONDS = 2.0
-"""How often the head is asked which nodes it has given up."""
+"""How often the head is asked which nodes there are."""
 ATTEMPTS = 6
 """Times that an item is begun: a worker may be lost to a machine's whim, but not again and again."""
 HEAD = "node:__internal_head__"
@@ -60,11 +62,10 @@ class Shared:
         return ""
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """The first event of every attempt."""
-
-    node: str
+def room(node: Mapping[str, Any], needs: Mapping[str, int]) -> int:
+    """Return how many items Ray's `node` has room for at once, each needing so much of it."""
+    kind = "GPU" if "num_gpus" in needs else "CPU"
+    return int(node["Resources"].get(kind, 0)) if node["Alive"] else 0
 
 
 class Tasks:
@@ -81,26 +82,29 @@ class Tasks:
     ) -> None:
         import ray
 
-        self.work = ray.remote(_work).options(
-            **needs, max_retries=0, scheduling_strategy="SPREAD", runtime_env={"env_vars": WORKER_ENVIRONMENT}
-        )
+        self.needs = needs
+        self.work = ray.remote(_work)
         # On the head: while that is there, so is who hears.
         ear = ray.remote(_Ear).options(num_cpus=0, resources={HEAD: 0.001}, max_restarts=-1, max_task_retries=-1)
         self.ear = ear.remote()
         self.function, self.items, self.after, self.shared, self.send = function, items, after, shared, send
         self.attempts = [0] * len(items)
-        self.nodes: dict[int, str] = {}
-        """Item → the node that its present attempt is on."""
-        self.running: dict[Any, int] = {}
-        """Task → its item."""
+        self.room: dict[str, int] = {}
+        """Node that is there → items it has room for."""
+        self.running: dict[Any, tuple[int, str]] = {}
+        """Task → its item, and the node it was given to."""
         self.due = [(0.0, index) for index, first in enumerate(after) if first is None]
         """When (monotonic) which item is to begin."""
         self.results: dict[int, Any] = {}
-        self._asked = time.monotonic()
+        self.losses: Counter[str] = Counter()
+        """Node → workers that it lost."""
+        self._looked = 0.0
+        self._is_told = False
 
     def finish(self) -> list[Any]:
         """Work on every item; return the results in the items' order. Raises the first error of an item."""
         while self.running or self.due:
+            self._look()
             self._begin()
             outcomes = self._collect()
             # What a finished item told was heard before it was done.
@@ -110,19 +114,49 @@ class Tasks:
                     raise value
                 self.results[index] = value
                 self.due += [(0.0, later) for later, first in enumerate(self.after) if first == index]
-            self._give_up_with_their_nodes()
         return [self.results[index] for index in range(len(self.items))]
 
+    def _look(self) -> None:
+        """See which nodes are there, and give up the tasks of those that the head has given up."""
+        import ray
+
+        if time.monotonic() - self._looked < NODES_SECONDS:
+            return
+        self.room = {node["NodeID"]: found for node in ray.nodes() if (found := room(node, self.needs))}
+        self._looked = time.monotonic()
+        for task, (_, node) in list(self.running.items()):
+            if node not in self.room:
+                self._begin_again(task, "its node does not answer")
+        if not self.room and not self._is_told:
+            self.send(("event", 0, Word("ray: no node is left to work on: waiting for one to join")))
+        self._is_told = not self.room
+
     def _begin(self) -> None:
-        """Begin the items that are due."""
+        """Begin the items that are due, each on the node with the most room, while there is any."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        free = dict(self.room)
+        for _, node in self.running.values():
+            free[node] = free.get(node, 0) - 1
         for entry in [entry for entry in self.due if entry[0] <= time.monotonic()]:
+            # One that lost a worker may be dead, which the head does not know yet.
+            open_nodes = [node for node, left in free.items() if left > 0]
+            if not open_nodes:
+                return
+            node = min(open_nodes, key=lambda node: (self.losses[node], -free[node]))
             self.due.remove(entry)
             index = entry[1]
             self.attempts[index] += 1
-            self.nodes.pop(index, None)
+            free[node] -= 1
+            work = self.work.options(
+                **self.needs,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+                runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            )
             place = (index, self.attempts[index])
-            task = self.work.remote(self.function, self.items[index], place, self.ear, self.shared)
-            self.running[task] = index
+            task = work.remote(self.function, self.items[index], place, self.ear, self.shared)
+            self.running[task] = (index, node)
 
     def _collect(self) -> dict[int, tuple[bool, Any]]:
         """Return what came of the items that ended; those whose worker was lost become due again."""
@@ -141,7 +175,7 @@ class Tasks:
             except RayError as error:
                 self._begin_again(task, type(error).__name__)
             else:
-                outcomes[self.running.pop(task)] = outcome
+                outcomes[self.running.pop(task)[0]] = outcome
         return outcomes
 
     def _hear(self) -> None:
@@ -149,28 +183,13 @@ class Tasks:
         import ray
 
         for (index, attempt), event in ray.get(self.ear.take.remote()):
-            if attempt != self.attempts[index]:
-                continue
-            if isinstance(event, _Begun):
-                self.nodes[index] = event.node
-            else:
+            if attempt == self.attempts[index]:
                 self.send(("event", index, event))
-
-    def _give_up_with_their_nodes(self) -> None:
-        """Give up the tasks of nodes that the head has given up: their connections may stay open for ever."""
-        import ray
-
-        if time.monotonic() - self._asked < NODES_SECONDS:
-            return
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        self._asked = time.monotonic()
-        for task, index in list(self.running.items()):
-            if index in self.nodes and self.nodes[index] not in alive:
-                self._begin_again(task, "its node does not answer")
 
     def _begin_again(self, task: Any, why: str) -> None:
         """Let an item whose worker was lost begin again, after a while that doubles."""
-        index = self.running.pop(task)
+        index, node = self.running.pop(task)
+        self.losses[node] += 1
         attempts = self.attempts[index]
         if attempts == ATTEMPTS:
             raise WorkerError(
@@ -213,7 +232,6 @@ def _work(
     def emit(event: Any) -> None:
         told[:] = [ear.tell.remote(place, event)]
 
-    emit(_Begun(ray.get_runtime_context().get_node_id()))
     try:
         if shared is not None and (trouble := shared.trouble()):
             raise ClusterError(f"node {ray.util.get_node_ip_address()}: {trouble}")
@@ -224,6 +242,7 @@ def _work(
             error.add_note(traceback.format_exc())
         outcome = False, error
     # A caller's calls arrive in their order: when the last is heard, all are.
-    with contextlib.suppress(ray.exceptions.RayError):
-        ray.get(told[0], timeout=30)
+    if told:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(told[0], timeout=30)
     return outcome
