@@ -31,8 +31,8 @@ CHECKPOINT_SECONDS = 15.0
 CURVE_POINTS = 100
 """Points of the training curve kept for a run."""
 
-Progress = Callable[[int], None]
-"""Told the number of steps done."""
+Progress = Callable[[int, float], None]
+"""Told the number of steps done, and the training loss of the last one."""
 
 
 class Batches(Protocol):
@@ -131,7 +131,7 @@ def train(
     stop: int | None = None,
     start: Path | None = None,
     marks: tuple[int, ...] = (),
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda _step, _loss: None,
     team: Team | None = None,
 ) -> Trainer:
     """Train until step `stop` (the config's last by default), going on from what `folder` holds.
@@ -154,10 +154,10 @@ def train(
         trainer.seconds = 0.0
     saved = clock = time.monotonic()
     while trainer.step < stop:
-        trainer.advance(batches)
+        loss = trainer.advance(batches)
         trainer.seconds += time.monotonic() - clock
         clock = time.monotonic()
-        progress(trainer.step)
+        progress(trainer.step, loss)
         # The others wait at their next step's end until the first one, having saved, gets there.
         if is_first and trainer.step in marks:
             trainer.save(folder / "marks.scratch", keep=len(marks))

@@ -6,6 +6,7 @@ and that run branches off there (Hägele et al., 2405.18392). Every branch equal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from chidu.errors import SettingError
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
+from chidu.runs.live import Steps
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
@@ -68,11 +70,11 @@ class Branch:
     text: Text
 
 
-def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, int], None]) -> list[Run]:
+def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, Steps], None]) -> list[Run]:
     """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
 
     A run that `folder` holds already is not repeated; one that was cut goes on from
-    its last checkpoint. `on_steps` is told the group and the number of optimiser steps done, as they are.
+    its last checkpoint. `on_steps` is told the group and the optimiser steps done, as they are.
     """
     trunks = _trunks(rungs, text, folder)
     branches = [
@@ -83,7 +85,7 @@ def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Call
     place = {trunk.folder: index for index, trunk in enumerate(ordered)}
     items: list[Trunk | Branch] = [*ordered, *branches]
     after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
-    groups = [item.rung.group if isinstance(item, Branch) else item.folder.name.removesuffix(TRUNK) for item in items]
+    groups = [item.rung.group if isinstance(item, Branch) else _trunk_name(item.folder) for item in items]
     map_processes(_train_item, items, cores(), lambda index, steps: on_steps(groups[index], steps), after)
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
@@ -108,6 +110,11 @@ def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]
     return trunks
 
 
+def _trunk_name(folder: Path) -> str:
+    """Return the group whose trunk lies in this folder."""
+    return folder.name.removesuffix(TRUNK)
+
+
 def _train_item(item: Trunk | Branch, emit: Emit) -> None:
     import torch
 
@@ -123,9 +130,9 @@ def _train_trunk(trunk: Trunk, emit: Emit) -> None:
     from chidu.training.loop import forget, train
 
     if (trunk.folder / "done.json").exists():
-        emit(trunk.stop)
+        emit(Steps(_trunk_name(trunk.folder), 0, trunk.stop))
         return
-    count = StepCount(emit)
+    count = StepCount(emit, _trunk_name(trunk.folder), trunk.config)
     train(
         trunk.config, TokenFile.open(trunk.text.train), trunk.folder, stop=trunk.stop, marks=trunk.marks, progress=count
     )
@@ -141,9 +148,9 @@ def _train_branch(branch: Branch, emit: Emit) -> None:
 
     config, path = branch.rung.config, branch.folder / "run.json"
     if path.exists():
-        emit(config.decay_steps)
+        emit(Steps(branch.rung.name, config.trunk_steps, config.steps))
         return
-    count = StepCount(emit, config.trunk_steps)
+    count = StepCount(emit, branch.rung.name, config, config.trunk_steps)
     mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
     trainer = train(config, tokens, branch.folder, start=mark, progress=count)
@@ -175,21 +182,38 @@ def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: Toke
 
 
 class StepCount:
-    """Tells the steps done since it last told, a few times a second at the most."""
+    """Tells the steps of a run since it last told, with their mean loss; a few times a second at the most."""
 
     EVERY = 20
 
-    def __init__(self, emit: Emit, start: int = 0) -> None:
+    def __init__(self, emit: Emit, run: str, config: RunConfig, start: int = 0) -> None:
         self.emit = emit
+        self.run = run
+        self.config = config
         self.told = start
         self.step = start
+        self._losses = 0.0
+        self._clock: float | None = None
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, step: int, loss: float) -> None:
+        if self._clock is None:
+            self._clock = time.monotonic()
+            if step - 1 > self.told:
+                # An earlier process came so far.
+                self.emit(Steps(self.run, self.told, step - 1))
+                self.told = step - 1
         self.step = step
+        self._losses += loss
         if step - self.told >= self.EVERY:
             self.flush()
 
     def flush(self) -> None:
         """Tell the rest."""
-        self.emit(self.step - self.told)
-        self.told = self.step
+        from chidu.training.optimiser import rate_factor
+
+        if self._clock is None or self.step == self.told:
+            return
+        now = time.monotonic()
+        mean, rate = self._losses / (self.step - self.told), rate_factor(self.config, self.step - 1)
+        self.emit(Steps(self.run, self.told, self.step, mean, rate, now - self._clock))
+        self.told, self._losses, self._clock = self.step, 0.0, now

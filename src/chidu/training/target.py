@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.parallel import Emit, map_processes
+from chidu.runs.live import Steps
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 from chidu.training.rungs import Rung, StepCount, Text, finished_run
@@ -32,7 +33,7 @@ class Target:
 
 
 def train_target(
-    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_steps: Callable[[int], None]
+    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_steps: Callable[[Steps], None]
 ) -> Run:
     """Train one run in so many processes of so many threads; leave `run.json` and the final weights in `folder`.
 
@@ -55,7 +56,7 @@ def _train(target: Target, emit: Emit) -> None:
 
     torch.set_num_threads(target.threads)
     team = join(target.rank, target.processes)
-    count = StepCount(emit if target.rank == 0 else lambda _: None)
+    count = StepCount(emit if target.rank == 0 else lambda _: None, target.rung.name, target.rung.config)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
     trainer = train(target.rung.config, tokens, target.folder, progress=count, team=team)
     if target.rank > 0:

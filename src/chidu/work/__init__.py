@@ -11,6 +11,7 @@ import importlib.util
 from pathlib import Path
 
 from chidu.errors import MissingPackageError
+from chidu.runs.live import LiveRecord
 from chidu.runs.settings import Settings
 from chidu.work.estimate import Preview, preview
 from chidu.work.results import summary, write_work_report
@@ -22,11 +23,12 @@ __all__ = ["STAGES", "Preview", "Voice", "Work", "check_lab", "preview", "run", 
 
 def run(folder: Path, settings: Settings, voice: Voice, last: str = "report", recollect: bool = False) -> Work:
     """Run the stages in order up to `last`; what is made already is not made again."""
-    work = Work(folder, settings, voice, recollect)
-    for name, stage in STAGES.items():
-        stage(work)
-        if name == last:
-            break
+    with LiveRecord.open(folder, voice.say) as live:
+        work = Work(folder, settings, voice, live, recollect)
+        for name, stage in STAGES.items():
+            stage(work)
+            if name == last:
+                break
     return work
 
 

@@ -18,7 +18,7 @@ from chidu.runs.settings import Settings, read_settings
 if TYPE_CHECKING:
     from chidu.laws import Fit
 
-__all__ = ["LADDER_TABLE", "read_fit", "read_records", "read_run", "summary", "write_work_report"]
+__all__ = ["LADDER_TABLE", "ORDER", "read_fit", "read_records", "read_run", "rung_runs", "summary", "write_work_report"]
 
 LADDER_TABLE = "ladder.csv"
 ORDER = ("collect", "corpus", "tokens", "design", "ladder", "law", "forecast", "target", "score", "model", "report")
