@@ -33,7 +33,7 @@ WINDOW = 0.1
 BY_SIZE = 1 / 3
 """Where between the line by loss (0) and the line by size (1) the estimate lies. Thirteen targets, of five to eleven
 times the largest rung's params, ended there on average (LOG.md)."""
-APART = 0.2
+APART = 0.25
 """Deviation that the two lines' distance adds, over that distance: those thirteen again."""
 LEAST_DEVIATION = 0.003
 """Log units: what training loss and held-out loss differ by from one run to the next, and what seeds do."""
