@@ -72,7 +72,7 @@ def held_out_loss(
 def token_losses(model: Transformer, sequences: NDArray[np.int64]) -> torch.Tensor:
     """Return the loss of every target [sequences, T], float64, nats."""
     device, found = model.head.weight.device, []
-    for tokens in torch.from_numpy(sequences).to(device).split(SEQUENCES_AT_ONCE):
+    for tokens in torch.split(torch.from_numpy(sequences).to(device), SEQUENCES_AT_ONCE):
         logits = model(tokens[:, :-1]).float()
         losses = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
         found.append(losses.double().cpu())
