@@ -165,14 +165,17 @@ def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: Toke
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 
     config = rung.config
-    sequences = held_out.held_out_batches(config.shape.context_length, text.held_out_tokens, SEQUENCES_AT_ONCE)
-    measured = held_out_loss(trainer.model, sequences)
+    length = config.shape.context_length
+    sequences = held_out.held_out_batches(length, text.held_out_tokens, SEQUENCES_AT_ONCE)
+    measured = held_out_loss(trainer.model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
     return Run(
         name=rung.name,
         group=rung.group,
         config=config,
         loss=measured.loss,
         loss_standard_error=measured.standard_error,
+        loss_document_standard_error=measured.document_standard_error,
+        loss_by_position=measured.by_position,
         bytes_per_token=held_out.bytes_per_token,
         unique_tokens=tokens.tokens,
         seconds=trainer.seconds,

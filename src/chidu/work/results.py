@@ -89,7 +89,9 @@ def settings_used(settings: Settings, target: Run | None) -> dict[str, Any]:
     chosen = {"vocabulary": settings.words, "context_length": settings.sequence_tokens}
     if target is not None:
         chosen["batch_tokens"] = target.config.batch_tokens
-    return asdict(settings) | chosen | {"text": settings_title(settings)}
+    recipe = {f"recipe.{name}": value for name, value in settings.recipe.items()}
+    shown = {name: value for name, value in asdict(settings).items() if name != "recipe"}
+    return shown | chosen | {"text": settings_title(settings)} | recipe
 
 
 def settings_title(settings: Settings) -> str:

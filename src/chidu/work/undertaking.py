@@ -29,11 +29,13 @@ def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return what each stage is told: a stage is made again when this, or what it is made from, changes."""
     seed, held_out = {"seed": settings.seed}, {"held_out_tokens": settings.held_out_tokens}
     lengths = {"context_length": settings.sequence_tokens, "batch_tokens": settings.batch_tokens}
+    # Named only where it is another than the built-in one, so that older records stay what they were.
+    recipe = {"recipe": dict(settings.recipe)} if settings.recipe else {}
     return {
         "collect": {"source": "installed packages"},
         "corpus": seed,
         "tokens": {"vocabulary": settings.words},
-        "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed},
+        "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed, **recipe},
         "ladder": held_out,
         "law": {
             "law": settings.law,
