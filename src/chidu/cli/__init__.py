@@ -92,7 +92,8 @@ class Stopped(BaseException):
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """End what is under way in an orderly manner: stages note how far they are, workers are stopped."""
+    """End what is under way in an orderly manner: runs finish their step and save; a second call ends all at once."""
+    sys.stderr.write("\nchidu: stopping, what was done is saved (once more to leave at once)\n")
     raise Stopped(number)
 
 
@@ -126,7 +127,7 @@ def main() -> None:
     except Stopped as stopped:
         # We are on our way out: a second Ctrl-C would only end that in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stderr.write("\nchidu: interrupted; run the same command again to go on from here\n")
+        sys.stderr.write("chidu: interrupted; run the same command again to go on from here\n")
         raise SystemExit(stopped.exit_code) from None
     except BrokenPipeError:
         # The reader of our output went away (`chidu fit … | head`).

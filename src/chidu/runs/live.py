@@ -19,7 +19,17 @@ from typing import Any
 
 from chidu.runs.exports.sqlite import open_readonly
 
-__all__ = ["LIVE_FILE", "STALE_SECONDS", "Live", "LiveEstimate", "LiveRecord", "LiveState", "LiveWarning", "Steps"]
+__all__ = [
+    "LIVE_FILE",
+    "STALE_SECONDS",
+    "Live",
+    "LiveEstimate",
+    "LiveRecord",
+    "LiveState",
+    "LiveWarning",
+    "RunEvent",
+    "Steps",
+]
 
 LIVE_FILE = "live.sqlite"
 FORMAT = 1
@@ -119,6 +129,10 @@ class LiveWarning:
     run: str
     step: int
     text: str
+
+
+RunEvent = Steps | LiveWarning
+"""What runs tell while they train."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,10 @@ class Run:
     """Standard error of the loss over held-out documents, nats per token; None in runs measured without it."""
     loss_by_position: tuple[PositionLoss, ...] = ()
     """Held-out loss along the context, in ranges that double; empty in runs measured without it."""
+    passed_over: tuple[int, ...] = ()
+    """Steps whose batch moved no weight, for its loss or gradient was off."""
+    rollbacks: tuple[tuple[int, int], ...] = ()
+    """Steps at which the run was astray, and those it was taken back to."""
 
     def row(self) -> dict[str, Any]:
         """Return the run as one row of a Ladder."""
@@ -93,6 +97,8 @@ class Run:
             values["config"] = RunConfig.from_dict(values["config"])
             values["curve"] = tuple((int(step), float(loss)) for step, loss in values["curve"])
             values["loss_by_position"] = tuple(PositionLoss(**each) for each in values.get("loss_by_position", ()))
+            values["passed_over"] = tuple(int(step) for step in values.get("passed_over", ()))
+            values["rollbacks"] = tuple((int(astray), int(to)) for astray, to in values.get("rollbacks", ()))
             return cls(**values)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise WorkFolderError(

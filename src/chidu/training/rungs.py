@@ -6,6 +6,7 @@ and that run branches off there (Hägele et al., 2405.18392). Every branch equal
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from chidu.errors import SettingError
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
-from chidu.runs.live import Steps
+from chidu.runs.live import LiveWarning, RunEvent, Steps
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from chidu.tokens import TokenFile
     from chidu.training.loop import Trainer
 
-__all__ = ["Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
+__all__ = ["STOP_SECONDS", "Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
 
 
 TRUNK = "-trunk.scratch"
+STOP_SECONDS = 10.0
+"""What a run that is asked to stop may take to finish its step and to save."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,13 @@ class Branch:
     text: Text
 
 
-def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, Steps], None]) -> list[Run]:
+def train_ladder(
+    rungs: Sequence[Rung], text: Text, folder: Path, on_event: Callable[[str, RunEvent], None]
+) -> list[Run]:
     """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
 
     A run that `folder` holds already is not repeated; one that was cut goes on from
-    its last checkpoint. `on_steps` is told the group and the optimiser steps done, as they are.
+    its last checkpoint. `on_event` is told the group and the optimiser steps done, as they are, and what went amiss.
     """
     trunks = _trunks(rungs, text, folder)
     branches = [
@@ -86,7 +91,9 @@ def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Call
     items: list[Trunk | Branch] = [*ordered, *branches]
     after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
     groups = [item.rung.group if isinstance(item, Branch) else _trunk_name(item.folder) for item in items]
-    map_processes(_train_item, items, cores(), lambda index, steps: on_steps(groups[index], steps), after)
+    map_processes(
+        _train_item, items, cores(), lambda index, event: on_event(groups[index], event), after, grace=STOP_SECONDS
+    )
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
 
@@ -134,7 +141,13 @@ def _train_trunk(trunk: Trunk, emit: Emit) -> None:
         return
     count = StepCount(emit, _trunk_name(trunk.folder), trunk.config)
     train(
-        trunk.config, TokenFile.open(trunk.text.train), trunk.folder, stop=trunk.stop, marks=trunk.marks, progress=count
+        trunk.config,
+        TokenFile.open(trunk.text.train),
+        trunk.folder,
+        stop=trunk.stop,
+        marks=trunk.marks,
+        progress=count,
+        tell=count.warn,
     )
     count.flush()
     write_json(trunk.folder / "done.json", {"steps": trunk.stop})
@@ -153,15 +166,15 @@ def _train_branch(branch: Branch, emit: Emit) -> None:
     count = StepCount(emit, branch.rung.name, config, config.trunk_steps)
     mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
-    trainer = train(config, tokens, branch.folder, start=mark, progress=count)
+    trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn)
     count.flush()
-    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, steps=config.decay_steps)
+    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, first=config.trunk_steps)
     write_json(path, run.as_dict())
     forget(branch.folder)
 
 
-def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: TokenFile, text: Text, steps: int) -> Run:
-    """Measure a trained model on the held-out tokens; `steps` are those it cost by itself."""
+def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
+    """Measure a trained model on the held-out tokens; the steps from `first` on are its own."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 
     config = rung.config
@@ -179,8 +192,12 @@ def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: Toke
         bytes_per_token=held_out.bytes_per_token,
         unique_tokens=tokens.tokens,
         seconds=trainer.seconds,
-        flops_spent=float(steps) * config.batch_tokens * config.shape.flops_per_token(),
+        flops_spent=float(config.steps - first + trainer.course.steps_lost(first))
+        * config.batch_tokens
+        * config.shape.flops_per_token(),
         curve=tuple(trainer.curve),
+        passed_over=tuple(trainer.steadiness.passed_over),
+        rollbacks=trainer.course.rollbacks,
     )
 
 
@@ -195,10 +212,17 @@ class StepCount:
         self.config = config
         self.told = start
         self.step = start
-        self._losses = 0.0
+        self._losses, self._counted = 0.0, 0
         self._clock: float | None = None
 
+    def warn(self, step: int, line: str) -> None:
+        """Tell something that people should know."""
+        self.emit(LiveWarning(self.run, step, f"{self.run}: {line}"))
+
     def __call__(self, step: int, loss: float) -> None:
+        if step <= self.told:
+            # The run was taken back.
+            self.told, self._losses, self._counted = step - 1, 0.0, 0
         if self._clock is None:
             self._clock = time.monotonic()
             if step - 1 > self.told:
@@ -206,7 +230,9 @@ class StepCount:
                 self.emit(Steps(self.run, self.told, step - 1))
                 self.told = step - 1
         self.step = step
-        self._losses += loss
+        if math.isfinite(loss):
+            self._losses += loss
+            self._counted += 1
         if step - self.told >= self.EVERY:
             self.flush()
 
@@ -214,9 +240,9 @@ class StepCount:
         """Tell the rest."""
         from chidu.training.optimiser import rate_factor
 
-        if self._clock is None or self.step == self.told:
+        if self._clock is None or self.step == self.told or not self._counted:
             return
         now = time.monotonic()
-        mean, rate = self._losses / (self.step - self.told), rate_factor(self.config, self.step - 1)
+        mean, rate = self._losses / self._counted, rate_factor(self.config, self.step - 1)
         self.emit(Steps(self.run, self.told, self.step, mean, rate, now - self._clock))
-        self.told, self._losses, self._clock = self.step, 0.0, now
+        self.told, self._losses, self._counted, self._clock = self.step, 0.0, 0, now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,8 +66,9 @@ class TargetJudge:
         if seen is None:
             return
         self.points = [point for point in seen.points.get(steps.run, ()) if point.step <= steps.step]
-        said = [each for each in seen.warnings if each.run == steps.run and each.step <= steps.step]
-        self.changes, self.is_outside = len(said), len(said) % 2 == 1
+        inside = [each.inside for each in seen.estimates if each.run == steps.run and each.step <= steps.step]
+        self.changes = sum(one != other for one, other in itertools.pairwise([True, *inside]))
+        self.is_outside = self.changes % 2 == 1
 
     def _look(self, steps: Steps) -> None:
         if self.points[0].start > steps.step - WINDOW * self.config.steps:

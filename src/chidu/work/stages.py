@@ -12,7 +12,7 @@ from chidu.errors import ForecastError
 from chidu.parallel import cores
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
-from chidu.runs.live import Steps
+from chidu.runs.live import RunEvent, Steps
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
 from chidu.runs.stage import making
 from chidu.units import count_of, format_bytes, format_count
@@ -247,11 +247,12 @@ def target(work: Work) -> None:
         config = chosen.target.config
         judge = TargetJudge(peers(rung_runs(work.folder), config), config, written, work.folder, work.live, work.voice)
 
-        def on_steps(steps: Steps) -> None:
-            tell(chosen.target.group, steps)
-            judge(steps)
+        def on_event(event: RunEvent) -> None:
+            tell(chosen.target.group, event)
+            if isinstance(event, Steps):
+                judge(event)
 
-        run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_steps)
+        run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_event)
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chidu.runs.live import LiveRecord, Steps
+from chidu.runs.live import LiveRecord, LiveWarning, RunEvent, Steps
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
@@ -135,7 +135,15 @@ class StepTeller:
         self.seconds = chosen.target_seconds if stage == "target" else chosen.ladder_seconds
         self.done = 0.0
 
-    def __call__(self, group: str, steps: Steps) -> None:
+    def __call__(self, group: str, event: RunEvent) -> None:
+        """Hear of steps, or of something that went amiss."""
+        if isinstance(event, LiveWarning):
+            self.work.live.warn(event)
+            self.work.voice.say(f"warning: {event.text}")
+        else:
+            self._count(group, event)
+
+    def _count(self, group: str, steps: Steps) -> None:
         self.done += self.weight[group] * steps.count
         self.work.live.steps(steps)
         self.work.progress(self.stage, min(1.0, self.done / self.total), f"training {group}", self.seconds)
