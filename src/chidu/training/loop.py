@@ -256,7 +256,7 @@ def _go_back(
     if len(course.rollbacks) == MOST_ROLLBACKS:
         raise TrainingError(f"{error}; it was taken back {MOST_ROLLBACKS} times") from error
     goal, seconds = max(first, astray - BACK), trainer.seconds
-    tell(astray, f"astray at step {astray} ({error}): taken back to step {goal}, and on with other batches")
+    tell(goal, f"astray at step {astray} ({error}): taken back to step {goal}, and on with other batches")
     before = latest_checkpoint(own, goal)[0]
     if before is not None:
         trainer.load(before)
