@@ -160,15 +160,15 @@ def _stop(pool: ProcessPoolExecutor, grace: float) -> None:
         if grace:
             for process in processes:
                 process.terminate()
-            wait_for_all(processes, grace)
+            _wait_for_all(processes, grace)
     finally:
         # A second Ctrl-C while they save comes here at once.
         for process in processes:
             process.kill()
-        wait_for_all(processes, 5.0)
+        _wait_for_all(processes, 5.0)
 
 
-def wait_for_all(processes: Sequence[BaseProcess], seconds: float) -> None:
+def _wait_for_all(processes: Sequence[BaseProcess], seconds: float) -> None:
     """Wait until all processes have ended, so many seconds at the most."""
     end = time.monotonic() + seconds
     for process in processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chidu.errors import TrainingError
+from chidu.errors import StoppedError, TrainingError
 from chidu.runs import RunConfig
 from chidu.tokens import TokenFile
 from chidu.training import loop
@@ -90,5 +91,31 @@ def test_a_run_that_stays_astray_ends_with_the_reason(
     tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Steadiness, "judge", lambda *_: Step.ASTRAY)
-    with pytest.raises(TrainingError, match="taken back 3 times"):
+    with pytest.raises(TrainingError, match=r"taken back 3 times.*lower its rate"):
         train(tiny_config, train_tokens, tmp_path)
+
+
+def test_a_run_that_is_asked_to_stop_saves_its_step_and_goes_on_to_the_same_bits(
+    tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(tiny_config, train_tokens, tmp_path / "whole")
+    steps: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "is_stop_asked", lambda: len(steps) == 4)
+        with pytest.raises(StoppedError, match="stopped at step 5 of"):
+            train(tiny_config, train_tokens, tmp_path / "cut", progress=lambda step, _: steps.append(step))
+    again: list[int] = []
+    resumed = train(tiny_config, train_tokens, tmp_path / "cut", progress=lambda step, _: again.append(step))
+    assert steps + again == list(range(1, tiny_config.steps + 1))
+    for name, tensor in whole.weights.tensors().items():
+        assert tensor.equal(resumed.weights.tensors()[name]), name
+
+
+def test_a_run_of_another_config_does_not_go_on(
+    tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    train(tiny_config, train_tokens, tmp_path, stop=3)
+    other = dataclasses.replace(tiny_config, learning_rate=2 * tiny_config.learning_rate)
+    with pytest.raises(TrainingError, match=r"of another run .learning_rate changed from"):
+        train(other, train_tokens, tmp_path)

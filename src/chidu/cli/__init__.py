@@ -93,7 +93,8 @@ class Stopped(BaseException):
 
 def stop(number: int, _frame: FrameType | None) -> None:
     """End what is under way in an orderly manner: runs finish their step and save; a second call ends all at once."""
-    sys.stderr.write("\nchidu: stopping, what was done is saved (once more to leave at once)\n")
+    # Past Python's buffer, which the signal may have come in the middle of.
+    os.write(2, b"\nchidu: stopping (once more to leave at once)\n")
     raise Stopped(number)
 
 

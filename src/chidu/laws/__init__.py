@@ -30,6 +30,7 @@ suggest.py      which runs to make next
 sharpen.py      the design behind it: what a run takes off a forecast's variance
 ladder_design.py  the cheapest ladder for a wanted width, by simulation
 backtest.py     the whole procedure, judged
+optimum.py      the best point of a sweep
 finish.py       where a run will end, from its curve so far
 show.py         results as text
 profile.py      the objective around each parameter's estimate

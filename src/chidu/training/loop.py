@@ -98,8 +98,7 @@ class Trainer:
         if found is Step.ASTRAY:
             raise AstrayError(
                 f"the loss is {value:.4g} at step {self.step} (width {config.shape.width}, rate "
-                f"{config.learning_rate:.2g}), {len(self.steadiness.passed_over)} batches were passed over: the run "
-                "diverged; lower its rate"
+                f"{config.learning_rate:.2g}); batches passed over so far: {len(self.steadiness.passed_over)}"
             )
         if found is Step.PASS_OVER:
             self.team.wait()
@@ -163,8 +162,9 @@ class Trainer:
         self.curve = [(int(step), float(loss)) for step, loss in state["curve"]]
         self._losses = [float(loss) for loss in state["losses"]]
         self.seconds = float(state["seconds"])
-        self.steadiness.load(state["steadiness"])
-        self.course = Course.of(state["course"])
+        # Checkpoints of before losses were judged hold neither: their runs go on as if they had been steady.
+        self.steadiness.load(state.get("steadiness", Steadiness().state()))
+        self.course = Course.of(state.get("course", Course().state()))
 
     def restart(self) -> None:
         """Go back to step 0."""
@@ -254,9 +254,11 @@ def _go_back(
     """
     course, astray = trainer.course, trainer.step
     if len(course.rollbacks) == MOST_ROLLBACKS:
-        raise TrainingError(f"{error}; it was taken back {MOST_ROLLBACKS} times") from error
+        raise TrainingError(
+            f"{error}; taken back {MOST_ROLLBACKS} times already: the run diverged; lower its rate"
+        ) from error
     goal, seconds = max(first, astray - BACK), trainer.seconds
-    tell(goal, f"astray at step {astray} ({error}): taken back to step {goal}, and on with other batches")
+    tell(goal, f"the run went astray: {error}; taken back to step {goal}, it goes on with other batches")
     before = latest_checkpoint(own, goal)[0]
     if before is not None:
         trainer.load(before)

@@ -1,9 +1,10 @@
 """What a run's losses say of it: fit to be learned from, a batch to pass over, or a run gone astray.
 
 A batch whose loss is no number, or lies six standard deviations above the losses before it, moves no weight: the rule
-of OLMo's SkipStep optimiser (OLMo et al., 2501.00656, section 3.4). A run that keeps on losing is taken back to before
-its trouble, and goes on with batches that it has not seen, as PaLM's did (Chowdhery et al., 2204.02311, section 5.1).
-All of it is a function of the losses alone, so that a run ends in the same bits however often it was cut.
+of OLMo-core's `SkipStepOptimizer`, which holds the gradient's norm to it too; here that is clipped. A run that keeps on
+losing is taken back to before its trouble, and goes on with batches that it has not seen, as PaLM's did (Chowdhery et
+al., 2204.02311, section 5.1). All of it is a function of the losses alone, so that a run ends in the same bits however
+often it was cut.
 """
 
 from __future__ import annotations
