@@ -116,7 +116,13 @@ def made_table(size: np.ndarray, tokens: np.ndarray, stray: Any = 0.0, column: s
 
 
 def made_fit(cost_name: str, status: Status, score: float) -> Any:
-    seen = SimpleNamespace(has_flops=cost_name == "flops", cost_name=cost_name, ratio=(10.0, 20.0), least_loss=2.0)
+    seen = SimpleNamespace(
+        has_flops=cost_name == "flops",
+        cost_name=cost_name,
+        params_tokens=(0, 1),
+        tokens_per_param=(10.0, 20.0),
+        least_loss=2.0,
+    )
     return SimpleNamespace(
         seen=seen, status=status, law="additive", score=score, refits=(),
         inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,),

@@ -135,16 +135,17 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
 
 
 def _off_ratio(fit: Fit, view: _View) -> list[str]:
-    """Caution where the ratio of the inputs lies far outside of what was seen."""
-    if len(fit.inputs) < 2:
+    """Caution where tokens per param lie far outside of what was seen."""
+    places = fit.seen.params_tokens
+    if places is None or fit.seen.tokens_per_param is None:
         return []
-    ratio = view.inputs[1] / view.inputs[0]
-    low, high = fit.seen.ratio
+    ratio = view.inputs[places[1]] / view.inputs[places[0]]
+    low, high = fit.seen.tokens_per_param
     if ratio.min() >= low / OFF_RATIO and ratio.max() <= high * OFF_RATIO:
         return []
     worst = ratio.max() if ratio.max() > high * OFF_RATIO else ratio.min()
-    per = fit.inputs[0].replace("params", "param")
-    return [f"{worst:.3g} {fit.inputs[1]} per {per}, where the runs had {low:.3g} to {high:.3g}"]
+    per = fit.inputs[places[0]].replace("params", "param")
+    return [f"{worst:.3g} tokens per {per}, where the runs had {low:.3g} to {high:.3g}"]
 
 
 def _how_far(fit: Fit, reach: float) -> str:

@@ -408,9 +408,9 @@ def _warnings(run: _Run, spending: Spending, bindings: tuple[Binding, ...], choi
 def _of_ratio(run: _Run, bound: bool) -> list[str]:
     """Warn where tokens per param lie outside of what the runs had."""
     fit, ratio = run.question.fit, run.tokens / run.params
-    if len(fit.inputs) != 2:
+    if fit.seen.tokens_per_param is None:
         return []
-    low, high = fit.seen.ratio if fit.inputs[1] == "tokens" else (1 / fit.seen.ratio[1], 1 / fit.seen.ratio[0])
+    low, high = fit.seen.tokens_per_param
     if low / OFF_RATIO <= ratio <= high * OFF_RATIO:
         return []
     had = f"{ratio:.3g} tokens per param, where the runs had {low:.3g} to {high:.3g}"

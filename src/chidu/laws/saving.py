@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_from_dict", "fit_to_dict"]
 
-FORMAT = 2
+FORMAT = 3
 
 
 def fit_to_dict(fit: Fit) -> dict[str, Any]:
@@ -58,7 +58,10 @@ def fit_from_dict(values: Any) -> Fit:
     if not isinstance(values, Mapping):
         raise FitError(f"this is no saved fit: it holds {type(values).__name__}, not an object")
     if values.get("chidu_fit") != FORMAT:
-        raise FitError(f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r})")
+        raise FitError(
+            f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r}): "
+            "where another version of chidu saved it, fit the table again"
+        )
     try:
         return _read(values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -118,10 +118,8 @@ class Span:
         """Take what a fit remembers. The cheapest run's flops are not among it: those of its least sizes stand in."""
         params, tokens = seen.params_tokens or (0, 0)
         size, length = ((seen.lowest[k], seen.highest[k]) for k in (params, tokens))
-        low, high = seen.ratio if params < tokens else (1 / seen.ratio[1], 1 / seen.ratio[0])
-        if len(seen.names) != 2:
-            low, high = length[0] / size[1], length[1] / size[0]
-        return cls(size, length, (low, high), (seen.flops_factor * size[0] * length[0], seen.cost))
+        ratio = seen.tokens_per_param or (length[0] / size[1], length[1] / size[0])
+        return cls(size, length, ratio, (seen.flops_factor * size[0] * length[0], seen.cost))
 
 
 def _ends(values: Floats) -> tuple[float, float]:
