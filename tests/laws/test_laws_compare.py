@@ -157,7 +157,7 @@ def test_rows_are_matched_once_each_by_point_and_seed() -> None:
     b = Ladder({"params": N, "tokens": D, "seed": [1] * 9, "loss": np.arange(2.0, 11)})
     law = LAWS["additive"]
     rows_a, rows_b = (read_rows(each, law, None, None) for each in (a, b))
-    pairs = match(a, rows_a, b, rows_b, law)
+    pairs = match(a, rows_a, b, rows_b)
     assert len(pairs) == 9
     # Seed 1 is the second half of A, whose losses are 10 above those of B.
     np.testing.assert_allclose(rows_a.loss[pairs.first] - rows_b.loss[pairs.second], 10)

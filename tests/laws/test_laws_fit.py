@@ -202,9 +202,9 @@ def test_a_damaged_value_of_a_saved_fit_is_named(place: str) -> None:
             Fit.from_dict(saved)
 
 
-def test_every_key_of_a_saved_fit_but_the_later_ones_is_needed() -> None:
+def test_every_key_of_a_saved_fit_is_needed() -> None:
     whole = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), "additive", resamples=3).as_dict()
-    for name in set(whole) - {"chidu_fit", "weighting", "fallback"}:
+    for name in set(whole) - {"chidu_fit"}:
         with pytest.raises(FitError, match="damaged"):
             Fit.from_dict({key: value for key, value in whole.items() if key != name})
 
@@ -257,10 +257,12 @@ def test_runs_of_one_size_are_fitted_over_flops_and_it_is_said() -> None:
     assert any("every run has params = 1e+08" in text for text in found.warnings)
 
 
-def test_a_fit_saved_before_fallbacks_were_kept_is_read() -> None:
+def test_a_fit_of_another_version_is_named() -> None:
     saved = fit(CHINCHILLA.table(*grid(4, 4)), resamples=0).as_dict()
-    del saved["fallback"]
-    assert Fit.from_dict(saved).fallback == ""
+    with pytest.raises(
+        FitError, match=r"chidu_fit is 2\): where another version of chidu saved it, fit the table again"
+    ):
+        Fit.from_dict({**saved, "chidu_fit": 2})
 
 
 def test_what_rows_cannot_fix_is_refused_in_one_line() -> None:

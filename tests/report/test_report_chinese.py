@@ -124,7 +124,7 @@ def made_fit(cost_name: str, status: Status, score: float) -> Any:
         least_loss=2.0,
     )
     return SimpleNamespace(
-        seen=seen, status=status, law="additive", score=score, refits=(),
+        seen=seen, status=status, law="additive", score=score, refits=(), resamples=50 if score > 0 else 0,
         inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,),
         intervals={"E": (0.0, 1.0)}, fallback="",
         calibration=SimpleNamespace(factor=3.0), solution=SimpleNamespace(at_bound=("E",)),
@@ -139,7 +139,7 @@ def test_every_reason_is_in_chinese(cost_name: str) -> None:
     )
     reasons = [*_concerns(lost, 2e3, 0.3), *_cautions(lost, view, 50.0, 0.1), *_cautions(unclear, view, 50.0, 0.1)]
     reasons += [f"{_how_far(lost, reach)}, within ±2.1% at 90%" for reach in (0.5, 8.0)] + [_record(lost)]
-    assert len(set(reasons)) == 15
+    assert len(set(reasons)) == 16
     assert [reason for reason in reasons if not is_chinese(CHINESE.say(reason))] == []
 
 

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from chidu.errors import FitError
 from chidu.laws.catalogue import find_law
 from chidu.laws.choose import label
-from chidu.laws.fit import Fit, candidates, check_settings, fit
+from chidu.laws.fit import Fit, candidates, fit
 from chidu.laws.objective import Floats
 from chidu.laws.rows import read_costs, read_rows
+from chidu.laws.settings import check_settings
 from chidu.laws.trials import cut_points
 from chidu.runs.ladder import Ladder, Table
 from chidu.units import count_of

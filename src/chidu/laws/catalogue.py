@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import inf
+from numbers import Real
 from types import MappingProxyType
 
 from chidu.errors import FitError, TableError, nearest
@@ -241,7 +242,10 @@ def _of_formula(text: str, columns: Collection[str], bounds: Mapping[str, tuple[
 
 
 def _check_bounds(bounds: Mapping[str, tuple[float, float]], parameters: Collection[str]) -> None:
-    for name, (low, high) in bounds.items():
+    for name, edges in bounds.items():
+        if not (isinstance(edges, (tuple, list)) and len(edges) == 2 and all(isinstance(e, Real) for e in edges)):
+            raise FitError(f"bounds: of {name}, {edges!r} is no pair of numbers: write {{{name!r}: (0.1, 1.0)}}")
+        low, high = edges
         if name not in parameters:
             raise FitError(
                 f"bounds: no parameter {name!r}{nearest(name, parameters)}: the law has {', '.join(parameters)}"

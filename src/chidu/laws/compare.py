@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from chidu.errors import FitError, nearest
 from chidu.laws.calibration import student
 from chidu.laws.choose import choose, share
-from chidu.laws.fit import Fit, candidates, check_settings, fit
+from chidu.laws.fit import Fit, candidates, fit
 from chidu.laws.frontier import Crossing, Frontier, Multiplier, crossing, frontier, has_frontier, multiplier, optimum
 from chidu.laws.objective import Floats, find_objective
 from chidu.laws.pairs import LEAST_PAIRS, Pairs, draw_pairs, match, shared_noise
 from chidu.laws.rows import Rows, read_rows
+from chidu.laws.settings import check_settings
 from chidu.laws.solve import refit
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
@@ -271,7 +272,7 @@ def _refuse_twins(runs: tuple[Ladder, Ladder], names: tuple[str, str]) -> None:
 def _resampled(runs: tuple[Ladder, Ladder], fits: tuple[Fit, Fit], count: int, seed: int) -> _Two:
     law, objective = fits[0].solution.law, find_objective(fits[0].objective_name)
     rows = (read_rows(runs[0], law, None, None), read_rows(runs[1], law, None, None))
-    pairs = match(runs[0], rows[0], runs[1], rows[1], law)
+    pairs = match(runs[0], rows[0], runs[1], rows[1])
     none = np.empty(0, dtype=int)
     if len(pairs) < LEAST_PAIRS or any(_draws_groups(each) for each in rows):
         return _Two(rows, fits, (fits[0].refits, fits[1].refits), Pairs(none, none), 0.0)

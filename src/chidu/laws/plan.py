@@ -251,7 +251,7 @@ def plan(fit: Fit, spending: Spending, limits: Limits, level: float) -> Plan:
         found |= {name: best, f"{name}_low": low, f"{name}_high": high}
     bindings, cost = _bindings(run), spending.cost(run.flops)
     choices = _choices(run, bindings, level)
-    verdict, why = _trust(run)
+    verdict, why = _trust(run, level)
     return Plan(
         **found,
         loss=float(table["loss"][0]),
@@ -373,9 +373,9 @@ def _borrows(run: _Run) -> bool:
     return run.epochs > 1 and "unique_tokens" not in run.question.fit.inputs
 
 
-def _trust(run: _Run) -> tuple[str, str]:
+def _trust(run: _Run, level: float) -> tuple[str, str]:
     """The forecast's verdict, and a caution more where it rests on what these runs did not show."""
-    verdict, why = run.question.fit.trust(run.point)
+    verdict, why = run.question.fit.trust(run.point, level)
     if not _borrows(run):
         return verdict, why
     caution = f"{run.epochs:.3g} epochs, where no run told what repeats are worth"

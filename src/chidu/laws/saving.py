@@ -93,7 +93,7 @@ def _read(values: Mapping[str, Any]) -> Fit:
         target=_one_of(values, "target", [solution.law.target]),
         objective_name=_one_of(values, "objective_name", OBJECTIVES),
         law_scores=MappingProxyType({name: _or_nan(values["law_scores"], name) for name in values["law_scores"]}),
-        weighting=_one_of(values, "weighting", WEIGHTINGS) if "weighting" in values else "even",
+        weighting=_one_of(values, "weighting", WEIGHTINGS),
         resamples=_whole(values, "resamples", 0),
         seed=_whole(values, "seed", 0),
         solution=solution,
@@ -103,7 +103,7 @@ def _read(values: Mapping[str, Any]) -> Fit:
         ),
         calibration=Calibration(**_numbers(values, "calibration", [each.name for each in fields(Calibration)])),
         seen=_seen_from_dict(values["seen"], inputs),
-        fallback=_text(values, "fallback") if "fallback" in values else "",
+        fallback=_text(values, "fallback"),
     )
     _require(0 < found.level < 1, "level", f"is {found.level:g}, not between 0 and 1")
     own = label(found.law, found.weighting)

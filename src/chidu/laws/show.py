@@ -102,7 +102,7 @@ def fit_text(fit: Fit) -> str:
 
 def forecast_document(fit: Fit, points: Ladder, level: float | None = None) -> dict[str, Any]:
     """Return forecasts as one JSON document: whether to trust them, why, and the rows."""
-    verdict, why = fit.trust(points)
+    verdict, why = fit.trust(points, level)
     level = fit.level if level is None else level
     rows = [row | {"level": level} for row in fit.forecast(points, level).rows()]
     return {"trust": verdict, "why": why, "law": fit.law, "cost": fit.seen.cost_name, "rows": rows}

@@ -96,16 +96,19 @@ class Ladder:
         missing, empty, ragged, not UTF-8, or lacks a mapped column, MissingPackageError where a package is needed.
         """
         path = Path(path)
+        columns = {} if columns is None else columns
+        if not (isinstance(columns, Mapping) and all(isinstance(name, str) for name in columns.values())):
+            raise TableError(f"columns is {columns!r}; it must map our names to the file's: {{'loss': 'val/loss'}}")
         sheet = read_sheet(path)
         table = dict(sheet.columns)
-        for theirs in (columns or {}).values():
+        for theirs in columns.values():
             if theirs not in table:
                 raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
         if columns:
             renamed = {ours: table[theirs] for ours, theirs in columns.items()}
             others = set(table) - (set(columns.values()) - KEPT_COLUMNS)
             table = {**{name: values for name, values in table.items() if name in others}, **renamed}
-        read = cls(table, str(path), sheet.numbers, notes=sheet.notes, origins=columns or {})
+        read = cls(table, str(path), sheet.numbers, notes=sheet.notes, origins=columns)
         return read._completed()
 
     @classmethod
@@ -224,6 +227,8 @@ def _columns_of(table: Any) -> dict[str, Any]:
     if isinstance(table, Mapping):
         return dict(table)
     if isinstance(table, Sequence) and not isinstance(table, str):
+        if not table:
+            raise TableError("table: the list is empty: bring a mapping for each run")
         if table and all(isinstance(row, Mapping) for row in table):
             rows = [flatten(row) for row in table]
             names = list(dict.fromkeys(name for row in rows for name in row))
