@@ -43,11 +43,12 @@ def command(
 
         write_work_report(work, page, language)
     elif source is not None:
+        from chidu.laws.reading import is_saved_fit
         from chidu.report import write_report
 
         content = (
             _saved(source, language or "en")
-            if source.suffix.lower() == ".json"
+            if is_saved_fit(source)
             else _fitted(source, columns, law, resamples, level, seed, language or "en")
         )
         write_report(page, content)

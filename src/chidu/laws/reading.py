@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from chidu.errors import FitError, InputError, SettingError
 from chidu.laws.catalogue import COLUMNS, LAWS
 from chidu.laws.fit import Fit, fit
 from chidu.runs.ladder import Ladder
-from chidu.runs.record import write_json
+from chidu.runs.record import parse_json, write_json
 from chidu.units import parse_count
 
-__all__ = ["bounds_of", "check_output", "column_names", "forecast_points", "load_fit", "save_fit"]
+__all__ = ["bounds_of", "check_output", "column_names", "forecast_points", "is_saved_fit", "load_fit", "save_fit"]
 
 
 KNOWN_COLUMNS = tuple(
@@ -96,12 +97,14 @@ def load_fit(
     *,
     tell: Callable[[str], None] | None = None,
 ) -> Fit:
-    """Read a saved fit (a file ending in .json), or fit a table; ``tell`` is told the table's notes.
+    """Read a saved fit, known by its beginning, or fit a table; ``tell`` is told the table's notes.
 
-    Raises FitError or TableError naming the file.
+    Either may come through a pipe. Raises FitError or TableError naming the file.
     """
-    if path.suffix.lower() != ".json":
-        runs = Ladder.read(path, columns)
+    # A pipe can be read once only: what it gave goes on to whoever reads it.
+    content = _content(path) if path.exists() and not (path.is_file() or path.is_dir()) else None
+    if not is_saved_fit(path, content):
+        runs = Ladder.read(path, columns, content=content)
         if tell is not None:
             for note in runs.notes:
                 tell(note)
@@ -109,9 +112,7 @@ def load_fit(
     if law != "auto":
         raise SettingError(f"--law: {path} is a saved fit and has its law: leave --law out, or name the table")
     try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: name a fit saved by chidu fit --output, or a table") from error
+        values = parse_json(_content(path) if content is None else content)
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}): name a fit saved by chidu fit --output, or a table") from error
     if not isinstance(values, dict):
@@ -120,6 +121,29 @@ def load_fit(
         return Fit.from_dict(values)
     except FitError as error:
         raise FitError(f"{path}: {error}") from error
+
+
+def is_saved_fit(path: Path, content: bytes | None = None) -> bool:
+    """True where a file, or the ``content`` of a pipe, is a fit that was saved: it says so at its beginning.
+
+    What ends in .json can be nothing else, whatever tool wrote its keys in another order.
+    """
+    if path.suffix.lower() == ".json":
+        return True
+    if content is None and path.is_file():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            content = file.read(200)
+    return content is not None and _SAVED.match(content) is not None
+
+
+_SAVED = re.compile(rb'\s*\{\s*"chidu_fit"\s*:')
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: name a fit saved by chidu fit --output, or a table") from error
 
 
 def forecast_points(
