@@ -73,8 +73,10 @@ def _text(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
         raise TableError(
-            f"{path}: not UTF-8 at byte {error.start}: save it as CSV UTF-8, or convert it: iconv -f GB18030 -t UTF-8"
+            f"{path}: not UTF-8 at byte {error.start} (line {line}): save it as CSV UTF-8, "
+            "or convert it: iconv -f GB18030 -t UTF-8"
         ) from error
 
 
