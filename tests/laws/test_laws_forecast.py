@@ -168,3 +168,10 @@ def test_only_params_and_tokens_have_a_ratio() -> None:
     found = fit(runs, "E + A/params**alpha/num_experts**beta", resamples=20)
     assert found.seen.tokens_per_param is None
     assert "per param" not in found.trust({"params": [1e9], "num_experts": [5000.0]})[1]
+
+
+def test_rows_too_few_to_redraw_are_said_so() -> None:
+    table = CHINCHILLA.table(*(axis[[0, 3, 5, 10, 15]] for axis in grid(4, 4)), noise=0.002)
+    point = {"params": [1e10], "tokens": [2e11]}
+    assert "too few runs to redraw" in fit(table, "additive", 50).trust(point)[1]
+    assert "without refits" in fit(table, "additive", 0).trust(point)[1]

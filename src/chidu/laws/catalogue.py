@@ -12,7 +12,7 @@ from chidu.errors import FitError, TableError, nearest
 from chidu.laws.formula import is_formula, parse
 from chidu.laws.law import Law
 
-__all__ = ["COLUMNS", "LAWS", "find_law"]
+__all__ = ["COLUMNS", "LAWS", "find_law", "is_loss"]
 
 _ANY = (-inf, inf)
 
@@ -206,6 +206,11 @@ COLUMNS: tuple[str, ...] = tuple(
     )
 )
 """Names that in a formula can only be columns: one that the table lacks is no parameter."""
+
+
+def is_loss(target: str) -> bool:
+    """True where less of a target is better: any but those of the catalogue's other laws (a score, a rate, a batch)."""
+    return target == "loss" or target not in {law.target for law in _ALL}
 
 
 def find_law(name: str, columns: Collection[str] = (), bounds: Mapping[str, tuple[float, float]] | None = None) -> Law:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chidu.errors import FitError
 from chidu.laws.calibration import student
+from chidu.laws.catalogue import is_loss
 from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows
@@ -105,7 +106,8 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
     if one_ratio(rows):
         found.append(one_ratio_text(rows.names))
     for name, x in zip(rows.names, rows.inputs, strict=True):
-        if x.max() < 3 * x.min():
+        # A loss that is read spans little by its nature, and stands under no exponent.
+        if x.max() < 3 * x.min() and name != "loss":
             found.append(f"{name} spans only {x.max() / x.min():.3g}×: its exponent is hardly fixed")
     found += [
         _of_copies(rows),
@@ -366,6 +368,8 @@ def _of_optimum(rows: Rows, solution: Solution) -> str:
     """Warn where all runs lie to one side of the ratio of tokens to params that the law finds best at their budgets."""
     columns = _params_tokens(rows)
     if columns is None or one_ratio(rows) or solution.status is Status.NOT_IDENTIFIED:
+        return ""
+    if not is_loss(solution.law.target):
         return ""
     step, away = 1e-4, np.zeros(len(rows.names))
     away[[next(k for k, name in enumerate(rows.names) if name.startswith("params")), rows.names.index("tokens")]] = (

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration, calibrate
-from chidu.laws.catalogue import LAWS, find_law
+from chidu.laws.catalogue import LAWS, find_law, is_loss
 from chidu.laws.choose import choose, label, score, share
 from chidu.laws.doubts import check_rows, doubts, one_ratio, one_ratio_text
 from chidu.laws.law import Law
@@ -86,6 +86,11 @@ class Fit:
     """Why `auto` read flops alone though the table has params and tokens; empty elsewhere."""
 
     @property
+    def value_name(self) -> str:
+        """What a forecast's column is called: `loss`, or the target of a law that speaks of something else."""
+        return "loss" if is_loss(self.target) else self.target
+
+    @property
     def score(self) -> float:
         """The chosen law's own of `law_scores`."""
         return self.law_scores[label(self.law, self.weighting)]
@@ -93,6 +98,7 @@ class Fit:
     def forecast(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> Table:
         """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
 
+        Of a law that does not speak of the loss, `value_name` stands in the place of loss.
         ``low`` and ``high`` hold a run's measured loss with probability ``level`` (the fit's own where not given).
         ``extrapolation`` is flops over the largest seen (6 · params · tokens where the fit's table had none), NaN for a
         law that does not read what flops follow from. Raises TableError for a missing column or a value that is not

@@ -74,7 +74,7 @@ def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: fl
     return Table(
         {
             **dict(zip(fit.inputs, view.inputs, strict=True)),
-            "loss": np.exp(view.log_loss),
+            fit.value_name: np.exp(view.log_loss),
             "low": np.exp(view.log_loss - half),
             "high": np.exp(view.log_loss + half),
             "extrapolation": view.reach if fit.seen.knows_cost else np.full(len(half), np.nan),

@@ -9,8 +9,8 @@ from chidu.laws.settings import above_zero
 
 __all__ = ["Cost", "Spending"]
 
-MOST_FLOPS = 1e50
-"""Beyond, no law of runs that were made says anything, and counts leave the range that tables may hold."""
+MOST_FLOPS = 1e59
+"""Beyond, what follows from a budget leaves the range of numbers that a table may hold."""
 HOUR = 3600.0
 """Seconds."""
 

@@ -97,7 +97,7 @@ def _plans(fit: Fit) -> list[dict[str, Any]]:
 def _alone(fit: Fit, flops: float) -> dict[str, Any]:
     point = {"flops": np.array([flops])}
     row, (trust, why) = fit.forecast(point).rows()[0], fit.trust(point)
-    values = {"flops": flops, "loss": row["loss"], "trust": trust, "why": why}
+    values = {"flops": flops, "loss": row[fit.value_name], "trust": trust, "why": why}
     return values if row["low"] is None else values | {"loss_low": row["low"], "loss_high": row["high"]}
 
 

@@ -156,7 +156,8 @@ def law_values(fit: Fit | None, points: Mapping[str, Floats], level: float | Non
     if fit is None:
         return None
     try:
-        return fit.forecast(dict(points), level=level)
+        found = fit.forecast(dict(points), level=level)
+        return Table({**found, "loss": found[fit.value_name]})
     except ChiduError:
         # A law over columns of the user's own (a dropout, a mixture) has no value at points that lack them:
         # the page then shows the rungs without a curve.
