@@ -81,4 +81,5 @@ def _fitted(
     runs = Ladder.read(table, column_names(columns))
     for note in runs.notes:
         tell(note)
+    tell("fitting the law, then again below several cuts and along its profiles: a law of its own may take a minute")
     return law_content(fit(runs, law, resamples, level=level, seed=seed), runs, table.name, law, known)

@@ -18,6 +18,8 @@ __all__ = ["law_content"]
 
 FACTORS = (1, 10, 100)
 """Budgets that are planned, times the dearest run's flops."""
+MOST_REFITS = 200
+"""Of the backtest, at each cut; as many as the fit's where those are fewer."""
 OUTLOOK = 10.0
 """The headline says whether to trust forecasts this many times beyond the dearest run."""
 NO_ROWS = "A saved fit holds no runs, so this is not drawn: make the page from the table itself to see it."
@@ -74,7 +76,7 @@ def _judged(fit: Fit, runs: Ladder, law: str) -> dict[str, Any]:
         found["absent"]["backtest"] = OTHER_TARGET
     else:
         try:
-            found["backtest"] = backtest(runs, law, level=fit.level, seed=fit.seed)
+            found["backtest"] = backtest(runs, law, min(MOST_REFITS, fit.resamples), level=fit.level, seed=fit.seed)
         except ChiduError as error:
             found["absent"]["backtest"] = str(error)
     try:
