@@ -105,6 +105,11 @@ def odd_tables() -> Iterator[dict[str, Any]]:
     for many in (1, 2):
         yield {name: np.concatenate([column, column[:many]]) for name, column in clean.items()}
         yield {**clean, "loss": clean["loss"] * np.where(np.arange(40) < many, 3.0, 1.0)}
+    yield {
+        **{name: np.tile(column, 2) for name, column in clean.items() if name != "loss"},
+        "loss": np.concatenate([clean["loss"], 1.2 * clean["loss"]]),
+        "group": np.repeat(["one", "two"], len(size)),
+    }
     yield {**clean, "flops": 6e-18 * size * ratio * size}
     yield {**clean, "loss": clean["loss"].max() + clean["loss"].min() - clean["loss"]}
 
@@ -145,7 +150,7 @@ def test_every_reason_is_in_chinese(cost_name: str) -> None:
 
 def test_every_warning_is_in_chinese() -> None:
     found = set(all_warnings())
-    assert len({re.sub(r"[\d.]+(e[+-]\d+)?%?", "", warning) for warning in found}) == 25
+    assert len({re.sub(r"[\d.]+(e[+-]\d+)?%?", "", warning) for warning in found}) == 26
     assert [warning for warning in found if not is_chinese(CHINESE.say(warning))] == []
 
 

@@ -14,7 +14,7 @@ from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, Status
-from chidu.units import count_of
+from chidu.units import count_of, percent
 
 __all__ = ["NO_TREND", "check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
 
@@ -38,6 +38,10 @@ STRAY = 12.0
 """Deviations, by the median residual, from which a run is no chance."""
 LEAST_STRAY = 0.05
 """And what it lies off the law by, at the least, in log loss."""
+FEW_SHARED = 3
+"""Points that several groups have, from which they are compared."""
+POOLED = 0.05
+"""By what groups differ at equal points, in the median, from which they are different experiments: seeds, by 1%."""
 NO_TREND = "the dearer half of the runs is no better than the cheaper half: there is no law of scale in these numbers"
 
 _OTHERS = "what the others lead to expect, more than chance"
@@ -115,6 +119,7 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
         _of_trend(rows, solution),
         _of_strays(rows, solution),
         _of_groups(rows),
+        _of_pooled(rows),
     ]
     return found
 
@@ -171,6 +176,24 @@ def _of_groups(rows: Rows) -> str:
     if groups == 1:
         return ""
     return f"runs share {groups} groups, too few to draw whole groups: refits draw single runs and may vary too little"
+
+
+def _of_pooled(rows: Rows) -> str:
+    """Warn of groups that are experiments of their own: at equal points their results lie far apart."""
+    if len(np.unique(rows.groups)) < 2:
+        return ""
+    points = _parts(np.unique(np.round(rows.inputs, 9), axis=1, return_inverse=True)[1].reshape(-1))
+    shared = [index for index in points if len(np.unique(rows.groups[index])) > 1]
+    if len(shared) < FEW_SHARED:
+        return ""
+    apart = float(np.median([rows.loss[index].max() / rows.loss[index].min() - 1 for index in shared]))
+    if apart < POOLED:
+        return ""
+    groups = count_of(len(np.unique(rows.groups)), "group")
+    return (
+        f"{groups} differ by {percent(apart)} at equal points: where they are experiments of their own "
+        "(other texts, other recipes), fit one at a time"
+    )
 
 
 def _of_solution(rows: Rows, solution: Solution, floor: tuple[float, float]) -> list[str]:
