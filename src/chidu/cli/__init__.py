@@ -136,7 +136,9 @@ def main() -> None:
         raise SystemExit(0) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fail(f"the disk is full (writing {error.filename or 'a file'}): free some and run the same command again")
+            # Where it is no file, it is what the output was sent to.
+            where = error.filename or "the output, which stops half-way"
+            fail(f"the disk is full (writing {where}): free some and run the same command again")
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             fail(f"{error.filename}: {error.strerror}: name another place, or mend its permissions")
         if error.filename is not None:

@@ -4,6 +4,7 @@ law.py          what a law is
 catalogue.py    the laws by name, and formulas as laws
 formula.py      formula strings: parsed safely, differentiated exactly
 rows.py         the columns a law reads, checked
+settings.py     a caller's settings, checked
 objective.py    what a fit makes least, and what a solver asks of a law
 powers.py       the power, additive and coupled laws, many fits at once
 general.py      any formula, many fits at once
