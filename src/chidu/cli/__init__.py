@@ -29,6 +29,7 @@ from chidu.cli import (
     report,
     stages,
     suggest,
+    watch,
 )
 from chidu.errors import ChiduError
 
@@ -65,6 +66,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tokenize": stages.tokenize,
     "ladder": ladder.train,
     "train": stages.train,
+    "watch": watch.command,
     "fit": fit.command,
     "backtest": backtest.command,
     "forecast": forecast.command,
