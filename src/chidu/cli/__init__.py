@@ -21,6 +21,7 @@ from chidu.cli import (
     compare,
     demo,
     doctor,
+    export,
     fit,
     forecast,
     generate,
@@ -74,6 +75,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "suggest": suggest.command,
     "compare": compare.command,
     "generate": generate.command,
+    "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
 }
