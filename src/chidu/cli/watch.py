@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chidu.cli.undertaking import DEFAULT_FOLDER
-from chidu.errors import SettingError
+from chidu.errors import SettingError, WorkFolderError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +26,8 @@ __all__ = ["command"]
 
 LINE_SECONDS = 15.0
 """Between two lines, where there is no terminal."""
+MOST_TROUBLES = 3
+"""Looks in a row that may fail."""
 PAGE_SECONDS = 10
 """Between two writings of the page: it weighs 5 MB, and the browser reads all of it."""
 
@@ -36,7 +41,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and end.")] = False,
 ) -> None:
     """Watch an undertaking at work: stage, runs, and where the target is heading. Reads only, and takes no lock."""
-    from chidu.cli import Stopped
     from chidu.work.watching import read_picture
 
     writer = None if page is None else PageWriter(work, page, language)
@@ -49,13 +53,42 @@ def command(
         else:
             print_picture(picture)
         return
-    pictures = looks(lambda: read_picture(work), every, writer)
-    try:
+    with Patience() as patience:
+        pictures = looks(lambda: read_picture(work), every, patience, writer)
         last = on_terminal(pictures) if sys.stdout.isatty() else as_lines(pictures)
-    except Stopped as stopped:
+    if patience.signal is not None:
         sys.stderr.write("\nchidu: no longer watching; the undertaking goes on\n")
-        raise SystemExit(stopped.exit_code) from None
+        raise SystemExit(128 + patience.signal)
     typer.echo(ending(last))
+
+
+class Patience:
+    """Waits between two looks, and ends the wait at Ctrl-C or SIGTERM.
+
+    An exception out of the middle of a drawing would leave the terminal without its cursor: here a signal is noted, and
+    the drawing ends.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._came = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Patience:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        self._came.set()
+
+    def ends(self, seconds: float) -> bool:
+        """Wait so long; true where a signal came."""
+        return self._came.wait(seconds)
 
 
 class PageWriter:
@@ -81,16 +114,24 @@ class PageWriter:
         write_live_page(self.work, picture, self.page, refresh, self.language)
 
 
-def looks(look: Callable[[], Picture], every: float, writer: PageWriter | None) -> Iterator[Picture]:
-    """Look again and again, until nobody is at work."""
+def looks(
+    look: Callable[[], Picture], every: float, patience: Patience, writer: PageWriter | None
+) -> Iterator[Picture]:
+    """Look again and again, until nobody is at work or somebody stops us."""
+    picture, troubles = look(), 0
     while True:
-        picture = look()
         if writer is not None:
             writer(picture)
         yield picture
-        if picture.state != "at work":
+        if picture.state != "at work" or patience.ends(every):
             return
-        time.sleep(every)
+        try:
+            picture, troubles = look(), 0
+        except WorkFolderError:
+            # A stage that is made again clears its folder, perhaps just now: the next look tells.
+            troubles += 1
+            if troubles > MOST_TROUBLES:
+                raise
 
 
 def on_terminal(pictures: Iterator[Picture]) -> Picture:
@@ -102,7 +143,8 @@ def on_terminal(pictures: Iterator[Picture]) -> Picture:
 
     console = Console()
     picture = next(pictures)
-    with Live(drawn(picture), console=console, auto_refresh=False, vertical_overflow="visible") as view:
+    with Live(drawn(picture), console=console, auto_refresh=False, vertical_overflow="ellipsis") as view:
+        view.refresh()
         for picture in pictures:
             view.update(drawn(picture), refresh=True)
     return picture

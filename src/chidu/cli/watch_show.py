@@ -24,14 +24,14 @@ WORDS = {
 
 
 def drawn(picture: Picture) -> RenderableType:
-    """Return the whole picture."""
+    """Return the whole picture, the most important first: what does not fit on the screen is cut at its end."""
     parts: list[RenderableType] = [Text(head(picture), style="bold")]
-    if picture.rungs:
-        parts += [Text(), rungs_table(picture.rungs)]
-    if picture.target is not None:
-        parts += [Text(), Text(run_line(picture.target))]
+    if picture.target is not None and picture.target.step:
+        parts.append(Text(run_line(picture.target)))
     parts += list(ends(picture))
     parts += [Text(f"warning: {each.text}", style="yellow") for each in picture.warnings]
+    if picture.rungs:
+        parts += [Text(), rungs_table(picture.rungs)]
     return Group(*parts)
 
 
