@@ -49,17 +49,11 @@ def test_the_chart_holds_curve_band_and_estimates(half: Moment) -> None:
     assert picture.forecast is not None
     assert picture.target is not None
     traces = {trace["name"]: trace for trace in json.loads(chart.figure)["data"] if trace["name"]}
-    assert list(traces) == [
-        "forecast, 90% interval",
-        "forecast",
-        "should end in (90%)",
-        "should end at",
-        "training loss",
-    ]
+    band = "forecast, 90% interval"
+    assert list(traces) == [band, "forecast", "should end in (90%)", "should end at", "training loss"]
     drawn = traces[band]
-    assert [min(drawn["y"]), max(drawn["y"])] == pytest.approx(
-        [picture.forecast["low"], picture.forecast["high"]], 1e-5
-    )
+    reach = [picture.forecast["low"], picture.forecast["high"]]
+    assert [min(drawn["y"]), max(drawn["y"])] == pytest.approx(reach, 1e-5)
     assert max(drawn["x"]) == traces["should end at"]["x"][0] == 2400 * 1024
     assert max(traces["training loss"]["x"]) == 1200 * 1024
     assert len(chart.grid.rows) == len(picture.estimates) > 20

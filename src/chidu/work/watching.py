@@ -57,7 +57,7 @@ def read_picture(folder: Path) -> Picture:
         go_on="" if is_at_work or is_finished else _command(folder, "build" if read_settings(folder).text else "demo"),
         stage=stage,
         fraction=1.0 if stage in seconds else state.fraction if state is not None else 0.0,
-        seconds_left=_seconds_left(state) if is_at_work else None,
+        seconds_left=_seconds_left(state, target) if is_at_work else None,
         seconds=seconds,
         rungs=rungs,
         target=target,
@@ -74,7 +74,7 @@ def _command(folder: Path, verb: str) -> str:
 
 def _why(state: LiveState | None) -> str:
     if state is None:
-        return "it was never watched"
+        return "it has no live record"
     if state.ended is None:
         return f"it has not been heard of for {time.time() - state.beat:,.0f} s: killed, perhaps"
     return {"done": f"it ended after the stage {state.stage}", "interrupted": "it was interrupted"}.get(
@@ -82,9 +82,12 @@ def _why(state: LiveState | None) -> str:
     )
 
 
-def _seconds_left(state: LiveState | None) -> float | None:
+def _seconds_left(state: LiveState | None, target: RunPicture | None) -> float | None:
+    """The target's own pace is known best; other stages hold many runs, or none."""
     if state is None:
         return None
+    if state.stage == "target" and target is not None and target.seconds_left:
+        return target.seconds_left
     return time_left(time.time() - state.began, state.first, state.fraction, state.planned)
 
 
