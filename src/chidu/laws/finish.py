@@ -31,8 +31,8 @@ LEAST_RUNS = 4
 WINDOW = 0.1
 """Part of a run whose mean loss is read: the same steps, and the same text, for all."""
 BY_SIZE = 1 / 3
-"""Where between the line by loss (0) and the line by size (1) the estimate lies. Thirteen targets, of five to eleven
-times the largest rung's params, ended there on average (LOG.md)."""
+"""Where between the line by loss (0) and the line by size (1) the estimate lies. Thirteen targets, of 3.5 to 10 times
+the largest rung's params, ended there on average (LOG.md)."""
 APART = 0.25
 """Deviation that the two lines' distance adds, over that distance: those thirteen again."""
 LEAST_DEVIATION = 0.003
