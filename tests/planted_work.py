@@ -97,29 +97,41 @@ def until_target(folder: Path, off: float = 0.0, bend: float = 0.0) -> Design:
 
 
 @contextlib.contextmanager
-def training_target(folder: Path, part: float, voice: Voice, *, bend: float = 0.0, start: int = 0) -> Iterator[None]:
-    """Somebody trains the target: from step `start`, where a checkpoint was, to this part of it; and stays."""
+def training_target(
+    folder: Path, part: float, voice: Voice, *, bend: float = 0.0, start: int = 0, astray_to: int = 0
+) -> Iterator[None]:
+    """Somebody trains the target: from step `start`, where a checkpoint was, to this part of it; and stays.
+
+    With `astray_to` it first goes so far, with twice the loss from a quarter on, and is taken back to that quarter.
+    """
     made = design()
     written = WrittenForecast.read(folder / "forecast" / "forecast.json")
     run = planted_run(made.target, bend)
-    finished = peers([planted_run(rung) for rung in made.rungs], run.config)
+    whole, finished = run.config.steps, peers([planted_run(rung) for rung in made.rungs], run.config)
     with LiveRecord.open(folder, voice.say) as live:
-        live.stage("target", start / run.config.steps, "", 200.0)
+        live.stage("target", start / whole, "", 200.0)
         live.begin(["target"], "one")
         judge = TargetJudge(finished, run.config, written, folder, live, voice)
+
+        def walk(begin: int, end: int, wrong: float = 1.0) -> int:
+            for step, loss in run.curve:
+                if begin < step <= end:
+                    steps = Steps("target", begin, step, loss * (wrong if step > whole / 4 else 1), 1.0, 1.2)
+                    live.steps(steps)
+                    judge(steps)
+                    live.stage("target", step / whole, "training target", 200.0)
+                    begin = step
+            return begin
+
         if start:
             judge(Steps("target", 0, start))
             live.steps(Steps("target", 0, start))
-        last = start
-        for step, loss in run.curve:
-            if start < step <= part * run.config.steps:
-                steps = Steps("target", last, step, loss, 1.0, (step - last) / 20)
-                live.steps(steps)
-                judge(steps)
-                live.stage("target", step / run.config.steps, "training target", 200.0)
-                last = step
-        end = time.monotonic() + 30
-        while not (seen := Live.read(folder)) or not seen.state or seen.state.fraction != last / run.config.steps:
-            assert time.monotonic() < end
+        if astray_to:
+            walk(0, astray_to, wrong=2.0)
+            start = whole // 4
+        last = walk(start, round(part * whole))
+        limit = time.monotonic() + 30
+        while not (seen := Live.read(folder)) or not seen.state or seen.state.fraction != last / whole:
+            assert time.monotonic() < limit
             time.sleep(0.02)
         yield

@@ -74,6 +74,19 @@ def test_a_run_that_goes_on_is_judged_as_if_it_had_not_been_cut(start: int, tmp_
     assert one.estimates == two.estimates
 
 
+def test_a_run_that_is_taken_back_is_judged_by_what_it_does_now(tmp_path: Path) -> None:
+    """What it did before it was taken back leaves no trace, in its points or in what is said of its end."""
+    (tmp_path / "straight").mkdir()
+    (tmp_path / "back").mkdir()
+    for name, astray_to in (("straight", 0), ("back", 1200)):
+        planted.until_target(tmp_path / name)
+        with planted.training_target(tmp_path / name, 0.6, planted.Voice(), astray_to=astray_to):
+            pass
+    one, two = lives(tmp_path / "straight"), lives(tmp_path / "back")
+    assert one.points == two.points
+    assert one.estimates == two.estimates
+
+
 def test_only_runs_of_the_same_length_are_peers() -> None:
     made = planted.design()
     runs = [planted.planted_run(rung) for rung in made.rungs]

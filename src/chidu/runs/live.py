@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS points (
 CREATE TABLE IF NOT EXISTS estimates (
     run TEXT, step INTEGER, loss REAL, low REAL, high REAL, level REAL, inside INTEGER, PRIMARY KEY (run, step)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS warnings (run TEXT, step INTEGER, text TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS warnings (run TEXT, step INTEGER, text TEXT, PRIMARY KEY (run, step, text)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
     only INTEGER PRIMARY KEY CHECK (only = 1), stage TEXT, began REAL, first REAL, fraction REAL, words TEXT,
     planned REAL, beat REAL, ended TEXT
