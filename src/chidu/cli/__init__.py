@@ -21,6 +21,7 @@ from chidu.cli import (
     compare,
     demo,
     doctor,
+    export,
     fit,
     forecast,
     generate,
@@ -29,6 +30,7 @@ from chidu.cli import (
     report,
     stages,
     suggest,
+    watch,
 )
 from chidu.errors import ChiduError
 
@@ -65,6 +67,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tokenize": stages.tokenize,
     "ladder": ladder.train,
     "train": stages.train,
+    "watch": watch.command,
     "fit": fit.command,
     "backtest": backtest.command,
     "forecast": forecast.command,
@@ -72,6 +75,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "suggest": suggest.command,
     "compare": compare.command,
     "generate": generate.command,
+    "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
 }

@@ -43,14 +43,14 @@ MOST_WAITING = 20_000
 BUSY_SECONDS = 1.0
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, making TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, making TEXT, told REAL);
 CREATE TABLE IF NOT EXISTS points (
     run TEXT, start INTEGER, step INTEGER, loss REAL, rate REAL, seconds REAL, PRIMARY KEY (run, step)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS estimates (
     run TEXT, step INTEGER, loss REAL, low REAL, high REAL, level REAL, inside INTEGER, PRIMARY KEY (run, step)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS warnings (run TEXT, step INTEGER, text TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS warnings (run TEXT, step INTEGER, text TEXT, PRIMARY KEY (run, step, text)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
     only INTEGER PRIMARY KEY CHECK (only = 1), stage TEXT, began REAL, first REAL, fraction REAL, words TEXT,
     planned REAL, beat REAL, ended TEXT
@@ -142,6 +142,8 @@ class Live:
     state: LiveState | None
     points: Mapping[str, tuple[Steps, ...]]
     """Run → its points, in order."""
+    told: Mapping[str, float]
+    """Run → when it told its newest point, seconds since 1970."""
     estimates: tuple[LiveEstimate, ...]
     warnings: tuple[LiveWarning, ...]
 
@@ -159,6 +161,7 @@ class Live:
                 points: dict[str, list[Steps]] = {}
                 for row in connection.execute("SELECT * FROM points ORDER BY run, step"):
                     points.setdefault(row[0], []).append(Steps(*row))
+                told = list(connection.execute("SELECT run, told FROM runs WHERE told IS NOT NULL"))
                 estimates = list(connection.execute("SELECT * FROM estimates ORDER BY run, step"))
                 warnings = list(connection.execute("SELECT * FROM warnings ORDER BY run, step"))
         except sqlite3.Error:
@@ -166,6 +169,7 @@ class Live:
         return cls(
             LiveState(*states[0]) if states else None,
             {run: tuple(found) for run, found in points.items()},
+            dict(told),
             tuple(replace(LiveEstimate(*row), inside=bool(row[-1])) for row in estimates),
             tuple(LiveWarning(*row) for row in warnings),
         )
@@ -219,14 +223,17 @@ class LiveRecord:
         for run in runs:
             other = "run = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE run = ? AND making = ?)"
             self._put(*((f"DELETE FROM {table} WHERE {other}", (run, run, making)) for table in BY_STEP))
-            self._put(("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, making)))
+            self._put(("INSERT OR REPLACE INTO runs VALUES (?, ?, NULL)", (run, making)))
 
     def steps(self, steps: Steps) -> None:
         """Keep what a run told, in place of what it told of these and later steps before."""
         last = steps.step if steps.loss is None else steps.start
         self._put(*((f"DELETE FROM {table} WHERE run = ? AND step > ?", (steps.run, last)) for table in BY_STEP))
         if steps.loss is not None:
-            self._put(("INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)", tuple(asdict(steps).values())))
+            self._put(
+                ("INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)", tuple(asdict(steps).values())),
+                ("UPDATE runs SET told = ? WHERE run = ?", (time.time(), steps.run)),
+            )
 
     def estimate(self, estimate: LiveEstimate) -> None:
         """Keep an estimate."""

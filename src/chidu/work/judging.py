@@ -54,6 +54,10 @@ class TargetJudge:
         if steps.loss is None:
             self._recall(steps)
             return
+        if self.points and self.points[-1].step > steps.start:
+            # The run was taken back.
+            self.points = [point for point in self.points if point.step <= steps.start]
+            self._looked = steps.start * LOOKS // self.config.steps
         self.points.append(steps)
         look = steps.step * LOOKS // self.config.steps
         if look > self._looked:
