@@ -29,6 +29,7 @@ from chidu.cli import (
     report,
     stages,
     suggest,
+    tune,
 )
 from chidu.errors import ChiduError
 
@@ -71,6 +72,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plan": plan.command,
     "suggest": suggest.command,
     "compare": compare.command,
+    "tune": tune.command,
     "generate": generate.command,
     "report": report.command,
     "doctor": doctor.command,

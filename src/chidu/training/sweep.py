@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from chidu.tokens import TokenFile
 
-__all__ = ["Attempt", "Pruning", "sweep", "unread"]
+__all__ = ["Attempt", "Pruning", "sweep", "train_attempt", "unread"]
 
 JUDGED_AT_ONCE = 16
 
@@ -83,19 +83,23 @@ def train_attempt(attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, 
     config, tokens = attempt.config, TokenFile.open(attempt.train)
     judged = list(unread(tokens, config, attempt.judged_tokens))
     trainer = Trainer(config)
-    loss, finished = math.log(config.shape.vocabulary), True
+    loss, finished, on_the_way = math.log(config.shape.vocabulary), True, list[float]()
     try:
         for part in range(1, parts + 1):
             while trainer.step < round(config.steps * part / parts):
                 trainer.advance(tokens)
             loss = held_out_loss(trainer.model, judged).loss
-            if part < parts and pruned(part, loss):
+            if part == parts:
+                break
+            on_the_way.append(loss)
+            if pruned(part, loss):
                 finished = False
                 break
     except TrainingError:
         # A rate too high is an answer, and no failure of the sweep.
         loss = math.log(config.shape.vocabulary)
-    write_json(attempt.path, {"loss": loss, "finished": finished, "steps": trainer.step, "config": config.as_dict()})
+    result = {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": trainer.step}
+    write_json(attempt.path, {**result, "config": config.as_dict()})
     return loss
 
 
