@@ -141,7 +141,7 @@ def mean(dial: str, width: int, factor: float, losses: dict[Key, float]) -> floa
 def row(
     dial: str, small: int, large: int, optima: dict[int, Optimum], seeds: int, losses: dict[Key, float]
 ) -> dict[str, Any]:
-    """Compare the smallest width's best factor with the largest's; where a sweep has none inside, the best one tried."""
+    """Compare the smallest width's best factor with the largest's; the best ones tried where a sweep bounds none."""
     both = (optima[small], optima[large])
     if all(each.inside and each.bounded for each in both):
         ours, theirs = both[0].value, both[1].value

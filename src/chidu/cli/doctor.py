@@ -19,6 +19,7 @@ PURPOSES = {
     "Parquet tables": ("tables", ("pyarrow",)),
     "report": ("report", ("plotly", "jinja2")),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
 }
 
 
