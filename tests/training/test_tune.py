@@ -47,7 +47,8 @@ class Planted:
                 finished = False
                 break
         loss = end if finished else on_the_way[-1]
-        write_json(attempt.path, {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": config.steps})
+        result = {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": config.steps}
+        write_json(attempt.path, {**result, "config": config.as_dict()})
         return loss
 
 
@@ -236,8 +237,10 @@ def test_a_sweep_learns_and_is_not_repeated(packed_text: Text, tmp_path: Path) -
     before = [attempt.path.stat().st_mtime_ns for attempt in attempts]
     assert sweep(attempts, 2, lambda: done.append(1)) == losses
     assert [attempt.path.stat().st_mtime_ns for attempt in attempts] == before
-    assert len(done) == 2
+    assert len(done) == 4
     assert read_json(attempts[0].path)["steps"] == 30
+    other = replace(attempts[0], config=replace(attempts[0].config, learning_rate=0.02))
+    assert not other.done
 
 
 def test_a_rate_that_diverges_is_an_answer(packed_text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

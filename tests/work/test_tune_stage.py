@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +69,12 @@ def folder(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(folder, tmp_path / "work")
+    return tmp_path / "work"
+
+
 def test_it_leaves_a_whole_stage(folder: Path) -> None:
     record = Record.read(folder / "tune")
     assert record is not None
@@ -89,10 +100,10 @@ def test_a_second_call_finds_nothing_to_do(folder: Path) -> None:
 
 
 def test_what_it_keeps_is_what_later_stages_train(
-    folder: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the default's loss raised and every best of a search confirmed; then with none."""
-    own = read_settings(folder)
+    own = read_settings(copied)
 
     def worse_default(*given: Any) -> list[Tried]:
         default, *others = search.search(*given)
@@ -100,13 +111,13 @@ def test_what_it_keeps_is_what_later_stages_train(
 
     monkeypatch.setattr(tune_module, "search", worse_default)
     monkeypatch.setattr(Confirmation, "better", True)
-    (folder / "tune" / "record.json").unlink()
-    work, said = tuned(folder, own)
-    kept = read_settings(folder).recipe
+    (copied / "tune" / "record.json").unlink()
+    work, said = tuned(copied, own)
+    kept = read_settings(copied).recipe
     assert kept == work.records["tune"].result["recipe"]
     assert kept
     assert any(line.startswith("tune: the design here is of another recipe") for line in said)
-    work, said = tiny.undertake(folder, text_folder, "design", recipe=kept)
+    work, said = tiny.undertake(copied, text_folder, "design", recipe=kept)
     assert any(line.startswith("design: redone, because recipe is new") for line in said)
     assert work.skipped == ["corpus", "tokens"]
     made = work.design.target.config
@@ -115,10 +126,10 @@ def test_what_it_keeps_is_what_later_stages_train(
         if name != "head_learning_rate":
             assert wanted == value
     # A second call begins from the built-in recipe again, so it is the same question.
-    assert "tune: nothing to do" in tuned(folder, read_settings(folder))[1]
+    assert "tune: nothing to do" in tuned(copied, read_settings(copied))[1]
     hand_on(work, {})
-    assert not read_settings(folder).recipe
-    assert "[recipe]" not in (folder / "chidu.toml").read_text("utf-8")
+    assert not read_settings(copied).recipe
+    assert "[recipe]" not in (copied / "chidu.toml").read_text("utf-8")
 
 
 def test_it_says_beforehand_what_it_would_do(folder: Path, tmp_path: Path) -> None:
@@ -183,3 +194,45 @@ def test_the_verb_ends_with_one_document(
     assert "recipe" in call("--minutes", "5")
     assert "about 9 min" in call("--minutes", "9", "--dry-run")
     assert json.loads(call("--minutes", "5", "--dry-run", "--json"))["minutes"] == 0
+
+
+# A kill
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import tiny, test_tune_stage
+from chidu.runs.settings import read_settings
+from chidu.training import probe, tuning_plan
+if __name__ == "__main__":
+    tiny.shrink()
+    tuning_plan.WIDTHS, tuning_plan.plan_tuning = test_tune_stage.WIDTHS, test_tune_stage.small_plan
+    probe.measure_apart = lambda configs, cores: (1e-3,) * len(configs)
+    print("ready", flush=True)
+    test_tune_stage.tuned(Path(sys.argv[1]), read_settings(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.verify
+def test_any_kill_ends_in_the_same_numbers(folder: Path, copied: Path, tmp_path: Path) -> None:
+    """With processes as they are; killed (-9) once a few runs are done, again and again, until it comes to its end."""
+    program, work = tmp_path / "tuning.py", copied
+    program.write_text(KILLED, "utf-8")
+    shutil.rmtree(work / "tune")
+    paths = os.pathsep.join(
+        [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    )
+    kills = 0
+    while not (work / "tune" / "record.json").exists():
+        before = len(list((work / "tune").rglob("*.json")))
+        process = subprocess.Popen([sys.executable, str(program), str(work)], env={**os.environ, "PYTHONPATH": paths})
+        while process.poll() is None:
+            time.sleep(0.02)
+            if kills < 6 and len(list((work / "tune").rglob("*.json"))) > before + 3 + kills:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                process.wait()
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills >= 3
+    assert read_json(work / "tune" / "tune.json") == read_json(folder / "tune" / "tune.json")

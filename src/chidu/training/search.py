@@ -85,7 +85,9 @@ def search(
             )
             for place, found in enumerate(chosen)
         ]
-        missing = [item for item in items if not item.attempt.path.exists()]
+        missing = [item for item in items if not item.attempt.done]
+        for _ in range(len(items) - len(missing)):
+            on_done()
         map_processes(_search_one, missing, plan.workers, lambda _, __: on_done())
         made = [_trial(recipe, found, read_json(item.attempt.path)) for found, item in zip(chosen, items, strict=True)]
         # Where an earlier call was killed as it added them, the study holds some of this round already.

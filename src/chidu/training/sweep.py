@@ -36,21 +36,28 @@ class Attempt:
     """One short run, and where its result is kept."""
 
     path: Path
-    """The JSON file of its result: a run whose file is there is not repeated."""
+    """The JSON file of its result."""
     config: RunConfig
     train: Path
     """The token file."""
     judged_tokens: int
     """Tokens of unread text that it is judged on."""
 
+    @property
+    def done(self) -> bool:
+        """True where the result is there, and is of this config."""
+        return self.path.exists() and read_json(self.path).get("config") == self.config.as_dict()
+
 
 def sweep(attempts: Sequence[Attempt], workers: int, on_done: Callable[[], None] = lambda: None) -> list[float]:
     """Run every attempt, one process each; return their losses in order, nats per token.
 
-    A run that diverged has the loss of a model that knows nothing, log of the vocabulary. Runs whose result is there
+    `on_done` is told of each, as it ends or is found. A run that diverged has the loss of a model that knows nothing, log of the vocabulary. Runs whose result is there
     are not repeated, so a sweep that was killed goes on, a run that was under way from its beginning.
     """
-    missing = [attempt for attempt in attempts if not attempt.path.exists()]
+    missing = [attempt for attempt in attempts if not attempt.done]
+    for _ in range(len(attempts) - len(missing)):
+        on_done()
     map_processes(_run, missing, workers, lambda _, __: on_done())
     return [float(read_json(attempt.path)["loss"]) for attempt in attempts]
 

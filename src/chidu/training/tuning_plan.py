@@ -10,6 +10,7 @@ from typing import Any
 from chidu.errors import SettingError, TextError
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
+from chidu.training.design import EVALUATION, START_SECONDS
 
 __all__ = ["FACTORS", "LEVEL", "LONGER", "PARTS", "SWEEP_SEEDS", "WIDTHS", "TuningPlan", "config_of", "plan_tuning"]
 
@@ -29,10 +30,6 @@ LAW_SHARE, CONFIRMATION_SHARE = 0.3, 0.2
 """Of the time; the search has the rest."""
 PRUNED = 0.75
 """What a run of the search costs on average, those that end early counted, over a whole one."""
-EVALUATION = 0.4
-"""Time to judge a token over the time to train on one."""
-START_SECONDS = 4.0
-"""Wall time until the processes of a round train."""
 JUDGED_TOKENS = 32_768
 LEVEL = 0.9
 
