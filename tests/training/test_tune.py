@@ -29,7 +29,7 @@ PLAN = TuningPlan(seed=7, workers=2, steps=400, rounds=8, at_once=4, seeds=3, ju
 
 
 class Planted:
-    """Losses by a formula in place of trainings: the best matrices' rate is 0.03, the best batch 512."""
+    """Losses by a formula in place of trainings: the best matrices' rate is 0.03, the best batch 2048."""
 
     def __init__(self) -> None:
         self.configs: list[RunConfig] = []
@@ -37,7 +37,7 @@ class Planted:
     def __call__(self, attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, __: False) -> float:
         config = attempt.config
         self.configs.append(config)
-        rate, batch = math.log(config.learning_rate / 0.03), math.log2(config.batch_tokens / 512)
+        rate, batch = math.log(config.learning_rate / 0.03), math.log2(config.batch_tokens / 2048)
         end = 4.0 + 0.05 * rate**2 + 0.02 * batch**2
         on_the_way: list[float] = []
         finished = True
@@ -73,7 +73,7 @@ def test_the_search_comes_near_a_planted_best(planted: Planted, tmp_path: Path) 
     assert tried[0].changes == {}
     best = min((each for each in tried if each.finished), key=lambda each: each.loss)
     assert best.loss < 4.0 + 0.25 * (tried[0].loss - 4.0)
-    assert best.changes["batch_tokens"] in (256, 512)
+    assert best.changes["batch_tokens"] in (2048, 4096)
     assert 0.015 < best.changes["learning_rate"] < 0.06
     assert 3 < sum(not each.finished for each in tried) < 24
 
@@ -131,13 +131,13 @@ def test_another_seed_tries_other_recipes(planted: Planted, tmp_path: Path) -> N
 def test_luck_is_confirmed_as_seldom_as_promised() -> None:
     """Of differences that are seeds' luck alone one in twenty is called better: the interval is 90% of two sides."""
     random = np.random.default_rng(0)
-    claimed = np.mean([confirmation_of(64, random.normal(0, 0.004, 4)).better for _ in range(2000)])
+    claimed = np.mean([confirmation_of(64, random.normal(0, 0.004, 4), 1.0).better for _ in range(2000)])
     assert 0.03 < claimed < 0.07
 
 
 def test_a_gain_beyond_the_seeds_luck_is_confirmed() -> None:
     random = np.random.default_rng(1)
-    found = [confirmation_of(64, random.normal(-0.02, 0.004, 4)) for _ in range(200)]
+    found = [confirmation_of(64, random.normal(-0.02, 0.004, 4), 1.0) for _ in range(200)]
     assert np.mean([each.better for each in found]) > 0.97
     assert np.mean([each.low <= -0.02 <= each.high for each in found]) == pytest.approx(0.9, abs=0.05)
 

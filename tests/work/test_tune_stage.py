@@ -235,4 +235,8 @@ def test_any_kill_ends_in_the_same_numbers(folder: Path, copied: Path, tmp_path:
                 process.wait()
         assert process.returncode in (0, -signal.SIGKILL)
     assert kills >= 3
-    assert read_json(work / "tune" / "tune.json") == read_json(folder / "tune" / "tune.json")
+    both = [read_json(each / "tune" / "tune.json") for each in (work, folder)]
+    for found in both:
+        if found["confirmation"] is not None:
+            del found["confirmation"]["time"]
+    assert both[0] == both[1]

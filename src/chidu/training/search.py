@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tried", "search"]
 
-BATCHES = (256, 512, 1024, 2048)
+BATCHES = (1, 2, 4)
+"""Times the recipe's own. Smaller ones win by the flop and lose by the minute: each step has a price of its own, which
+flops do not count (LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,13 @@ def space(recipe: Recipe) -> dict[str, BaseDistribution]:
     """Return what is searched, by the recipe's names."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    length = recipe.context_length
-    batches = sorted({recipe.batch_tokens, *(batch for batch in BATCHES if batch % length == 0)})
     rates = ("learning_rate", "embedding_learning_rate", "head_learning_rate")
     return {
         **{
             name: FloatDistribution(getattr(recipe, name) * FACTORS[0], getattr(recipe, name) * FACTORS[-1], log=True)
             for name in rates
         },
-        "batch_tokens": CategoricalDistribution(batches),
+        "batch_tokens": CategoricalDistribution([times * recipe.batch_tokens for times in BATCHES]),
         "decay_fraction": FloatDistribution(0.1, 0.6),
         "least_layers": IntDistribution(2, 4),
     }

@@ -7,10 +7,11 @@ held-out text stays for what is forecast and scored.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chidu.errors import TextError, TrainingError
 from chidu.parallel import Emit, map_processes
@@ -52,8 +53,9 @@ class Attempt:
 def sweep(attempts: Sequence[Attempt], workers: int, on_done: Callable[[], None] = lambda: None) -> list[float]:
     """Run every attempt, one process each; return their losses in order, nats per token.
 
-    `on_done` is told of each, as it ends or is found. A run that diverged has the loss of a model that knows nothing, log of the vocabulary. Runs whose result is there
-    are not repeated, so a sweep that was killed goes on, a run that was under way from its beginning.
+    A run that diverged has the loss of a model that knows nothing, log of the vocabulary. Runs whose result is there
+    are not repeated, so a sweep that was killed goes on, a run that was under way from its beginning. `on_done` is told
+    of each run as it ends or is found.
     """
     missing = [attempt for attempt in attempts if not attempt.done]
     for _ in range(len(attempts) - len(missing)):
@@ -89,7 +91,7 @@ def train_attempt(attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, 
 
     config, tokens = attempt.config, TokenFile.open(attempt.train)
     judged = list(unread(tokens, config, attempt.judged_tokens))
-    trainer = Trainer(config)
+    trainer, clock = Trainer(config), time.process_time()
     loss, finished, on_the_way = math.log(config.shape.vocabulary), True, list[float]()
     try:
         for part in range(1, parts + 1):
@@ -105,7 +107,8 @@ def train_attempt(attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, 
     except TrainingError:
         # A rate too high is an answer, and no failure of the sweep.
         loss = math.log(config.shape.vocabulary)
-    result = {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": trainer.step}
+    result: dict[str, Any] = {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": trainer.step}
+    result["seconds"] = time.process_time() - clock
     write_json(attempt.path, {**result, "config": config.as_dict()})
     return loss
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chidu.errors import FitError
 from chidu.laws.calibration import student
@@ -27,7 +28,7 @@ from chidu.laws.optimum import Optimum, optimum
 from chidu.parallel import Emit, map_processes
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
-from chidu.runs.record import write_json
+from chidu.runs.record import read_json, write_json
 from chidu.training import tuning_plan
 from chidu.training.search import Tried, search
 from chidu.training.sweep import Attempt, sweep, unread
@@ -54,6 +55,8 @@ class Confirmation:
     """Low end of the mean's interval, Student's."""
     high: float
     level: float
+    time: float
+    """Processor time of the best over the default's: of equal flops, which is not equal time. It decides nothing."""
 
     @property
     def better(self) -> bool:
@@ -77,14 +80,15 @@ def confirm(
         for name, wanted in (("default", {}), ("best", changes))
     ]
     losses = np.log(sweep(attempts, plan.workers, on_done)).reshape(-1, 2)
-    return confirmation_of(width, losses[:, 1] - losses[:, 0])
+    seconds = np.array([read_json(attempt.path)["seconds"] for attempt in attempts]).reshape(-1, 2).sum(axis=0)
+    return confirmation_of(width, losses[:, 1] - losses[:, 0], float(seconds[1] / seconds[0]))
 
 
-def confirmation_of(width: int, differences: np.ndarray[Any, np.dtype[np.float64]]) -> Confirmation:
+def confirmation_of(width: int, differences: NDArray[np.float64], time: float) -> Confirmation:
     """Return the mean of paired differences with its interval."""
     count, mean = len(differences), float(differences.mean())
     half = student(0.5 + LEVEL / 2, count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
-    return Confirmation(width, tuple(map(float, differences)), mean, mean - half, mean + half, LEVEL)
+    return Confirmation(width, tuple(map(float, differences)), mean, mean - half, mean + half, LEVEL, time)
 
 
 @dataclass(frozen=True)

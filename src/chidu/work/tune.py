@@ -120,7 +120,7 @@ def confirmation_line(result: dict[str, Any]) -> str:
     numbers = (
         f"with {len(found['differences'])} fresh seeds at width {found['width']} and twice the length: "
         f"{100 * found['mean']:+.2f}% of the loss, {found['level']:.0%} interval "
-        f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}%"
+        f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}%, for {found['time']:.2f} × the processor time"
     )
     if found["better"]:
         return f"better: {shown}; {numbers}"
