@@ -1,6 +1,6 @@
 """Search for a better recipe on small models, and believe it only where fresh seeds at a larger size agree.
 
-Every run of one width costs the same flops, whatever its batch and depth, so that none wins by being dearer.
+Every run of one width costs the same flops, whatever its batch and depth; what that takes in time is said beside it.
 
     search        Optuna over rates, batch, falling part and depth, at one width and seed
     confirmation  the best of it against the default: fresh seeds, wider, longer; the best of many is partly luck
