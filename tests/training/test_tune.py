@@ -16,10 +16,10 @@ from chidu.laws.optimum import Optimum
 from chidu.runs import Recipe, RunConfig
 from chidu.runs.record import read_json, write_json
 from chidu.tokens import TokenFile
-from chidu.training import Text, search, tuning_plan
+from chidu.training import Text, loop, search, tuning_plan
 from chidu.training import sweep as sweep_module
 from chidu.training.search import Tried
-from chidu.training.sweep import Attempt, Pruning, sweep, unread
+from chidu.training.sweep import Attempt, Pruning, sweep, train_attempt, unread
 from chidu.training.tune import confirmation_of, fit_rates
 from chidu.training.tuning_plan import TuningPlan, config_of, plan_tuning
 from in_process import map_here
@@ -241,6 +241,35 @@ def test_a_sweep_learns_and_is_not_repeated(packed_text: Text, tmp_path: Path) -
     assert read_json(attempts[0].path)["steps"] == 30
     other = replace(attempts[0], config=replace(attempts[0].config, learning_rate=0.02))
     assert not other.done
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_loss(
+    packed_text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a checkpoint after every step, and a stop at any: also between a part's judgement and the next step."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    whole = tiny(packed_text, tmp_path / "whole")
+    seen: list[float] = []
+    loss = train_attempt(whole, 3, lambda part, loss: bool(seen.append(loss)))
+    real = loop.Trainer.advance
+    for stop in (4, 10, 11, 25):
+        cut = tiny(packed_text, tmp_path / f"cut{stop}")
+
+        def advance(trainer: Any, batches: Any, stop: int = stop) -> float:
+            if trainer.step == stop:
+                raise KilledError
+            return real(trainer, batches)
+
+        monkeypatch.setattr(loop.Trainer, "advance", advance)
+        with pytest.raises(KilledError):
+            train_attempt(cut, 3)
+        monkeypatch.setattr(loop.Trainer, "advance", real)
+        again: list[float] = []
+        assert train_attempt(cut, 3, lambda part, loss, again=again: bool(again.append(loss))) == loss
+        assert again == seen
+        assert not cut.path.with_suffix(".scratch").exists()
+        before, after = read_json(whole.path), read_json(cut.path)
+        assert {**before, "seconds": 0} == {**after, "seconds": 0}
 
 
 def test_a_rate_that_diverges_is_an_answer(packed_text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

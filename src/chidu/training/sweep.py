@@ -7,6 +7,7 @@ held-out text stays for what is forecast and scored.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ def sweep(attempts: Sequence[Attempt], workers: int, on_done: Callable[[], None]
     """Run every attempt, one process each; return their losses in order, nats per token.
 
     A run that diverged has the loss of a model that knows nothing, log of the vocabulary. Runs whose result is there
-    are not repeated, so a sweep that was killed goes on, a run that was under way from its beginning. `on_done` is told
-    of each run as it ends or is found.
+    are not repeated, and one that was cut goes on from its last checkpoint. `on_done` is told of each run as it ends or
+    is found.
     """
     missing = [attempt for attempt in attempts if not attempt.done]
     for _ in range(len(attempts) - len(missing)):
@@ -84,20 +85,15 @@ def unread(tokens: TokenFile, config: RunConfig, judged_tokens: int) -> Iterator
 
 
 def train_attempt(attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, __: False) -> float:
-    """Train and judge one attempt in this process, writing its result; judged after each of `parts` for pruning."""
-    from chidu.tokens import TokenFile
-    from chidu.training.held_out import held_out_loss
-    from chidu.training.loop import Trainer
+    """Train and judge one attempt in this process, writing its result; judged after each of `parts` for pruning.
 
-    config, tokens = attempt.config, TokenFile.open(attempt.train)
-    judged = list(unread(tokens, config, attempt.judged_tokens))
-    trainer, clock = Trainer(config), time.process_time()
+    Goes on from the newest checkpoint of an earlier call.
+    """
+    config, course = attempt.config, Course(attempt)
     loss, finished, on_the_way = math.log(config.shape.vocabulary), True, list[float]()
     try:
         for part in range(1, parts + 1):
-            while trainer.step < round(config.steps * part / parts):
-                trainer.advance(tokens)
-            loss = held_out_loss(trainer.model, judged).loss
+            loss = course.loss_at(round(config.steps * part / parts))
             if part == parts:
                 break
             on_the_way.append(loss)
@@ -107,10 +103,54 @@ def train_attempt(attempt: Attempt, parts: int = 1, pruned: Pruning = lambda _, 
     except TrainingError:
         # A rate too high is an answer, and no failure of the sweep.
         loss = math.log(config.shape.vocabulary)
-    result: dict[str, Any] = {"loss": loss, "finished": finished, "on_the_way": on_the_way, "steps": trainer.step}
-    result["seconds"] = time.process_time() - clock
-    write_json(attempt.path, {**result, "config": config.as_dict()})
+    result: dict[str, Any] = {"loss": loss, "finished": finished, "on_the_way": on_the_way}
+    result |= {"steps": course.trainer.step, "seconds": course.trainer.seconds, "config": config.as_dict()}
+    write_json(attempt.path, result)
+    shutil.rmtree(course.scratch, ignore_errors=True)
     return loss
+
+
+class Course:
+    """An attempt on its way: what was judged so far, and a checkpoint now and then."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        from chidu.tokens import TokenFile
+        from chidu.training.checkpoint import latest_checkpoint
+        from chidu.training.loop import Trainer
+
+        self.tokens = TokenFile.open(attempt.train)
+        self.judged = list(unread(self.tokens, attempt.config, attempt.judged_tokens))
+        self.trainer = Trainer(attempt.config)
+        self.scratch = attempt.path.with_suffix(".scratch")
+        self._told = self.scratch / "losses.json"
+        self._losses: dict[str, float] = read_json(self._told) if self._told.exists() else {}
+        newest = latest_checkpoint(self.scratch)[0]
+        if newest is not None:
+            self.trainer.load(newest)
+        self._saved = time.monotonic()
+
+    def loss_at(self, step: int) -> float:
+        """Return the loss after so many steps, training up to there where an earlier call has not been judged there."""
+        from chidu.training.held_out import held_out_loss
+
+        if str(step) not in self._losses:
+            self._train(step)
+            self._losses[str(step)] = held_out_loss(self.trainer.model, self.judged).loss
+            write_json(self._told, self._losses)
+        return self._losses[str(step)]
+
+    def _train(self, step: int) -> None:
+        from chidu.training.loop import CHECKPOINT_SECONDS
+
+        clock = time.process_time()
+        while self.trainer.step < step:
+            self.trainer.advance(self.tokens)
+            # Of this process alone: others on the machine shall not show.
+            self.trainer.seconds += time.process_time() - clock
+            clock = time.process_time()
+            if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+                self.trainer.save(self.scratch)
+                self._saved = time.monotonic()
 
 
 def _run(attempt: Attempt, emit: Emit) -> None:
