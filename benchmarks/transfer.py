@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 import sys
 import time
 from dataclasses import replace
@@ -36,6 +37,9 @@ JUDGED_TOKENS = 65_536
 REACH = 1.5
 LEVEL = 0.9
 
+Key = tuple[str, int, int, float]
+"""Dial, width, seed and factor of a run."""
+
 
 def config(recipe: Recipe, width: int, steps: int, seed: int, dial: str, factor: float) -> RunConfig:
     """Return the recipe's training of a width, one of its rates multiplied."""
@@ -43,7 +47,7 @@ def config(recipe: Recipe, width: int, steps: int, seed: int, dial: str, factor:
     return replace(made, **{DIALS[dial]: factor * getattr(made, DIALS[dial])})
 
 
-def attempts(asked: argparse.Namespace, recipe: Recipe) -> dict[tuple[str, int, int, float], Attempt]:
+def attempts(asked: argparse.Namespace, recipe: Recipe) -> dict[Key, Attempt]:
     """Return every run by dial, width, seed and factor; the recipe's own, factor 1, serves all dials."""
     found = {}
     for seed in range(asked.seeds):
@@ -57,7 +61,7 @@ def attempts(asked: argparse.Namespace, recipe: Recipe) -> dict[tuple[str, int, 
     return found
 
 
-def best(dial: str, width: int, losses: dict[tuple[str, int, int, float], float]) -> Optimum:
+def best(dial: str, width: int, losses: dict[Key, float]) -> Optimum:
     """Return the best factor of a dial at a width, over all seeds."""
     rows = [(factor, loss, seed) for (d, w, seed, factor), loss in losses.items() if (d, w) == (dial, width)]
     factors, values, seeds = zip(*rows, strict=True)
@@ -107,37 +111,50 @@ def main() -> None:
     tell(list(rows(asked, recipe, losses)), as_json=asked.json)
 
 
-def rows(
-    asked: argparse.Namespace, recipe: Recipe, losses: dict[tuple[str, int, int, float], float]
-) -> list[dict[str, Any]]:
+def rows(asked: argparse.Namespace, recipe: Recipe, losses: dict[Key, float]) -> list[dict[str, Any]]:
     """Return one row a dial, and print the table of all widths."""
     out = sys.stderr if asked.json else sys.stdout
     found = []
     for dial in asked.dials:
-        print(f"\n{dial}: width, best factor, {LEVEL:.0%} interval, rate, loss lost by a factor of 1.5", file=out)
+        print(f"\n{dial}: best factor, {LEVEL:.0%} interval, its rate, what being off by {REACH} costs", file=out)
         optima = {width: best(dial, width, losses) for width in asked.widths}
         for width, at in optima.items():
             own = getattr(recipe.config(width, asked.steps, 0), DIALS[dial])
-            means = [
-                f"{sum(losses[dial, width, seed, f] for seed in range(asked.seeds)) / asked.seeds:.4f}" for f in FACTORS
-            ]
+            means = [mean(dial, width, factor, losses) for factor in FACTORS]
+            place = (
+                f"{at.value:.2f}  {at.low:.2f} to {at.high:.2f}  {own * at.value:.3g}" if at.inside else "not inside"
+            )
             print(
-                f"{width:5} {at.value:6.2f}  {at.low:5.2f} to {at.high:5.2f}{'' if at.inside else ' (outside)'}  "
-                f"{own * at.value:.4g}  {100 * at.bend * math.log(1.5) ** 2:.2f}%  noise {100 * at.noise:.2f}%  "
-                f"losses {' '.join(means)}",
+                f"  width {width:4}  {place}  {100 * at.bend * math.log(REACH) ** 2:.2f}%  (noise "
+                f"{100 * at.noise:.2f}%; losses by factor {', '.join(f'{each:.4f}' for each in means)})",
                 file=out,
             )
-        small, large = optima[min(asked.widths)], optima[max(asked.widths)]
-        ratio, low, high = apart(small, large, small.runs - 2 - asked.seeds)
-        found.append(
-            {
-                "what": f"{dial}: best factor, width {min(asked.widths)} over {max(asked.widths)}",
-                "ours": small.value, "rival": f"width {max(asked.widths)}", "theirs": large.value,
-                "ratio": round(ratio, 3), "reach": REACH, "unit": "× own rate",
-                "note": f"{LEVEL:.0%} interval {low:.2f} to {high:.2f}: {verdict(low, high)}",
-            }
-        )  # fmt: skip
+        found.append(row(dial, min(asked.widths), max(asked.widths), optima, asked.seeds, losses))
     return found
+
+
+def mean(dial: str, width: int, factor: float, losses: dict[Key, float]) -> float:
+    """Return the mean loss over the seeds."""
+    return statistics.mean(loss for key, loss in losses.items() if (key[0], key[1], key[3]) == (dial, width, factor))
+
+
+def row(
+    dial: str, small: int, large: int, optima: dict[int, Optimum], seeds: int, losses: dict[Key, float]
+) -> dict[str, Any]:
+    """Compare the smallest width's best factor with the largest's; the best ones tried where a sweep bounds none."""
+    both = (optima[small], optima[large])
+    if all(each.inside and each.bounded for each in both):
+        ours, theirs = both[0].value, both[1].value
+        _, low, high = apart(*both, both[0].runs - 2 - seeds)
+        note = f"{LEVEL:.0%} interval {low:.2f} to {high:.2f}: {verdict(low, high)}"
+    else:
+        ours, theirs = (min(FACTORS, key=lambda f: mean(dial, width, f, losses)) for width in (small, large))
+        note = "the best factors tried; undecided: a sweep bounds none"
+    return {
+        "what": f"{dial}: best factor, width {small} over {large}",
+        "ours": ours, "rival": f"width {large}", "theirs": theirs,
+        "ratio": round(ours / theirs, 3), "reach": REACH, "unit": "× own rate", "note": note,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

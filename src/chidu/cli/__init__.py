@@ -30,6 +30,7 @@ from chidu.cli import (
     report,
     stages,
     suggest,
+    tune,
     watch,
 )
 from chidu.errors import ChiduError
@@ -74,6 +75,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plan": plan.command,
     "suggest": suggest.command,
     "compare": compare.command,
+    "tune": tune.command,
     "generate": generate.command,
     "export": export.command,
     "report": report.command,

@@ -24,6 +24,7 @@ PURPOSES = {
     "export --to mlflow": ("mlflow", ("mlflow-skinny", "sqlalchemy", "alembic")),
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
 }
 
 

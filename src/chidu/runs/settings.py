@@ -28,6 +28,7 @@ RECIPE_RANGES: dict[str, tuple[float, float]] = {
     "head_learning_rate": (1e-6, 10.0),
     "decay_fraction": (0.0, 1.0),
     "weight_decay": (0.0, 10.0),
+    "batch_tokens": (1, 1_048_576),
     "warmup_steps": (0, 100_000),
     "least_layers": (1, 100),
 }
@@ -84,11 +85,12 @@ class Settings:
             object.__setattr__(
                 self, name, _number(name, getattr(self, name), self.sequence_tokens if low is None else low, high)
             )
-        if self.batch_tokens % self.sequence_tokens:
-            raise SettingError(
-                f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
-            )
         object.__setattr__(self, "recipe", _recipe_changes(self.recipe))
+        for batch_tokens in (self.batch_tokens, int(self.recipe.get("batch_tokens", 0))):
+            if batch_tokens % self.sequence_tokens:
+                raise SettingError(
+                    f"batch_tokens ({batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
+                )
         if self.language not in ("en", "zh"):
             raise SettingError(f"language is {self.language!r}; it must be 'en' or 'zh'")
         if self.law not in ("auto", "additive", "coupled"):
@@ -114,10 +116,11 @@ class Settings:
     def recipes(self) -> list[Recipe]:
         """The rules for runs of every size that may be used, the one to prefer first."""
         length = self.sequence_tokens
+        changes: dict[str, Any] = dict(self.recipe)
+        wanted = changes.pop("batch_tokens", self.batch_tokens)
         # Every batch that is tried costs a probe of some ten seconds: a tour has no time to try.
         tried = BATCHES[-1:] if self.is_tour else BATCHES
-        batches = [self.batch_tokens] if self.batch_tokens else [t for t in tried if t % length == 0] or [length]
-        changes: dict[str, Any] = dict(self.recipe)
+        batches = [wanted] if wanted else [t for t in tried if t % length == 0] or [length]
         return [Recipe(self.words, self.sequence_tokens, batch_tokens, **changes) for batch_tokens in batches]
 
     @property

@@ -10,8 +10,11 @@ weights.py      flat float32 masters and the copies the model computes with
 optimiser.py    Muon, Adam and the schedule
 checkpoint.py   checkpoints that survive a kill
 held_out.py     loss on text that was held out
-sweep.py        short runs beside each other, judged on unread text
-noise_scale.py  how large a batch still pays
+tune.py         a better recipe, or the news that there is none
+search.py       Optuna over recipes at one width
+tuning_plan.py  how much of everything tuning runs
+sweep.py        short runs, judged on text they did not read
+noise_scale.py  how large a batch pays
 """
 
 from __future__ import annotations
