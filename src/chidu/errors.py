@@ -7,6 +7,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── SettingError        a setting, a flag or a TOML key
 ├── FitError                a law could not be fitted to these rows
 ├── TrainingError           a run diverged or its checkpoints can't be used
+│   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 │   └── LeaseError          a run's folder is another worker's by now
 ├── StorageError            storage that failed again and again; an OSError too
@@ -30,6 +31,7 @@ __all__ = [
     "LeaseError",
     "MissingPackageError",
     "SettingError",
+    "StoppedError",
     "StorageError",
     "TableError",
     "TextError",
@@ -66,6 +68,10 @@ class FitError(ChiduError):
 
 class TrainingError(ChiduError):
     """A run diverged, or none of its checkpoints can be used."""
+
+
+class StoppedError(TrainingError):
+    """A run was asked to stop; it finished its step and is saved."""
 
 
 class WorkFolderError(ChiduError):

@@ -256,7 +256,7 @@ def test_corpus_and_tokenize_end_with_one_document(call: Call, text_folder: Path
 
 def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "chidu.training.probe.measure_speed", lambda apart, one, cores: Speed((0.005,) * len(apart), 0.01, 1)
+        "chidu.training.probe.measure_speed", lambda apart, one, place: Speed((0.005,) * len(apart), 0.01, 1)
     )
     told = call("demo", "--dry-run", "--json")
     assert told.code == 0, told.err

@@ -39,8 +39,9 @@ class Faulty:
         items: Sequence[Any],
         on_event: Callable[[int, Any], None] | None = None,
         after: Sequence[int | None] | None = None,
+        grace: float = 0.0,
     ) -> list[Any]:
-        return self.place.map(partial(self.fault, self.notes, function), items, on_event, after)
+        return self.place.map(partial(self.fault, self.notes, function), items, on_event, after, grace)
 
 
 def save_at_every_step() -> None:

@@ -23,6 +23,7 @@ from chidu.errors import ClusterError, StorageError, WorkerError
 from chidu.parallel import Local, Place, open_place
 from chidu.parallel.cluster import Cluster
 from chidu.runs import Run, RunConfig
+from chidu.runs.live import RunEvent, Steps
 from chidu.training import Design, Rung, Text, train_ladder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc; 127.0.0.2 is Linux's")
@@ -113,14 +114,25 @@ class Ladder:
 
     def __init__(self, rungs: list[Rung], text: Text, folder: Path) -> None:
         self.rungs, self.text, self.folder = rungs, text, folder
-        self.told: dict[str, int] = {}
+        self.told: dict[str, tuple[str, int, int]] = {}
+        """Run → its group, where it began, and how far it came."""
 
     def train(self, place: Place) -> list[Any]:
         self.told = {}
         return [same(run) for run in train_ladder(self.rungs, self.text, self.folder / "ladder", self.tell, place)]
 
-    def tell(self, group: str, steps: int) -> None:
-        self.told[group] = self.told.get(group, 0) + steps
+    def tell(self, group: str, event: RunEvent) -> None:
+        assert isinstance(event, Steps)
+        begun = self.told.get(event.run, (group, event.start, 0))[1]
+        self.told[event.run] = (group, min(begun, event.start), event.step)
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps done, by group."""
+        found: dict[str, int] = {}
+        for group, begun, end in self.told.values():
+            found[group] = found.get(group, 0) + end - begun
+        return found
 
     def go_on(self, place: Place) -> list[Any]:
         """Train; where a place does not go on by itself, it says so, and the same command does."""
@@ -145,7 +157,7 @@ def begun(notes: Path) -> list[tuple[str, int]]:
 def test_where_a_ladder_trains_changes_no_bit(place: Place, ladder: Ladder, undisturbed: list[Any]) -> None:
     place.check(ladder.folder)
     assert ladder.train(place) == undisturbed
-    assert ladder.told == ALL_STEPS
+    assert ladder.steps == ALL_STEPS
     assert not list(ladder.folder.rglob("lease.scratch"))
 
 
@@ -155,7 +167,7 @@ def test_a_killed_worker_costs_nothing_but_time(
 ) -> None:
     faulty = fault_work.Faulty(place, fault_work.worker_dies, tmp_path / "notes")
     assert ladder.go_on(faulty) == undisturbed
-    assert ladder.told == ALL_STEPS
+    assert ladder.steps == ALL_STEPS
     starts = begun(tmp_path / "notes")
     assert any(step > 0 for _, step in starts), "it began anew"
 

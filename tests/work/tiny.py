@@ -59,7 +59,7 @@ def shrink(change: Callable[[Any, str, Any], None] = setattr) -> None:
     change(design, "LEAST_STEPS", 20)
     # What the clock says of the stages before must not decide a length here.
     change(design, "_steps_by_time", lambda *_: 20)
-    change(probe, "measure_speed", lambda apart, together, cores: Speed((1e-4,) * len(apart), 1e-4, 1))
+    change(probe, "measure_speed", lambda apart, together, place: Speed((1e-4,) * len(apart), 1e-4, 1))
     change(settings, "Recipe", functools.partial(Recipe, warmup_steps=5))
 
 

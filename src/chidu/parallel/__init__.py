@@ -12,16 +12,17 @@ words.py        what a worker has to say, on its way to who called
 from __future__ import annotations
 
 from chidu.parallel.environment import WORKER_ENVIRONMENT, cores, worker_environment
-from chidu.parallel.place import AGAIN, Local, Place, open_place
-from chidu.parallel.processes import Emit, map_processes, meeting
+from chidu.parallel.place import Local, Place, open_place
+from chidu.parallel.processes import Emit, heed_stops, is_stop_asked, map_processes, meeting
 
 __all__ = [
-    "AGAIN",
     "WORKER_ENVIRONMENT",
     "Emit",
     "Local",
     "Place",
     "cores",
+    "heed_stops",
+    "is_stop_asked",
     "map_processes",
     "meeting",
     "open_place",

@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,9 +21,8 @@ from typing import Any, TypeVar
 
 from chidu.errors import ClusterError, MissingPackageError
 from chidu.parallel.environment import worker_environment
-from chidu.parallel.place import AGAIN
 from chidu.parallel.processes import Emit
-from chidu.parallel.session import LEAVE_SECONDS, Facts, answers, installed, serve
+from chidu.parallel.session import LEAVE_SECONDS, STOP, Facts, answers, installed, serve
 from chidu.parallel.tasks import Shared
 from chidu.parallel.words import Word
 
@@ -86,13 +86,14 @@ class Cluster:
         items: Sequence[Item],
         on_event: Callable[[int, Any], None] | None = None,
         after: Sequence[int | None] | None = None,
+        grace: float = 0.0,
     ) -> list[Result]:
         """Work on the items as tasks of the cluster. Raises ClusterError where its head is gone."""
         if not items:
             return []
         self._open()
         job = (function, list(items), list(after or [None] * len(items)), self._shared)
-        found: list[Result] = self._ask("map", *job, on_event=on_event)
+        found: list[Result] = self._ask("map", *job, on_event=on_event, grace=grace)
         return found
 
     def close(self) -> None:
@@ -135,15 +136,31 @@ class Cluster:
         self._facts = facts
         return facts
 
-    def _ask(self, name: str, *given: Any, on_event: Callable[[int, Any], None] | None = None) -> Any:
+    def _ask(
+        self, name: str, *given: Any, on_event: Callable[[int, Any], None] | None = None, grace: float = 0.0
+    ) -> Any:
         assert self._pipe is not None
         try:
             self._pipe.send((name, given))
             return self._answer(on_event)
-        except BaseException:
+        except BaseException as error:
             # What is under way there is nobody's any more.
-            self._end()
+            try:
+                if not isinstance(error, Exception):
+                    self._let_save(grace)
+            finally:
+                self._end()
             raise
+
+    def _let_save(self, seconds: float) -> None:
+        """Ask the workers to save and to end; wait until they have, so many seconds at the most."""
+        assert self._pipe is not None
+        end = time.monotonic() + seconds
+        with contextlib.suppress(EOFError, OSError):
+            self._pipe.send(STOP)
+            while self._pipe.poll(max(0.0, end - time.monotonic())):
+                if self._pipe.recv()[0] in ("done", "failed"):
+                    return
 
     def _answer(self, on_event: Callable[[int, Any], None] | None) -> Any:
         """Read what the session tells until its answer is there."""
@@ -161,7 +178,7 @@ class Cluster:
             if isinstance(event, Word):
                 event.say()
             elif on_event is not None:
-                on_event(index, AGAIN if kind == "again" else event)
+                on_event(index, event)
 
     def _lost(self) -> ClusterError:
         """Say why the session ended by itself."""

@@ -9,19 +9,16 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chidu.errors import SettingError
 from chidu.parallel.environment import cores
 from chidu.parallel.processes import Emit, map_processes
 
-__all__ = ["AGAIN", "Local", "Place", "open_place"]
+__all__ = ["Local", "Place", "open_place"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-AGAIN: Final = object()
-"""The event of an item that begins again, because its worker was lost: what it told before counts no more."""
 
 
 class Place(Protocol):
@@ -42,11 +39,13 @@ class Place(Protocol):
         items: Sequence[Item],
         on_event: Callable[[int, Any], None] | None = None,
         after: Sequence[int | None] | None = None,
+        grace: float = 0.0,
     ) -> list[Result]:
         """Call ``function(item, emit)`` for every item; return the results in the items' order.
 
         As `map_processes` does. Where a place lasts longer than its workers, an item whose worker was lost begins again
-        on another one: so ``function`` must be one that may be begun again, and goes on from what it saved.
+        on another one: so ``function`` must be one that may be begun again, and goes on from what it saved; and its
+        events must say where it is, not how much was added.
         """
         ...
 
@@ -68,9 +67,10 @@ class Local:
         items: Sequence[Item],
         on_event: Callable[[int, Any], None] | None = None,
         after: Sequence[int | None] | None = None,
+        grace: float = 0.0,
     ) -> list[Result]:
         """Work in processes, one a core."""
-        return map_processes(function, items, self.cores, on_event, after)
+        return map_processes(function, items, self.cores, on_event, after, grace=grace)
 
 
 @contextlib.contextmanager

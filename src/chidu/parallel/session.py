@@ -23,7 +23,7 @@ from chidu.parallel.environment import cores
 from chidu.parallel.processes import Emit, end_with_parent
 from chidu.parallel.tasks import Shared, Tasks, room, why_not
 
-__all__ = ["LEAVE_SECONDS", "Facts", "Nodes", "answers", "installed", "serve"]
+__all__ = ["LEAVE_SECONDS", "STOP", "Facts", "Nodes", "answers", "installed", "serve"]
 
 LOOK_SECONDS = 60.0
 """Time for every node to look into the work folder."""
@@ -31,6 +31,8 @@ WATCH_SECONDS = 1.0
 GONE_SECONDS = 4.0
 """A head that does not answer for so long is gone."""
 LEAVE_SECONDS = 5.0
+STOP = "stop"
+"""Sent while a map is under way: its workers shall save and end."""
 PACKAGES = ("chidu", "numpy", "torch")
 
 
@@ -189,7 +191,11 @@ class Session:
         shared: Shared | None,
     ) -> list[Any]:
         """Work on every item, see `Place.map`."""
-        return Tasks(function, items, after, shared, self.needs, self.pipe.send).finish()
+        return Tasks(function, items, after, shared, self.needs, self.pipe.send, self.is_stop_told).finish()
+
+    def is_stop_told(self) -> bool:
+        """True where STOP has come: nothing else is sent while a map is under way."""
+        return self.pipe.poll() and self.pipe.recv() == STOP
 
 
 def _look(shared: Shared) -> tuple[str, dict[str, str], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 import traceback
@@ -18,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chidu.errors import ChiduError, ClusterError, WorkerError
+from chidu.errors import ChiduError, ClusterError, StoppedError, WorkerError
 from chidu.parallel.environment import WORKER_ENVIRONMENT
-from chidu.parallel.processes import Emit
+from chidu.parallel.processes import Emit, heed_stops
 from chidu.parallel.words import Word, words_as_events
 
 __all__ = ["Shared", "Tasks", "room", "why_not"]
@@ -69,7 +70,7 @@ def room(node: Mapping[str, Any], needs: Mapping[str, int]) -> int:
 
 
 class Tasks:
-    """One map, while it is under way. `send` is given messages for `Cluster`: ("event", index, event) and the like."""
+    """One map, while it is under way. `send` is given ("event", index, event) for `Cluster`; `is_stop_told` ends it."""
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Tasks:
         shared: Shared | None,
         needs: dict[str, int],
         send: Callable[[Any], None],
+        is_stop_told: Callable[[], bool],
     ) -> None:
         import ray
 
@@ -87,7 +89,8 @@ class Tasks:
         # On the head: while that is there, so is who hears.
         ear = ray.remote(_Ear).options(num_cpus=0, resources={HEAD: 0.001}, max_restarts=-1, max_task_retries=-1)
         self.ear = ear.remote()
-        self.function, self.items, self.after, self.shared, self.send = function, items, after, shared, send
+        self.function, self.items, self.after, self.shared = function, items, after, shared
+        self.send, self.is_stop_told = send, is_stop_told
         self.attempts = [0] * len(items)
         self.room: dict[str, int] = {}
         """Node that is there → items it has room for."""
@@ -102,8 +105,13 @@ class Tasks:
         self._is_told = False
 
     def finish(self) -> list[Any]:
-        """Work on every item; return the results in the items' order. Raises the first error of an item."""
+        """Work on every item; return the results in the items' order.
+
+        Raises the first error of an item; StoppedError, once all have saved that can, where it is told to stop.
+        """
         while self.running or self.due:
+            if self.is_stop_told():
+                self._stop()
             self._look()
             self._begin()
             outcomes = self._collect()
@@ -158,6 +166,16 @@ class Tasks:
             task = work.remote(self.function, self.items[index], place, self.ear, self.shared)
             self.running[task] = (index, node)
 
+    def _stop(self) -> None:
+        """Ask every worker to save, and wait for them; who waits for us knows how long that may take."""
+        import ray
+
+        for task in self.running:
+            ray.cancel(task)
+        if self.running:
+            ray.wait(list(self.running), num_returns=len(self.running))
+        raise StoppedError("stopped: run the same command again")
+
     def _collect(self) -> dict[int, tuple[bool, Any]]:
         """Return what came of the items that ended; those whose worker was lost become due again."""
         import ray
@@ -197,7 +215,6 @@ class Tasks:
                 "run the same command again to resume"
             )
         self.due.append((time.monotonic() + 2.0 ** (attempts - 1), index))
-        self.send(("again", index, None))
         self.send(("event", index, Word(f"ray: a worker is lost ({why}): another one goes on with its run")))
 
 
@@ -227,6 +244,8 @@ def _work(
     """Work on one item, in its so-manieth attempt; return whether that went well, and the result or the error."""
     import ray
 
+    # So Ray's `cancel` comes, which else breaks off wherever it meets the work.
+    heed_stops(signal.SIGINT)
     told: list[Any] = []
 
     def emit(event: Any) -> None:

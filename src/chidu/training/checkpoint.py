@@ -18,12 +18,17 @@ from torch import Tensor
 from chidu.runs.record import file_digest, sync_folder
 from chidu.runs.storage import passes, steadily
 
-__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "why_torn", "write_checkpoint"]
+__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "step_of", "why_torn", "write_checkpoint"]
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Return where `folder` keeps the checkpoint of a step."""
     return folder / f"step-{step:08d}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step whose checkpoint a path names."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def write_checkpoint(
@@ -78,10 +83,15 @@ def _write(
     sync_folder(folder)
 
 
-def latest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over."""
+def latest_checkpoint(folder: Path, step: int | None = None) -> tuple[Path | None, list[str]]:
+    """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over.
+
+    With `step`, only those of that step or of earlier ones are looked at.
+    """
     passed_over: list[str] = []
     for path in sorted(folder.glob("step-????????"), reverse=True):
+        if step is not None and step_of(path) > step:
+            continue
         why = why_torn(path)
         if not why:
             return path, passed_over

@@ -15,7 +15,7 @@ from chidu.parallel import Emit, Place, cores, map_processes
 from chidu.runs.config import RunConfig
 from chidu.training.team import Team, join, shared_bytes
 
-__all__ = ["RandomTokens", "Speed", "best_precision", "measure_speed"]
+__all__ = ["RandomTokens", "Speed", "best_precision", "measure_apart", "measure_speed"]
 
 WARM_STEPS = 3
 LEAST_STEPS = 12
@@ -51,7 +51,7 @@ class RandomTokens:
 
 def measure_speed(apart: Sequence[RunConfig], together: RunConfig, place: Place) -> Speed:
     """Time a few steps of each config on all cores of `place` at once, then of `together` shared by this machine's."""
-    at_once = place.map(_time_apart, [tuple(apart)] * min(place.cores, LENGTHS * len(apart)))
+    seconds = measure_apart(apart, place, min(place.cores, LENGTHS * len(apart)))
     processes = team_size(together, cores())
     found = {}
     for threads in sorted({1, cores() // processes}):
@@ -59,7 +59,13 @@ def measure_speed(apart: Sequence[RunConfig], together: RunConfig, place: Place)
         memory = shared_bytes(together.shape.params, processes)
         found[threads] = max(map_processes(_time_together, items, processes, shared_bytes=memory))
     best = min(found, key=found.__getitem__)
-    return Speed(tuple(statistics.mean(column) for column in zip(*at_once, strict=True)), found[best], best, processes)
+    return Speed(seconds, found[best], best, processes)
+
+
+def measure_apart(configs: Sequence[RunConfig], place: Place, at_once: int) -> tuple[float, ...]:
+    """Return the seconds a step of each config takes one thread while so many of `place` do the same."""
+    found = place.map(_time_apart, [tuple(configs)] * at_once)
+    return tuple(statistics.mean(column) for column in zip(*found, strict=True))
 
 
 def team_size(config: RunConfig, cores: int) -> int:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from chidu.parallel import Emit, map_processes
 from chidu.runs.lease import Lease, forget_leases, hold
+from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
-from chidu.training.rungs import Rung, StepCount, Text, finished_run
+from chidu.training.rungs import STOP_SECONDS, Rung, StepCount, Text, finished_run
 from chidu.training.team import join, shared_bytes
 
 __all__ = ["WEIGHTS", "train_target"]
@@ -38,7 +39,7 @@ class Target:
 
 
 def train_target(
-    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_steps: Callable[[int], None]
+    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_event: Callable[[RunEvent], None]
 ) -> Run:
     """Train one run in so many processes of so many threads; leave `run.json` and the final weights in `folder`.
 
@@ -49,7 +50,9 @@ def train_target(
         with hold(folder) as lease:
             items = [Target(folder, rung, text, rank, processes, threads, lease) for rank in range(processes)]
             memory = shared_bytes(rung.config.shape.params, processes)
-            map_processes(_train, items, processes, lambda _, steps: on_steps(steps), shared_bytes=memory)
+            map_processes(
+                _train, items, processes, lambda _, event: on_event(event), shared_bytes=memory, grace=STOP_SECONDS
+            )
     shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)
     forget_leases(folder)
     return Run.from_dict(read_json(path))
@@ -63,13 +66,16 @@ def _train(target: Target, emit: Emit) -> None:
 
     torch.set_num_threads(target.threads)
     team = join(target.rank, target.processes)
-    count = StepCount(emit if target.rank == 0 else lambda _: None)
+    count = StepCount(emit if target.rank == 0 else lambda _: None, target.rung.name, target.rung.config)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
-    trainer = train(target.rung.config, tokens, target.folder, progress=count, team=team, may_write=target.lease.check)
+    trainer = train(
+        target.rung.config, tokens, target.folder,
+        progress=count, tell=count.warn, team=team, may_write=target.lease.check,
+    )  # fmt: skip
     if target.rank > 0:
         return
     count.flush()
-    run = finished_run(target.rung, trainer, tokens, held_out, target.text, trainer.config.steps)
+    run = finished_run(target.rung, trainer, tokens, held_out, target.text, first=0)
     target.lease.check()
     trainer.save_weights(target.folder / WEIGHTS)
     write_json(target.folder / "run.json", run.as_dict())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chidu.errors import MissingPackageError
 from chidu.parallel import Place
+from chidu.runs.live import LiveRecord
 from chidu.runs.record import Record
 from chidu.runs.settings import Settings
 from chidu.work.estimate import Preview, preview
@@ -34,13 +35,14 @@ def run(
 
     The ladder trains at `place` (this machine), which is looked at before anything else where there is no ladder yet.
     """
-    work = Work(folder, settings, voice, recollect, place)
-    if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
-        work.place.check(folder)
-    for name, stage in STAGES.items():
-        stage(work)
-        if name == last:
-            break
+    with LiveRecord.open(folder, voice.say) as live:
+        work = Work(folder, settings, voice, live, recollect, place)
+        if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
+            work.place.check(folder)
+        for name, stage in STAGES.items():
+            stage(work)
+            if name == last:
+                break
     return work
 
 

@@ -12,11 +12,14 @@ from chidu.errors import ForecastError
 from chidu.parallel import cores
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
+from chidu.runs.live import RunEvent, Steps
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
+from chidu.runs.stage import making
 from chidu.units import count_of, format_bytes, format_count
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
-from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
+from chidu.work.judging import TargetJudge, peers
+from chidu.work.results import LADDER_TABLE, read_fit, read_run, rung_runs, write_work_report
 from chidu.work.undertaking import OBJECTIVE, RESAMPLES, StepTeller, Work
 
 __all__ = ["STAGES"]
@@ -128,6 +131,9 @@ def ladder(work: Work) -> None:
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
+        work.live.begin(
+            dict.fromkeys(name for rung in chosen.rungs for name in (rung.group, rung.name)), making(folder)
+        )
         steps = StepTeller(work, "ladder", chosen)
         runs = train_ladder(chosen.rungs, work.text, folder, steps, work.place)
         Ladder.from_runs(runs).write(folder / LADDER_TABLE)
@@ -235,15 +241,18 @@ def target(work: Work) -> None:
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
-        steps = StepTeller(work, "target", chosen)
-        run = train_target(
-            chosen.target,
-            work.text,
-            folder,
-            chosen.processes,
-            chosen.threads,
-            lambda count: steps("target", count),
-        )
+        work.live.begin([chosen.target.name], making(folder))
+        tell = StepTeller(work, "target", chosen)
+        written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
+        config = chosen.target.config
+        judge = TargetJudge(peers(rung_runs(work.folder), config), config, written, work.folder, work.live, work.voice)
+
+        def on_event(event: RunEvent) -> None:
+            tell(chosen.target.group, event)
+            if isinstance(event, Steps):
+                judge(event)
+
+        run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_event)
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.
