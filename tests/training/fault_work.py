@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chidu.parallel import Place
+from chidu.errors import StoppedError
+from chidu.parallel import Place, is_stop_asked
 from chidu.runs import storage
 from chidu.training import loop
 from chidu.training.checkpoint import latest_checkpoint
@@ -55,9 +56,27 @@ def note_begin(notes: Path, item: Any) -> None:
         file.write(f"{item.folder.name} {int(newest.name.removeprefix('step-')) if newest else 0}\n")
 
 
-def none(notes: Path, function: Function, item: Any, emit: Any) -> Any:
+def notes_its_begin(notes: Path, function: Function, item: Any, emit: Any) -> Any:
     """Nothing goes wrong."""
+    note_begin(notes, item)
     return function(item, emit)
+
+
+def waits_to_be_stopped(notes: Path, function: Function, item: Any, emit: Any) -> Any:
+    """Every worker waits, when it first has something to tell, until it is asked to stop, and writes its end down."""
+
+    def tell(event: Any) -> None:
+        emit(event)
+        end = time.monotonic() + 60
+        while not is_stop_asked():
+            assert time.monotonic() < end, "nobody asks to stop"
+            time.sleep(0.01)
+
+    try:
+        return function(item, tell)
+    except StoppedError as error:
+        (notes / f"ended-{os.getpid()}").write_text(str(error))
+        raise
 
 
 def worker_dies(notes: Path, function: Function, item: Any, emit: Any) -> Any:

@@ -76,6 +76,7 @@ def undisturbed(rungs: list[Rung], packed_text: Text, tmp_path_factory: pytest.T
 @pytest.fixture(scope="module")
 def pair() -> Iterator[cluster.Pair]:
     """The cluster that the tests share; one that kills a node starts it again."""
+    pytest.importorskip("ray")
     made = cluster.Pair()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
@@ -199,6 +200,31 @@ def test_a_killed_node_costs_nothing_but_time(
         request.getfixturevalue("pair").join()
 
 
+class Stopped(BaseException):
+    """What Ctrl-C and SIGTERM are to the command line."""
+
+
+def test_runs_on_a_cluster_save_when_the_driver_is_stopped(
+    entered: Cluster, ladder: Ladder, undisturbed: list[Any], tmp_path: Path
+) -> None:
+    """As on this machine, see test_parallel.py."""
+    both_nodes(entered)
+    notes = tmp_path / "notes"
+
+    def stop(group: str, event: RunEvent) -> None:
+        ladder.tell(group, event)
+        if len(ladder.told) == 2:
+            raise Stopped
+
+    faulty = fault_work.Faulty(entered, fault_work.waits_to_be_stopped, notes)
+    with pytest.raises(Stopped):
+        train_ladder(ladder.rungs, ladder.text, tmp_path / "ladder", stop, faulty)
+    ends = sorted(path.read_text() for path in notes.glob("ended-*"))
+    assert ends == ["stopped at step 21 of 48, which is saved: run the same command again"] * 2
+    assert ladder.train(fault_work.Faulty(entered, fault_work.notes_its_begin, notes)) == undisturbed
+    assert begun(notes)[:2] == [("w24-trunk.scratch", 21), ("w16-trunk.scratch", 21)]
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize("on", PLACES)
 def test_a_killed_driver_leaves_nobody_and_the_same_command_goes_on(
@@ -276,7 +302,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("place", LONGER, indirect=True)
+@pytest.mark.verify
 def test_a_slow_node_holds_nobody_up(place: Place, ladder: Ladder, undisturbed: list[Any], tmp_path: Path) -> None:
     assert ladder.train(fault_work.Faulty(place, fault_work.is_slow, tmp_path / "notes")) == undisturbed
 
@@ -322,16 +348,18 @@ def test_a_head_that_is_gone_is_named_and_another_place_goes_on(
     """The last test: it ends the cluster."""
     entered.check(ladder.folder)
     notes = tmp_path / "notes"
+    killed: list[float] = []
 
     def kill() -> None:
         wait_for(lambda: list(notes.glob("pid-*")))
+        killed.append(time.monotonic())
         pair.head.kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ClusterError, match=f"the head of .* is gone .*{pair.address}.* run the same command again"):
         ladder.train(fault_work.Faulty(entered, fault_work.waits, notes))
+    assert time.monotonic() - killed[0] < 10
     killer.join()
     pair.kill()
-    (notes / "go").touch()
-    assert ladder.train(fault_work.Faulty(Local(), fault_work.waits, notes)) == undisturbed
+    assert ladder.train(Local()) == undisturbed
