@@ -6,8 +6,10 @@ ignores bf16), ours the layout of `chidu.model` at the same width and depth with
 it: flops a token are printed for both. Each lives in a process of one thread; only one works at a time.
 
     NANOGPT=FOLDER python benchmarks/training.py [--json] [--only train_S,train_M]
+    NANOGPT=FOLDER python benchmarks/training.py --work FOLDER --output FOLDER [--only recipe,ladder_wall]
 
-FOLDER holds nanoGPT's model.py. Nothing is downloaded.
+NANOGPT holds nanoGPT's model.py. With --work, a finished undertaking on whose text both train, come rows of what a loss
+costs (`to_loss.py`); their trainings are kept in --output and made once. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from results import tell
+import to_loss
+from results import row, tell
 
 from chidu.parallel import worker_environment
 from chidu.runs.config import RunConfig
@@ -211,31 +215,68 @@ def compare(size: Size) -> list[dict[str, Any]]:
     ]
 
 
-def row(what: str, mine: float, theirs: float, ratio: float, reach: str, unit: str, note: str) -> dict[str, Any]:
-    """One line of the result; ratio > 1 is better than the rival."""
-    return {
-        "what": what,
-        "ours": round(mine, 3),
-        "rival": "nanoGPT",
-        "theirs": round(theirs, 3),
-        "ratio": round(ratio, 3),
-        "reach": reach,
-        "unit": unit,
-        "note": note,
-    }
+def checkpoint_row(size: Size) -> dict[str, Any]:
+    """What checkpoints cost, one a minute: seconds to write one, and the part of the training time."""
+    import tempfile
+
+    from chidu.training.loop import Trainer
+    from chidu.training.probe import RandomTokens, best_precision
+
+    trainer, tokens = Trainer(size.config(best_precision())), RandomTokens(VOCABULARY)
+    trainer.advance(tokens)
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(TURNS):
+            clock = time.perf_counter()
+            trainer.save(Path(folder))
+            times.append(time.perf_counter() - clock)
+            trainer.advance(tokens)
+        size_in_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2
+    seconds = statistics.median(times)
+    note = f"{size_in_bytes / 1e6:.1f} MB, written and synced, at one a minute"
+    return row(f"{size.what}: checkpoint", seconds, 60.0, seconds / 60, "≤ 0.02", "s", note, rival="a minute")
+
+
+def speed_rows(size: Size) -> list[dict[str, Any]]:
+    """All rows of a size."""
+    return [*compare(size), checkpoint_row(size)]
+
+
+def rows(only: Sequence[str], work: Path | None, kept: Path, widths: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the rows asked for."""
+    for size in SIZES:
+        if not only or size.what in only:
+            yield from speed_rows(size)
+    if work is None:
+        return
+    if not only or {"recipe", "to_loss"} & set(only):
+        yield from to_loss.to_loss_rows(work, kept)
+    if not only or "trunk" in only:
+        yield from to_loss.trunk_rows(work)
+    if not only or "ladder_wall" in only:
+        yield from to_loss.ladder_rows(work, kept, widths)
 
 
 def main() -> int:
     """Run the comparison; print it, and with --json end with one document."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="names of rows, with commas")
+    parser.add_argument("--work", type=Path, help="a finished undertaking, whose text both train on")
+    parser.add_argument("--output", type=Path, help="where trainings on that text are kept")
+    parser.add_argument("--widths", default="16,32,64", help="rungs that stand for the ladder in ladder_wall")
     parser.add_argument("--json", action="store_true", help="end with one JSON document")
     flags = parser.parse_args()
     if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file() or not os.environ.get("NANOGPT"):
         print("training: NANOGPT must name a folder that holds nanoGPT's model.py", file=sys.stderr)
         return 1
-    sizes = [size for size in SIZES if not flags.only or size.what in flags.only.split(",")]
-    tell((each for size in sizes for each in compare(size)), as_json=flags.json)
+    if flags.work and not flags.output:
+        print("training: --work needs --output, a folder for what is trained on its text", file=sys.stderr)
+        return 1
+    only = [name for name in flags.only.split(",") if name]
+    if flags.output:
+        flags.output.mkdir(parents=True, exist_ok=True)
+    widths = [int(width) for width in flags.widths.split(",")]
+    tell(rows(only, flags.work, flags.output, widths), as_json=flags.json)
     return 0
 
 
