@@ -2,8 +2,9 @@
 
 Both take whole steps (forward, backward, clipping, optimiser) on the same batches of random tokens, with a vocabulary
 of 4096, a context of 256 and 2,048 tokens a step. nanoGPT trains its GPT-2 with AdamW in float32 (on a processor it
-ignores bf16), ours the layout of `chidu.model` at the same width and depth with Muon, in bf16 where the processor has
-it: flops a token are printed for both. Each lives in a process of one thread; only one works at a time.
+ignores bf16), ours the same model with AdamW (`Recipe.gpt2`), in bf16 where the processor has it; a second row has
+Chidu's own layout and Muon at the same width and depth: flops a token are printed for both. Each lives in a process of
+one thread; only one works at a time.
 
     NANOGPT=FOLDER python benchmarks/training.py [--json] [--only train_S,train_M]
     NANOGPT=FOLDER python benchmarks/training.py --work FOLDER --output FOLDER [--only recipe,ladder_wall]
@@ -21,7 +22,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,18 +54,27 @@ class Size:
         """Heads of 32."""
         return self.width // 32
 
-    def config(self, precision: str) -> RunConfig:
-        """Return ours: the recipe's, but for the depth."""
-        config = Recipe(VOCABULARY, CONTEXT, BATCH, precision=precision).config(self.width, 10_000, 0)
+    def config(self, recipe: Recipe) -> RunConfig:
+        """Return a recipe's training of this size, but for the depth."""
+        config = recipe.config(self.width, 10_000, 0)
         heads = {"heads": self.heads, "kv_heads": self.heads, "head_width": 32}
-        mlp_width = 16 * round(self.width * 8 / 3 / 16)
-        return replace(config, shape=replace(config.shape, layers=self.layers, mlp_width=mlp_width, **heads))
+        return replace(config, shape=replace(config.shape, layers=self.layers, **heads))
 
 
 SIZES = (Size("train_S", 64, 4, 2.5), Size("train_M", 128, 4, 1.8), Size("train_L", 256, 6, 2.0))
 
 
-def ours(size: Size, pipe: Connection) -> None:
+def classic(precision: str) -> Recipe:
+    """Return the recipe that trains what nanoGPT does."""
+    return Recipe.gpt2(VOCABULARY, CONTEXT, BATCH, precision=precision)
+
+
+def own(precision: str) -> Recipe:
+    """Return Chidu's own recipe."""
+    return Recipe(VOCABULARY, CONTEXT, BATCH, precision=precision)
+
+
+def ours(size: Size, recipe: Callable[[str], Recipe], pipe: Connection) -> None:
     """Train with Chidu, a turn at a time."""
     begun = time.perf_counter()
     import torch
@@ -73,7 +83,7 @@ def ours(size: Size, pipe: Connection) -> None:
     from chidu.training.loop import Trainer
     from chidu.training.probe import RandomTokens, best_precision
 
-    config = size.config(best_precision())
+    config = size.config(recipe(best_precision()))
     trainer, tokens = Trainer(config), RandomTokens(VOCABULARY)
     trainer.advance(tokens)
     facts = {
@@ -154,10 +164,10 @@ def take_turns(advance: Any, facts: dict[str, Any], pipe: Connection) -> None:
 class Runner:
     """A process that trains when it is called."""
 
-    def __init__(self, target: Any, size: Size) -> None:
+    def __init__(self, target: Any, *what: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=target, args=(size, theirs), daemon=True)
+        self.process = context.Process(target=target, args=(*what, theirs), daemon=True)
         self.process.start()
         self.facts: dict[str, Any] = self.pipe.recv()
         self.speeds: list[float] = []
@@ -178,22 +188,17 @@ class Runner:
 def compare(size: Size) -> list[dict[str, Any]]:
     """Let both train in turns; return what came of it."""
     with worker_environment():
-        mine = Runner(ours, size)
+        mine, ownly = Runner(ours, size, classic), Runner(ours, size, own)
     theirs = Runner(nanogpt, size)
+    runners = (mine, theirs, ownly)
     for _ in range(TURNS):
-        mine.turn()
-        theirs.turn()
-    mine.end()
-    theirs.end()
-    pairs = [a / b for a, b in zip(mine.speeds, theirs.speeds, strict=True)]
-    speed, rival = statistics.median(mine.speeds), statistics.median(theirs.speeds)
-    part = speed * mine.facts["flops"] / mine.facts["peak"]
-    note = (
-        f"{mine.facts['precision']}, {part:.0%} of this core's {mine.facts['peak'] / 1e9:.0f} GFLOP/s; flops a token "
-        f"{mine.facts['flops']:.3g} and {theirs.facts['flops']:.3g}"
-    )
+        for runner in runners:
+            runner.turn()
+    for runner in runners:
+        runner.end()
     return [
-        row(size.what, speed, rival, statistics.median(pairs), f"≥ {size.reach} ×", "tokens/s and core", note),
+        speed_row(size.what, mine, theirs, f"≥ {size.reach} ×"),
+        speed_row(f"{size.what}: own recipe", ownly, theirs, ""),
         row(
             f"{size.what}: memory",
             mine.memory,
@@ -215,6 +220,18 @@ def compare(size: Size) -> list[dict[str, Any]]:
     ]
 
 
+def speed_row(what: str, mine: Runner, theirs: Runner, reach: str) -> dict[str, Any]:
+    """Tokens a second of both, the ratio of each pair of turns, and the part of the core's peak."""
+    pairs = [a / b for a, b in zip(mine.speeds, theirs.speeds, strict=True)]
+    speed, rival = statistics.median(mine.speeds), statistics.median(theirs.speeds)
+    part = speed * mine.facts["flops"] / mine.facts["peak"]
+    note = (
+        f"{mine.facts['precision']}, {part:.0%} of this core's {mine.facts['peak'] / 1e9:.0f} GFLOP/s; flops a token "
+        f"{mine.facts['flops']:.3g} and {theirs.facts['flops']:.3g}"
+    )
+    return row(what, speed, rival, statistics.median(pairs), reach, "tokens/s and core", note)
+
+
 def checkpoint_row(size: Size) -> dict[str, Any]:
     """What checkpoints cost, one a minute: seconds to write one, and the part of the training time."""
     import tempfile
@@ -222,7 +239,7 @@ def checkpoint_row(size: Size) -> dict[str, Any]:
     from chidu.training.loop import Trainer
     from chidu.training.probe import RandomTokens, best_precision
 
-    trainer, tokens = Trainer(size.config(best_precision())), RandomTokens(VOCABULARY)
+    trainer, tokens = Trainer(size.config(own(best_precision()))), RandomTokens(VOCABULARY)
     trainer.advance(tokens)
     times = []
     with tempfile.TemporaryDirectory() as folder:
