@@ -72,7 +72,8 @@ def check_kills(count: int, config: RunConfig, text: Text, folder: Path, expecte
     for number in range(count):
         own = folder / str(number)
         process = start(config, text, own, ALWAYS)
-        wait_for(source.randint(1, config.steps - 2), own, process)
+        # So far from the end that it can't be there first.
+        wait_for(source.randint(1, config.steps - 15), own, process)
         time.sleep(source.uniform(0, 0.02))
         process.kill()
         process.join(30)
