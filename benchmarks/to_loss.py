@@ -25,9 +25,8 @@ from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json, write_json
 from chidu.tokens import TokenFile
 from chidu.training.design import Design
+from chidu.training.optimiser import rate_factor
 from chidu.training.probe import best_precision
-from chidu.training.rungs import Rung
-from chidu.work.results import rung_runs
 
 HELD_OUT_TOKENS = 131_072
 CONTEXT, BATCH = 128, 1024
@@ -35,8 +34,6 @@ WIDTH, LAYERS, STEPS = 128, 4, 2560
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 OURS = (480, 640, 853, 1138, 1517)
 """Lengths of ours, among which the one with nanoGPT's loss lies."""
-SAME_LOSS = (2.0, 3.0, 4.5)
-"""Lengths of nanoGPT's runs over those of a ladder's rungs, among which the ones with the rungs' losses lie."""
 LENGTHS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0)
 """A ladder of five lengths a size, in units of the shortest."""
 
@@ -90,8 +87,10 @@ def _train(course: Course, emit: Emit) -> None:
 
 
 def config_of(course: Course, vocabulary: int) -> RunConfig:
-    """Return the recipe's training of this size and length."""
+    """Return this size and length by our recipe; where it is nanoGPT's, by the recipe that is like it."""
     recipe = Recipe(vocabulary, CONTEXT, BATCH, precision=best_precision())
+    if course.rate is not None:
+        recipe = Recipe.gpt2(vocabulary, CONTEXT, BATCH, course.rate)
     made = recipe.config(course.width, course.steps, course.seed)
     heads = {"heads": course.heads, "kv_heads": course.heads, "head_width": course.width // course.heads}
     return replace(made, shape=replace(made.shape, layers=course.layers, **heads))
@@ -117,15 +116,14 @@ def _nanogpt(course: Course, train: TokenFile, held_out: TokenFile) -> Outcome:
     torch.manual_seed(course.seed)
     shape = {"n_layer": course.layers, "n_head": course.heads, "n_embd": course.width}
     model = GPT(GPTConfig(block_size=CONTEXT, vocab_size=train.vocabulary, dropout=0.0, bias=False, **shape))
-    assert course.rate is not None
-    peak = course.rate
-    optimiser = model.configure_optimizers(0.1, peak, (0.9, 0.95), "cpu")
+    config = config_of(course, train.vocabulary)
+    optimiser = model.configure_optimizers(config.weight_decay, config.learning_rate, (0.9, 0.95), "cpu")
     step = iter(range(course.steps))
 
     def advance() -> None:
         at = next(step)
         for group in optimiser.param_groups:
-            group["lr"] = peak * cosine(at, course.steps)
+            group["lr"] = config.learning_rate * rate_factor(config, at)
         batch = torch.from_numpy(train.batch(at, BATCH // CONTEXT, CONTEXT, course.seed))
         _, loss = model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
         loss.backward()
@@ -141,19 +139,7 @@ def _nanogpt(course: Course, train: TokenFile, held_out: TokenFile) -> Outcome:
             batch = torch.from_numpy(sequences)
             _, loss = model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
             losses, count = losses + float(loss) * len(batch), count + len(batch)
-    return Outcome(course.steps, losses / count, seconds, gpt2_flops(train.vocabulary, course.width, course.layers))
-
-
-def gpt2_flops(vocabulary: int, width: int, layers: int) -> float:
-    """Flops to train on a token: matrices, head and attention, counted as for our own layout."""
-    return 3.0 * (2 * (12 * layers * width**2 + vocabulary * width) + 4 * layers * CONTEXT * width)
-
-
-def cosine(step: int, steps: int, warmup: int = 100) -> float:
-    """Return the part of the peak rate at a step: up, then a cosine down to a tenth."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    return Outcome(course.steps, losses / count, seconds, float(config.shape.flops_per_token()))
 
 
 def _spent(advance: Callable[[], object], steps: int) -> float:
@@ -213,32 +199,6 @@ def to_loss_rows(work: Path, kept: Path) -> list[dict[str, Any]]:
     ]
 
 
-def ladder_rows(work: Path, kept: Path, widths: Sequence[int]) -> list[dict[str, Any]]:
-    """Row `ladder_wall`: the ladder's rungs of these widths, against nanoGPT's runs to the same losses."""
-    runs = [run for run in rung_runs(work) if run.config.shape.width in widths]
-    ours, theirs, lengths = 0.0, 0.0, []
-    for width in widths:
-        same = sorted((run for run in runs if run.config.shape.width == width), key=lambda run: run.config.steps)
-        shape = same[0].config.shape
-        sizes = (width, shape.layers, shape.heads)
-        rate, _ = best_rate(work, kept, *sizes, round(SAME_LOSS[1] * same[1].config.steps))
-        for run in same:
-            courses = [nanogpt_course(work, kept, *sizes, round(times * run.config.steps), rate) for times in SAME_LOSS]
-            found = outcomes(courses)
-            steps = steps_to(run.loss, found)
-            theirs += steps * found[-1].seconds / found[-1].steps
-            lengths.append(steps / run.config.steps)
-        longest = same[-1].config
-        course = Course(kept / f"chidu-rung-{width}.json", work, *sizes, longest.steps)
-        a_step = outcomes([course])[0].seconds / longest.steps
-        ours += a_step * (longest.trunk_steps + sum(run.config.decay_steps for run in same))
-    note = (
-        f"widths {', '.join(map(str, widths))}; nanoGPT needs {min(lengths):.1f} to {max(lengths):.1f} × the tokens; "
-        "processor seconds of the runs over two cores, ours as trunks and branches"
-    )
-    return [row("ladder_wall", ours / 2, theirs / 2, theirs / ours, "≥ 3 ×", "s", note)]
-
-
 def trunk_rows(work: Path) -> list[dict[str, Any]]:
     """Row `trunk`: flops of trunks and branches against runs each by itself, of a five-length ladder and the work's."""
     design = Design.from_dict(read_json(work / "design/design.json"))
@@ -257,18 +217,6 @@ def five_lengths(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """Return a size's runs at five lengths, from the shortest to the longest of these."""
     shortest = min(configs, key=lambda config: config.steps)
     return [shortest.with_steps(round(times * shortest.steps)) for times in LENGTHS]
-
-
-def five_length_rungs(design: Design) -> list[Rung]:
-    """Return a design's ladder with five lengths a size."""
-    groups: dict[str, list[RunConfig]] = {}
-    for rung in design.rungs:
-        groups.setdefault(rung.group, []).append(rung.config)
-    return [
-        Rung(f"{group}-{config.steps}", group, config)
-        for group, configs in groups.items()
-        for config in five_lengths(configs)
-    ]
 
 
 def trunk_flops(groups: Sequence[Sequence[RunConfig]]) -> list[float]:

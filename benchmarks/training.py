@@ -7,7 +7,7 @@ Chidu's own layout and Muon at the same width and depth: flops a token are print
 one thread; only one works at a time.
 
     NANOGPT=FOLDER python benchmarks/training.py [--json] [--only train_S,train_M]
-    NANOGPT=FOLDER python benchmarks/training.py --work FOLDER --output FOLDER [--only recipe,ladder_wall]
+    NANOGPT=FOLDER python benchmarks/training.py --work FOLDER --output FOLDER [--only recipe,trunk]
 
 NANOGPT holds nanoGPT's model.py. With --work, a finished undertaking on whose text both train, come rows of what a loss
 costs (`to_loss.py`); their trainings are kept in --output and made once. Nothing is downloaded.
@@ -259,7 +259,7 @@ def speed_rows(size: Size) -> list[dict[str, Any]]:
     return [*compare(size), checkpoint_row(size)]
 
 
-def rows(only: Sequence[str], work: Path | None, kept: Path, widths: Sequence[int]) -> Iterator[dict[str, Any]]:
+def rows(only: Sequence[str], work: Path | None, kept: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows asked for."""
     for size in SIZES:
         if not only or size.what in only:
@@ -270,8 +270,6 @@ def rows(only: Sequence[str], work: Path | None, kept: Path, widths: Sequence[in
         yield from to_loss.to_loss_rows(work, kept)
     if not only or "trunk" in only:
         yield from to_loss.trunk_rows(work)
-    if not only or "ladder_wall" in only:
-        yield from to_loss.ladder_rows(work, kept, widths)
 
 
 def main() -> int:
@@ -280,7 +278,6 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of rows, with commas")
     parser.add_argument("--work", type=Path, help="a finished undertaking, whose text both train on")
     parser.add_argument("--output", type=Path, help="where trainings on that text are kept")
-    parser.add_argument("--widths", default="16,32,64", help="rungs that stand for the ladder in ladder_wall")
     parser.add_argument("--json", action="store_true", help="end with one JSON document")
     flags = parser.parse_args()
     if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file() or not os.environ.get("NANOGPT"):
@@ -292,8 +289,7 @@ def main() -> int:
     only = [name for name in flags.only.split(",") if name]
     if flags.output:
         flags.output.mkdir(parents=True, exist_ok=True)
-    widths = [int(width) for width in flags.widths.split(",")]
-    tell(rows(only, flags.work, flags.output, widths), as_json=flags.json)
+    tell(rows(only, flags.work, flags.output), as_json=flags.json)
     return 0
 
 

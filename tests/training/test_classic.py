@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from chidu.errors import SettingError
 from chidu.model.conversion import config_json, to_hugging_face
 from chidu.runs import Recipe, RunConfig, Shape
+from chidu.runs.settings import read_settings, write_settings
 from chidu.tokens import TokenFile
 from chidu.training.checkpoint import checkpoint_path
 from chidu.training.loop import Trainer, train
@@ -105,3 +106,22 @@ def test_what_is_no_such_shape_is_refused(change: dict[str, object], config: Run
 def test_what_is_no_such_training_is_refused(change: dict[str, str], config: RunConfig) -> None:
     with pytest.raises(SettingError, match="is not"):
         dataclasses.replace(config, **change)  # type: ignore[arg-type]
+
+
+def test_a_work_folder_asks_for_it_in_its_settings(tmp_path: Path) -> None:
+    lines = ["[recipe]", 'layout = "gpt2"', 'optimiser = "adamw"', 'decay = "cosine"', "learning_rate = 0.002"]
+    (tmp_path / "chidu.toml").write_text("\n".join([*lines, "weight_decay = 0.1"]))
+    settings = read_settings(tmp_path)
+    asked = settings.recipes[0]
+    assert asked == Recipe.gpt2(asked.vocabulary, asked.context_length, asked.batch_tokens)
+    write_settings(tmp_path, settings)
+    assert read_settings(tmp_path) == settings
+    # No length shares more than the warm-up with another, and the design knows it.
+    assert asked.falling_part == 1.0
+
+
+@pytest.mark.parametrize("line", ['layout = "gpt3"', "decay = 1", "optimiser = true"])
+def test_a_word_that_is_none_of_the_recipes_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "chidu.toml").write_text(f"[recipe]\n{line}\n")
+    with pytest.raises(SettingError, match=r"recipe\.\w+ is .*; it must be '"):
+        read_settings(tmp_path)

@@ -92,76 +92,74 @@ def test_a_hundred_kills_change_no_bit(config: RunConfig, packed_text: Text, tmp
     check_kills(100, config, packed_text, tmp_path, undisturbed)
 
 
+class Machine:
+    """Trains in this process, saving after every step."""
+
+    def __init__(self, config: RunConfig, tokens: TokenFile, folder: Path) -> None:
+        self.config, self.tokens, self.folder = config, tokens, folder
+        self.steps: list[int] = []
+        self.told: list[str] = []
+
+    def train(self, stop: int | None = None) -> loop.Trainer:
+        return loop.train(
+            self.config,
+            self.tokens,
+            self.folder,
+            stop=stop,
+            progress=lambda step, _: self.steps.append(step),
+            tell=lambda _, line: self.told.append(line),
+        )
+
+
+@pytest.fixture
+def machine(config: RunConfig, train_tokens: TokenFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", ALWAYS)
+    return Machine(config, train_tokens, tmp_path)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=["full", "read-only", "failing"])
 @pytest.mark.parametrize("place", ["write_bytes", "rename"])
 def test_a_disk_that_takes_no_more_ends_the_run_by_its_name_and_costs_nothing(
-    number: int,
-    place: str,
-    config: RunConfig,
-    train_tokens: TokenFile,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    undisturbed: str,
+    number: int, place: str, machine: Machine, undisturbed: str
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", ALWAYS)
-    with monkeypatch.context() as patch:
-        usual, calls = getattr(Path, place), iter(range(10**6))
+    usual, calls = getattr(Path, place), iter(range(10**6))
 
-        def refuse(self: Path, *rest: Any) -> Any:
-            if next(calls) == 20:
-                raise OSError(number, "no", str(self))
-            return usual(self, *rest)
+    def refuse(self: Path, *rest: Any) -> Any:
+        if next(calls) == 20:
+            raise OSError(number, "no", str(self))
+        return usual(self, *rest)
 
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, place, refuse)
         with pytest.raises(OSError, match="no") as caught:
-            loop.train(config, train_tokens, tmp_path)
+            machine.train()
     assert caught.value.errno == number
-    assert checkpoint.latest_checkpoint(tmp_path / "checkpoints.scratch")[0] is not None
-    assert not list(tmp_path.rglob("*.tmp-*"))
-    seen: list[int] = []
-    resumed = loop.train(config, train_tokens, tmp_path, progress=lambda step, _: seen.append(step))
-    assert seen[0] > 5
-    assert digest(resumed) == undisturbed
+    newest = checkpoint.latest_checkpoint(machine.folder / "checkpoints.scratch")[0]
+    assert newest is not None
+    assert not list(machine.folder.rglob("*.tmp-*"))
+    machine.steps.clear()
+    assert digest(machine.train()) == undisturbed
+    assert machine.steps[0] == checkpoint.step_of(newest) + 1 > 5
 
 
-def test_clocks_that_jump_change_nothing(
-    config: RunConfig,
-    train_tokens: TokenFile,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    undisturbed: str,
-) -> None:
+def test_clocks_that_jump_change_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch, undisturbed: str) -> None:
     source = random.Random(0)
     monkeypatch.setattr(time, "monotonic", lambda: source.uniform(0, 1e6))
     monkeypatch.setattr(time, "time", lambda: source.uniform(-1e9, 1e10))
-    assert digest(loop.train(config, train_tokens, tmp_path)) == undisturbed
+    assert digest(machine.train()) == undisturbed
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 def test_a_spoilt_newest_checkpoint_is_named_and_the_one_before_taken(
-    name: str,
-    config: RunConfig,
-    train_tokens: TokenFile,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    undisturbed: str,
+    name: str, machine: Machine, undisturbed: str
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", ALWAYS)
-    loop.train(config, train_tokens, tmp_path, stop=30)
-    spoilt = checkpoint.checkpoint_path(tmp_path / "checkpoints.scratch", 29) / name
+    machine.train(stop=30)
+    spoilt = checkpoint.checkpoint_path(machine.folder / "checkpoints.scratch", 29) / name
     content = bytearray(spoilt.read_bytes())
     content[len(content) // 2] ^= 255
     spoilt.write_bytes(content)
-    told: list[str] = []
-    seen: list[int] = []
-    resumed = loop.train(
-        config,
-        train_tokens,
-        tmp_path,
-        progress=lambda step, _: seen.append(step),
-        tell=lambda _, line: told.append(line),
-    )
-    assert seen[0] == 29
-    assert "step-00000029" in told[0]
-    assert "going on from an older one" in told[0]
-    assert digest(resumed) == undisturbed
+    machine.steps.clear()
+    assert digest(machine.train()) == undisturbed
+    assert machine.steps[0] == 29
+    assert "step-00000029" in machine.told[0]
+    assert "going on from an older one" in machine.told[0]

@@ -32,6 +32,8 @@ BLOCK_NAMES = {
     "mlp_norm.weight": "post_attention_layernorm.weight",
     "mlp.down.weight": "mlp.down_proj.weight",
 }
+EVERY_CONFIG = {"use_cache": True, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "dtype": "float32"}
+"""What `config.json` says of every model."""
 WHOLE_NAMES = {
     "embedding.weight": "model.embed_tokens.weight",
     "norm.weight": "model.norm.weight",
@@ -82,8 +84,10 @@ def from_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Ten
 
 def config_json(shape: Shape) -> dict[str, Any]:
     """Return the `config.json` of this shape."""
-    if shape.is_gpt2:
-        return gpt2_folder.config_json(shape)
+    return {**(gpt2_folder.config_json(shape) if shape.is_gpt2 else _qwen3_json(shape)), **EVERY_CONFIG}
+
+
+def _qwen3_json(shape: Shape) -> dict[str, Any]:
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
@@ -102,40 +106,37 @@ def config_json(shape: Shape) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
         "attention_bias": False,
         "attention_dropout": 0.0,
-        "use_cache": True,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-        "dtype": "float32",
     }
 
 
 def shape_of(config: dict[str, Any]) -> Shape:
     """Read a shape out of a `config.json` of our layouts. Raises InputError where it is another one."""
+    kind = config.get("model_type")
+    if kind not in ("qwen3", "gpt2"):
+        raise InputError(f"this folder holds a {kind!r} model, not one of Chidu's layouts (qwen3, gpt2)")
+    for name, found, ours in gpt2_folder.computed(config) if kind == "gpt2" else _qwen3_computed(config):
+        if found != ours:
+            raise InputError(
+                f"config.json: {name} is {found!r}; Chidu computes with {ours!r}: open it with transformers"
+            )
     try:
-        if config.get("model_type") == "gpt2":
-            return gpt2_folder.shape_of(config)
-        return _qwen3_shape(config)
+        return gpt2_folder.shape_of(config) if kind == "gpt2" else _qwen3_shape(config)
     except (KeyError, TypeError, ZeroDivisionError, SettingError) as error:
         raise InputError(f"config.json is incomplete or absurd: {error}") from error
 
 
-def _qwen3_shape(config: dict[str, Any]) -> Shape:
-    if config.get("model_type") != "qwen3":
-        kind = config.get("model_type")
-        raise InputError(f"this folder holds a {kind!r} model, not one of Chidu's layouts (qwen3, gpt2)")
+def _qwen3_computed(config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     rope = config.get("rope_parameters") or {}
-    for name, found, ours in (
+    return [
         ("rope_theta", rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)), ROPE_THETA),
         ("rope_type", rope.get("rope_type", "default"), "default"),
         ("rms_norm_eps", config.get("rms_norm_eps", NORM_EPSILON), NORM_EPSILON),
         ("hidden_act", config.get("hidden_act", "silu"), "silu"),
         ("attention_bias", config.get("attention_bias", False), False),
-    ):
-        if found != ours:
-            raise InputError(
-                f"config.json: {name} is {found!r}; Chidu computes with {ours!r}: open it with transformers"
-            )
+    ]
+
+
+def _qwen3_shape(config: dict[str, Any]) -> Shape:
     return Shape(
         vocabulary=config["vocab_size"],
         context_length=config["max_position_embeddings"],

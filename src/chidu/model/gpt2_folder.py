@@ -11,7 +11,7 @@ from chidu.errors import InputError
 from chidu.model.transformer import LAYER_NORM_EPSILON
 from chidu.runs.shape import Shape
 
-__all__ = ["config_json", "from_hugging_face", "shape_of", "to_hugging_face"]
+__all__ = ["computed", "config_json", "from_hugging_face", "shape_of", "to_hugging_face"]
 
 NORMS = {"attention_norm": "ln_1", "mlp_norm": "ln_2"}
 MATRICES = {
@@ -71,27 +71,24 @@ def config_json(shape: Shape) -> dict[str, Any]:
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "use_cache": True,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-        "dtype": "float32",
     }
 
 
+def computed(config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return what a `config.json` may say otherwise than we compute: name, what it says, what we do."""
+    ours = {
+        "layer_norm_epsilon": LAYER_NORM_EPSILON,
+        "tie_word_embeddings": True,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+    }
+    # What transformers takes where nothing is said is another GELU.
+    activation = ("activation_function", config.get("activation_function", "gelu_new"), "gelu")
+    return [activation, *((name, config.get(name, value), value) for name, value in ours.items())]
+
+
 def shape_of(config: dict[str, Any]) -> Shape:
-    """Read a shape out of a `config.json`. Raises InputError where the model computes otherwise than ours."""
-    for name, ours in (
-        ("activation_function", "gelu"),
-        ("layer_norm_epsilon", LAYER_NORM_EPSILON),
-        ("tie_word_embeddings", True),
-        ("scale_attn_weights", True),
-        ("scale_attn_by_inverse_layer_idx", False),
-    ):
-        if (found := config.get(name, "gelu_new" if name == "activation_function" else ours)) != ours:
-            raise InputError(
-                f"config.json: {name} is {found!r}; Chidu computes with {ours!r}: open it with transformers"
-            )
+    """Read a shape out of a `config.json`. Raises KeyError where it is incomplete."""
     width, heads = config["n_embd"], config["n_head"]
     return Shape(
         vocabulary=config["vocab_size"],

@@ -45,6 +45,11 @@ class Recipe:
     decay: str = "linear"
     """`linear` or `cosine`; under `cosine` the lengths of a size share no more than the warm-up."""
 
+    @property
+    def falling_part(self) -> float:
+        """Part of a run that lengths of one size do not share; a cosine's warm-up is left out of account."""
+        return 1.0 if self.decay == "cosine" else self.decay_fraction
+
     @classmethod
     def gpt2(
         cls, vocabulary: int, context_length: int, batch_tokens: int, learning_rate: float = 0.002, **others: Any
