@@ -19,7 +19,7 @@ GROUPS = ("matrices", "embedding", "head", "norms")
 """Weights that share a learning rate: matrices of the layers, embedding, head, weights of the norms."""
 
 
-PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.down")
+PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.up", "mlp.down")
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -35,14 +35,14 @@ def _matrix_stacks(shape: Shape) -> list[tuple[int, int, int]]:
     return [
         (L * joined, rows, C),
         (L, C, shape.heads * D),
-        (2 * L, shape.mlp_width, C),
+        (L if shape.is_gpt2 else 2 * L, shape.mlp_width, C),
         (L, C, shape.mlp_width),
     ]
 
 
 def group_of(name: str, weight: nn.Parameter) -> str:
     """Name the group that a weight belongs to."""
-    if name == "embedding.weight":
+    if name in ("embedding.weight", "positions.weight"):
         return "embedding"
     if name == "head.weight":
         return "head"
