@@ -29,15 +29,17 @@ from pathlib import Path
 from typing import Any
 
 import to_loss
+from idle import SECONDS, idle
 from results import row, tell
 
-from chidu.parallel import worker_environment
+from chidu.parallel import open_place, worker_environment
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
 
 VOCABULARY, CONTEXT, BATCH = 4096, 256, 2048
 TURNS = 5
 TURN_SECONDS = 3.0
+RUNS = 10
 
 
 @dataclass(frozen=True)
@@ -259,11 +261,28 @@ def speed_rows(size: Size) -> list[dict[str, Any]]:
     return [*compare(size), checkpoint_row(size)]
 
 
+def place_row() -> dict[str, Any]:
+    """What a run costs beyond its own time on a Ray cluster of this machine, beside processes of this machine."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    beyond = {}
+    for on in ("ray", "local"):
+        with open_place(on) as place:
+            at_once = place.cores
+            place.map(idle, range(at_once))
+            clock = time.perf_counter()
+            place.map(idle, range(RUNS * at_once))
+            beyond[on] = (time.perf_counter() - clock) / RUNS - SECONDS
+    note = f"what {RUNS} runs after another of {SECONDS} s took longer, a run; the cluster was there"
+    return row("ray", beyond["ray"], beyond["local"], beyond["local"] / beyond["ray"], "", "s", note, "local")
+
+
 def rows(only: Sequence[str], work: Path | None, kept: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows asked for."""
     for size in SIZES:
         if not only or size.what in only:
             yield from speed_rows(size)
+    if not only or "ray" in only:
+        yield place_row()
     if work is None:
         return
     if not only or {"recipe", "to_loss"} & set(only):
