@@ -12,6 +12,7 @@ __all__ = [
     "count_of",
     "format_bytes",
     "format_count",
+    "format_level",
     "format_seconds",
     "parse_count",
     "percent",
@@ -86,6 +87,11 @@ def percent(part: float) -> str:
     """Write a part of 1 in percent, with two digits at least: ``0.41%``, ``12%``, ``1,630%``."""
     value = 100 * part
     return f"{value:,.0f}%" if abs(value) >= 99.5 else f"{value:.2g}%"
+
+
+def format_level(level: float) -> str:
+    """Write an interval's level in percent, with all its digits: ``90%``, ``99.9%``."""
+    return f"{100 * level:.6g}%"
 
 
 def time_left(elapsed: float, first: float, fraction: float, planned: float | None) -> float | None:

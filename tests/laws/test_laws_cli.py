@@ -92,7 +92,7 @@ def test_a_fit_does_not_overwrite_its_table(table: str, tmp_path: Path) -> None:
 def test_a_saved_fit_is_said_and_keeps_its_law(table: str, saved: str, tmp_path: Path) -> None:
     output = tmp_path / "fit.json"
     assert f"written    {output}" in call("fit", table, "--resamples", "0", "--output", str(output))
-    with pytest.raises(SettingError, match=r"fit\.json is a saved fit and has its law"):
+    with pytest.raises(SettingError, match=r"fit\.json is a saved fit and has its own"):
         call("forecast", saved, "--law", "power", "--params", "1B", "--tokens", "20B")
 
 

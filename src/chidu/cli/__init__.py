@@ -81,6 +81,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report.command,
     "doctor": doctor.command,
 }
+RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune"}
+"""Verbs that keep what they have done."""
 for _name, _command in VERBS.items():
     if _name == "ladder":
         # A verb with a verb of its own: `chidu ladder design`.
@@ -134,7 +136,8 @@ def main() -> None:
     except Stopped as stopped:
         # We are on our way out: a second Ctrl-C would only end that in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stderr.write("chidu: interrupted; run the same command again to go on from here\n")
+        more = "; run the same command again to go on from here" if set(sys.argv[1:2]) & RESUMED else ""
+        sys.stderr.write(f"chidu: interrupted{more}\n")
         raise SystemExit(stopped.exit_code) from None
     except BrokenPipeError:
         # The reader of our output went away (`chidu fit … | head`).

@@ -15,6 +15,7 @@ def command(
     *,
     law: Annotated[str, typer.Option(help="auto, power, additive or coupled.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only the rows with these values: group=wiki,seed=0")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals, at each cut.")] = 200,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
@@ -26,10 +27,10 @@ def command(
 
     from chidu.cli.notes import tell
     from chidu.laws import backtest
-    from chidu.laws.reading import column_names
+    from chidu.laws.reading import column_names, rows_where
     from chidu.runs.ladder import Ladder
 
-    table = Ladder.read(runs, column_names(columns))
+    table = rows_where(Ladder.read(runs, column_names(columns)), where)
     for note in table.notes:
         tell(note)
     score = backtest(table, law, resamples, level=level, seed=seed, weighting=weighting)

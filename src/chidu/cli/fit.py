@@ -19,6 +19,7 @@ def command(
         str, typer.Option(help="auto, a law's name (chidu fit --laws), or a formula: 'E + A/params**alpha'.")
     ] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only the rows with these values: group=wiki,seed=0")] = None,
     resamples: Annotated[int, typer.Option(help="Refits behind the intervals.")] = 1000,
     resampling: Annotated[str, typer.Option(help="What they draw: pairs, group, residual, or auto.")] = "auto",
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
@@ -41,7 +42,7 @@ def command(
 
     from chidu.cli.notes import tell
     from chidu.laws import fit
-    from chidu.laws.reading import bounds_of, check_output, column_names, save_fit
+    from chidu.laws.reading import bounds_of, check_output, column_names, rows_where, save_fit
     from chidu.laws.show import laws_document, laws_text
     from chidu.runs.ladder import Ladder
 
@@ -52,7 +53,7 @@ def command(
         raise typer.BadParameter("name a table of runs, as in chidu fit runs.csv, or --laws to list the laws")
     if output is not None:
         check_output(output, runs)
-    table = Ladder.read(runs, column_names(columns))
+    table = rows_where(Ladder.read(runs, column_names(columns)), where)
     for note in table.notes:
         tell(note)
     found = fit(

@@ -29,8 +29,8 @@ def command(
         str, typer.Option(help="For a table: auto, a law's name (chidu fit --laws), or a formula.")
     ] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
-    resamples: Annotated[int, typer.Option(help="For a table: refits behind the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
+    resamples: Annotated[int | None, typer.Option(help="For a table: refits behind the intervals; 1000.")] = None,
+    seed: Annotated[int | None, typer.Option(help="For a table: seed of the resamples; 0.")] = None,
     record: Annotated[Path | None, typer.Option(help="Write the forecast down, sealed: forecasts/NAME.json")] = None,
     score: Annotated[Path | None, typer.Option(help="A forecast written with --record whose run is done.")] = None,
     measured: Annotated[str | None, typer.Option(help="With --score: the loss of that run.")] = None,
@@ -99,8 +99,8 @@ def _asked(
     points: Path | None,
     law: str,
     names: dict[str, str],
-    seed: int,
-    resamples: int,
+    seed: int | None,
+    resamples: int | None,
 ) -> tuple[Fit, Ladder]:
     """Return the fit, and the points asked for."""
     from chidu.cli.notes import tell
@@ -165,6 +165,7 @@ def _score(path: Path, measured: str | None, table: Path | None, names: dict[str
     from chidu.errors import SettingError
     from chidu.runs.history import measured_in, read_forecast, score_forecast, score_path
     from chidu.runs.ladder import Ladder
+    from chidu.units import format_level
 
     if (measured is None) == (table is None):
         raise SettingError("forecast: --score needs one of --measured LOSS and --measured-from TABLE")
@@ -173,8 +174,9 @@ def _score(path: Path, measured: str | None, table: Path | None, names: dict[str
     found = score_forecast(path, loss)
     text = (
         f"measured {found.measured:.4f}; forecast {written.loss:.4f}, written {written.written}: "
-        f"{abs(found.error_percent):.2f}% too {'high' if found.error_percent > 0 else 'low'}; the {written.level:.0%} "
-        f"interval {written.low:.4f} to {written.high:.4f} {'holds' if found.inside else 'misses'} it"
+        f"{abs(found.error_percent):.2f}% too {'high' if found.error_percent > 0 else 'low'}; the "
+        f"{format_level(written.level)} interval {written.low:.4f} to {written.high:.4f} "
+        f"{'holds' if found.inside else 'misses'} it"
     )
     if abs(math.log(found.measured / written.loss)) > math.log(2):
         text += f"\nwarning: that is far off; if the number was a slip, delete {score_path(path)} and score again"

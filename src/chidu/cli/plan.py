@@ -33,7 +33,7 @@ def command(
     level: Annotated[float | None, typer.Option(help="Level of the intervals; the fit's where not given.")] = None,
     law: Annotated[str, typer.Option(help="For a table: auto, additive or coupled.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
-    seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="For a table: seed of the resamples; 0.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Plan a run: params, tokens and loss for a budget of flops, money or hours (give one)."""

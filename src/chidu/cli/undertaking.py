@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chidu.units import format_bytes, format_seconds
+from chidu.units import format_bytes, format_level, format_seconds
 
 if TYPE_CHECKING:
     from chidu.runs.settings import Settings
@@ -106,7 +106,7 @@ def tell_end(work: Any, last: str) -> None:
         forecast = found["forecast"]
         typer.echo(
             f"forecast {forecast['loss']:.4f} "
-            f"({forecast['level']:.0%} interval: {forecast['low']:.4f} to {forecast['high']:.4f}), "
+            f"({format_level(forecast['level'])} interval: {forecast['low']:.4f} to {forecast['high']:.4f}), "
             f"measured {found['measured']:.4f}, error {found['error_percent']:+.2f}%, "
             f"{'inside' if found['inside'] else 'OUTSIDE'} the interval"
         )

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chidu.runs.picture import Picture, RunPicture
-from chidu.units import format_count, format_seconds
+from chidu.units import format_count, format_level, format_seconds
 
 __all__ = ["drawn", "line"]
 
@@ -105,10 +105,13 @@ def ends(picture: Picture) -> Iterator[Text]:
     said, end = picture.forecast, picture.estimate
     if said is not None:
         yield Text(
-            f"forecast       {said['loss']:.4f}  {said['level']:.0%} interval {said['low']:.4f} to {said['high']:.4f}"
+            f"forecast       {said['loss']:.4f}  {format_level(said['level'])} interval "
+            f"{said['low']:.4f} to {said['high']:.4f}"
         )
     if end is not None and picture.verdict is not None:
-        told = Text(f"should end at  {end.loss:.4f}  {end.level:.0%} interval {end.low:.4f} to {end.high:.4f}  ")
+        told = Text(
+            f"should end at  {end.loss:.4f}  {format_level(end.level)} interval {end.low:.4f} to {end.high:.4f}  "
+        )
         yield told.append(WORDS[picture.verdict], style=COLOURS[picture.verdict])
     if picture.score is not None:
         place = "inside" if picture.score["inside"] else "OUTSIDE"

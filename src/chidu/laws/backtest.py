@@ -19,7 +19,7 @@ from chidu.laws.rows import read_costs, read_rows
 from chidu.laws.settings import check_settings
 from chidu.laws.trials import cut_points
 from chidu.runs.ladder import Ladder, Table
-from chidu.units import count_of
+from chidu.units import count_of, format_level
 
 __all__ = ["Backtest", "backtest"]
 
@@ -51,7 +51,7 @@ class Backtest:
         if not math.isfinite(self.width):
             return f"{found}, fitted without refits, so there are no intervals"
         return (
-            f"{found}, {self.inside:.0%} inside the {self.level:.0%} interval, "
+            f"{found}, {self.inside:.0%} inside the {format_level(self.level)} interval, "
             f"whose median width is {100 * self.width:.2g}%"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import inf
@@ -15,6 +16,9 @@ from chidu.laws.law import Law
 __all__ = ["COLUMNS", "LAWS", "find_law", "is_loss"]
 
 _ANY = (-inf, inf)
+
+SLIP, LEAST_SLIP = 0.8, 4
+"""Likeness (0 to 1), and length, from which a parameter's name is taken for that of a column, mistyped."""
 
 _ALL = (
     Law(
@@ -240,6 +244,12 @@ def _of_formula(text: str, columns: Collection[str], bounds: Mapping[str, tuple[
     absent = [name for name in formula.parameters if name in COLUMNS]
     if absent:
         raise TableError(f"formula: reads {absent[0]}, a column that the table lacks{nearest(absent[0], columns)}")
+    for name in formula.parameters:
+        likely = difflib.get_close_matches(name, [each for each in columns if each not in formula.columns], 1, SLIP)
+        if likely and len(name) >= LEAST_SLIP:
+            raise FitError(
+                f"formula: {name!r} is no column (did you mean {likely[0]!r}?); a parameter needs a name less like one"
+            )
     if "loss" in formula.columns:
         raise FitError("formula: loss is what is forecast, so it can't be read: name the target with target=")
     _check_bounds(bounds, formula.parameters)

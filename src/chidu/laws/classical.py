@@ -26,7 +26,7 @@ from chidu.laws.settings import check_settings
 from chidu.laws.show import table_text
 from chidu.laws.valley import Path, Surface, least
 from chidu.runs.ladder import Ladder
-from chidu.units import count_of, format_count
+from chidu.units import count_of, format_count, format_level
 
 __all__ = ["Envelope", "Isoflop", "Lead", "Scaling", "Sweep", "Views", "disagreement", "envelope", "isoflop", "views"]
 
@@ -79,7 +79,7 @@ class Scaling:
     def __str__(self) -> str:
         exponent = f"{self.exponent:.4f}"
         if np.isfinite(self.exponent_low):
-            exponent += f" ({self.level:.0%}: {self.exponent_low:.4f} to {self.exponent_high:.4f})"
+            exponent += f" ({format_level(self.level)}: {self.exponent_low:.4f} to {self.exponent_high:.4f})"
         return f"{self.quantity} = {self.coefficient:.4g} · flops^{exponent}"
 
 
@@ -151,7 +151,7 @@ class Isoflop:
         }
 
     def __str__(self) -> str:
-        level = f"{self.level:.0%}"
+        level = format_level(self.level)
         shown = [self.sweeps[k] for k in sorted({*np.linspace(0, len(self.sweeps) - 1, MOST_SHOWN).astype(int)})]
         header = ["budget", "rows", "sizes", "half-width", "best params", f"{level} low", f"{level} high", "bias"]
         cells = [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chidu.laws.show import table_text
-from chidu.units import count_of, format_count
+from chidu.units import count_of, format_count, format_level
 
 if TYPE_CHECKING:
     from chidu.laws.compare import Comparison, Side
@@ -45,7 +45,7 @@ def _point(point: Mapping[str, float]) -> str:
 
 def comparison_text(found: Comparison) -> str:
     """The verdict, the losses at the point, then frontier, multiplier and crossing, and what they rest on."""
-    level = f"{found.level:.0%}"
+    level = format_level(found.level)
     sides = (found.first, found.second)
     lines = [verdict_text(found), "", table_text(["", "loss", f"{level} low", f"{level} high"], _losses(found))]
     if found.crossing is not None:
@@ -91,7 +91,8 @@ def _places(found: Comparison) -> list[str]:
     low = f"{times.low:.3g}×" if times.low is not None else f"below {least}"
     high = f"{times.high:.3g}×" if times.high is not None else f"beyond {most}"
     return [
-        f"multiplier  {first} needs {needs} the flops for {second}'s loss there ({found.level:.0%}: {low} to {high})",
+        f"multiplier  {first} needs {needs} the flops for {second}'s loss there "
+        f"({format_level(found.level)}: {low} to {high})",
         f"crossing    {_crossing(found, found.crossing)}",
     ]
 
@@ -103,8 +104,12 @@ def _crossing(found: Comparison, met: Crossing) -> str:
         return said + (f"; {met.share:.0%} of the refits cross there" if met.share >= 0.01 else "")
     low = format_count(met.low) if met.low is not None else f"below {least}"
     high = format_count(met.high) if met.high is not None else f"beyond {most}"
+    if found.better is None and (met.low is None or met.high is None):
+        return (
+            f"perhaps at {format_count(met.flops)} flops ({format_level(found.level)}: {low} to {high}), perhaps none"
+        )
     return (
-        f"at {format_count(met.flops)} flops ({found.level:.0%}: {low} to {high}); above it "
+        f"at {format_count(met.flops)} flops ({format_level(found.level)}: {low} to {high}); above it "
         f"{found.better_above} is better"
     )
 

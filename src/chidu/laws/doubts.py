@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, Status
 from chidu.units import count_of, percent
 
-__all__ = ["NO_TREND", "check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
+__all__ = ["CHECKPOINTS", "NO_TREND", "check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
 
 
 BEYOND_CHANCE = 0.001
@@ -42,6 +43,10 @@ FEW_SHARED = 3
 """Points that several groups have, from which they are compared."""
 POOLED = 0.05
 """By what groups differ at equal points, in the median, from which they are different experiments: seeds, by 1%."""
+CHECKPOINTS = (
+    "rows of one size look like checkpoints of one run, not separate runs (neighbouring residuals are alike): "
+    "if so name the runs in a column `group`, or the intervals are too narrow"
+)
 NO_TREND = "the dearer half of the runs is no better than the cheaper half: there is no law of scale in these numbers"
 
 _OTHERS = "what the others lead to expect, more than chance"
@@ -105,7 +110,11 @@ def doubts(rows: Rows, solution: Solution, interval_of_floor: tuple[float, float
 def _of_rows(rows: Rows, solution: Solution) -> list[str]:
     count, parameters = len(rows), len(solution.theta)
     found = []
-    if count < parameters + 3:
+    if count <= parameters:
+        found.append(
+            f"{count} rows for {parameters} parameters: the law passes through every run, so no interval is known"
+        )
+    elif count < parameters + 3:
         found.append(f"{count} rows for {parameters} parameters: the residuals say little about the error")
     if one_ratio(rows):
         found.append(one_ratio_text(rows.names))
@@ -216,10 +225,7 @@ def _of_checkpoints(rows: Rows, solution: Solution) -> list[str]:
             "are not final losses; keep each run's last row, unless the rate was constant"
         ]
     if len(np.unique(rows.groups)) < 2 and _alike_along_tokens(rows, solution):
-        return [
-            "rows of one size look like checkpoints of one run, not separate runs (neighbouring residuals are alike): "
-            "if so name the runs in a column `group`, or the intervals are too narrow"
-        ]
+        return [CHECKPOINTS]
     return []
 
 
@@ -321,7 +327,7 @@ class _Bend:
 
     @property
     def percent(self) -> str:
-        return f"{100 * abs(self.log_loss):.2g}%"
+        return percent(abs(math.expm1(self.log_loss)))
 
 
 def _bend(rows: Rows, solution: Solution, along: Floats) -> _Bend | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from chidu.laws.calibration import student
 from chidu.laws.objective import Floats
+from chidu.units import format_level
 
 __all__ = ["EARLIEST", "LEAST_RUNS", "Curve", "FinalLoss", "FinishedRun", "estimate_final"]
 
@@ -74,7 +75,7 @@ class FinalLoss:
 
     def __str__(self) -> str:
         return (
-            f"should end at {self.loss:.4f}, {self.level:.0%} interval {self.low:.4f} to {self.high:.4f} "
+            f"should end at {self.loss:.4f}, {format_level(self.level)} interval {self.low:.4f} to {self.high:.4f} "
             f"(from {self.fraction:.0%} of the run)"
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chidu.errors import FitError
+from chidu.errors import FitError, TableError
 from chidu.laws.calibration import Calibration, calibrate
 from chidu.laws.catalogue import LAWS, find_law, is_loss
 from chidu.laws.choose import choose, label, score, share
@@ -20,8 +20,17 @@ from chidu.laws.objective import Floats, Objective, find_objective
 from chidu.laws.rows import Rows, read_rows
 from chidu.laws.seen import Seen
 from chidu.laws.settings import check_settings, check_weighting
-from chidu.laws.solve import Solution, Status, solve
-from chidu.laws.trials import RESAMPLINGS, Trial, cut_points, lost_freedom, noise_of, resample, run_trials
+from chidu.laws.solve import Solution, Status, refit, solve
+from chidu.laws.trials import (
+    RESAMPLINGS,
+    Trial,
+    cut_points,
+    lost_freedom,
+    noise_of,
+    resample,
+    run_trials,
+    share_of_units,
+)
 from chidu.runs.ladder import Ladder, Table
 from chidu.units import count_of
 
@@ -31,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "Rival", "candidates", "fit"]
 
 MOST_RESAMPLED = 1_000
-"""Rows that refits and trials look at: of a longer table every so-manieth. Intervals only get wider by it."""
+"""Rows that refits and trials look at: of a longer table every so-manieth."""
+REPEATED = 1.05
+"""Tokens over unique tokens from which text was seen more than once."""
 TRIED = ("dear",)
 """Weightings that `auto` tries beside even rows: more to choose among is more luck (LOG.md)."""
 _NO_INTERVAL = (float("nan"), float("nan"))
@@ -306,7 +317,26 @@ def fit(
     best = next(each for each in tried if each.label == name)
     others = [each for each in tried if each is not best]
     found = _result(best, others, scores, asked, resamples=resamples, level=level)
-    return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
+    more = [text for text in (fallback, _unread_repeats(ladder, best.law)) if text]
+    return replace(found, fallback=fallback, warnings=(*more, *found.warnings))
+
+
+def _unread_repeats(runs: Ladder, law: Law) -> str:
+    """Say where runs saw their text more than once, and the law does not read that."""
+    if not {"tokens", "unique_tokens"} <= set(runs.columns) or "unique_tokens" in law.inputs:
+        return ""
+    if "tokens" not in law.inputs and "flops" not in law.inputs:
+        return ""
+    try:
+        repeated = int((runs.numbers("tokens") > REPEATED * runs.numbers("unique_tokens")).sum())
+    except TableError:
+        return ""  # a column that is not read need not be whole
+    if not repeated:
+        return ""
+    return (
+        f"{count_of(repeated, 'run')} saw text more than once (tokens above unique_tokens), which this law does not "
+        "read: see --law data_constrained, or leave those runs out"
+    )
 
 
 def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> tuple[list[Law], str]:
@@ -318,13 +348,24 @@ def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | 
         return [LAWS["power"]], ""
     has_both = inputs is not None or ("tokens" in runs and ("params" in runs or "params_matmul" in runs))
     if not has_both:
-        return [LAWS["power" if "flops" in runs else "additive"]], ""
+        return [LAWS["power"] if "flops" in runs else _only_additive(runs)], ""
     rows = read_rows(runs, LAWS["additive"], inputs, weights)
     why = _not_apart(rows)
     if inputs is None and ("flops" in runs or one_ratio(rows)) and why:
         return [LAWS["power"]], why
     points = len(np.unique(rows.inputs, axis=1).T)
     return [LAWS["additive"], *([LAWS["coupled"]] if points >= len(LAWS["coupled"].parameters) + 2 else [])], ""
+
+
+def _only_additive(runs: Ladder) -> Law:
+    """Return the law that a table without flops is read by. Raises FitError naming laws for the columns it has."""
+    others = [law.name for law in LAWS.values() if {law.target, *law.inputs} <= set(runs.columns)]
+    if others:
+        raise FitError(
+            f"{runs.source}: auto reads params and tokens, or flops, and not all are there; "
+            f"for the columns that are: --law {' or --law '.join(others)}"
+        )
+    return LAWS["additive"]
 
 
 def _not_apart(rows: Rows) -> str:
@@ -361,8 +402,7 @@ def _result(
     refits = np.empty((0, len(solution.theta)))
     # A law with as many parameters as runs passes through them all: its refits say nothing of what they miss.
     if resamples and len(rows) > len(law.parameters):
-        few = rows.thinned(MOST_RESAMPLED)
-        refits = resample(few, solution, resamples, random, asked.goal, asked.resampling)
+        refits = _refits(rows, solution, resamples, random, asked)
     parts = [share(scores[each.label], scores[best.label]) for each in others]
     named = solution.named(solution.theta[None])
     spread = solution.named(refits)
@@ -395,6 +435,20 @@ def _result(
         ),
         seen=Seen.of(rows, lost_freedom(rows, law)),
     )
+
+
+def _refits(rows: Rows, solution: Solution, count: int, random: np.random.Generator, asked: _Asked) -> Floats:
+    """Return the vectors of refits (count, P); of a large table, from some of its rows.
+
+    Those stray about the fit of those rows, and by more: they are moved to the fit of all, and drawn together by the
+    root of how many fewer they are (m out of n; Bickel, Götze and van Zwet, 1997).
+    """
+    few = rows.thinned(MOST_RESAMPLED)
+    drawn = resample(few, solution, count, random, asked.goal, asked.resampling)
+    if len(few) == len(rows):
+        return drawn
+    own = refit(few, solution, few.weights[None], asked.goal)
+    return np.asarray(solution.theta + share_of_units(few, rows, asked.resampling) ** 0.5 * (drawn - own))
 
 
 def _untried(best: _Candidate) -> list[str]:

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import disagreement
-from chidu.laws.doubts import NO_TREND, floor_is_open
+from chidu.laws.doubts import CHECKPOINTS, NO_TREND, floor_is_open
 from chidu.laws.objective import Floats
 from chidu.laws.settings import check_level
 from chidu.laws.solve import Status
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
-from chidu.units import percent
+from chidu.units import format_level, percent
 
 if TYPE_CHECKING:
     from chidu.laws.fit import Fit
@@ -28,6 +28,9 @@ FAR = 30.0
 """Beyond this many times the dearest run's cost a forecast is called far."""
 
 TOO_FAR = 1000.0
+
+BELOW = 3.0
+"""Beyond this many times below the cheapest run's cost a law is untested: the smallest models often bend off it."""
 
 OFF_RATIO = 3.0
 """Beyond this many times the largest ratio of tokens to params that was seen, or below the least, a law is untested."""
@@ -45,6 +48,8 @@ class _View:
     deviation: Floats
     reach: Floats
     """Cost over the dearest run's."""
+    depth: Floats
+    """The cheapest run's cost over the point's."""
 
 
 def _view(fit: Fit, points: Ladder) -> _View:
@@ -58,12 +63,13 @@ def _view(fit: Fit, points: Ladder) -> _View:
             )
     inputs = np.vstack([points.numbers(name) for name in fit.inputs])
     best = fit.solution.log_loss(inputs)[0]
-    reach = fit.seen.costs(points, inputs) / fit.seen.cost
+    costs = fit.seen.costs(points, inputs)
+    reach, depth = costs / fit.seen.cost, fit.seen.least_cost / costs
     if not len(fit.refits):
-        return _View(inputs, best, np.full(len(best), np.nan), reach)
+        return _View(inputs, best, np.full(len(best), np.nan), reach, depth)
     spread = deviation(fit.solution.log_loss(inputs, fit.refits)) * fit.seen.lost_freedom
     apart = disagreement(best, [(rival.share, rival.solution.log_loss(inputs)[0]) for rival in fit.rivals])
-    return _View(inputs, best, fit.calibration.deviation(spread, np.log(reach), apart), reach)
+    return _View(inputs, best, fit.calibration.deviation(spread, np.log(reach), apart), reach, depth)
 
 
 def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: float) -> Table:
@@ -91,17 +97,18 @@ def trust(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: float
         return "no", "the law has no value there"
     if len(fit.refits) and not np.isfinite(view.deviation).all():
         return "no", "the law has no value there by some refits, so there is no interval"
-    reach = float(view.reach.max())
     width = float(np.expm1(fit.calibration.reach(level) * view.deviation).max())
-    grave, slight = _concerns(fit, reach, width), _cautions(fit, view, reach, width)
+    grave, slight = _concerns(fit, view, width), _cautions(fit, view, width)
     if grave:
         return "no", "; ".join(grave + slight)
     if slight:
         return "with care", "; ".join(slight)
-    return "yes", f"{_how_far(fit, reach)}, within ±{percent(width)} at {level:.0%}; {_record(fit)}"
+    # What dearer runs were missed by says nothing of a point among the runs.
+    record = f"; {_record(fit)}" if view.reach.max() > 1 else ""
+    return "yes", f"{_how_far(fit, view)}, within ±{percent(width)} at {format_level(level)}{record}"
 
 
-def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
+def _concerns(fit: Fit, view: _View, width: float) -> list[str]:
     found = []
     if fit.status is Status.NOT_CONVERGED:
         found.append("the fit did not converge")
@@ -110,20 +117,27 @@ def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
         found.append("as many parameters as runs: the interval says nothing")
     if NO_TREND in fit.warnings:
         found.append("dearer runs are no better than cheaper ones")
-    if reach > TOO_FAR:
-        found.append(f"{_how_far(fit, reach)}: nothing here was tested so far out")
+    if view.reach.max() > TOO_FAR or view.depth.max() > TOO_FAR:
+        found.append(f"{_how_far(fit, view)}: nothing here was tested so far out")
+    elif out := _farthest_input(fit, view, TOO_FAR):
+        found.append(f"{out}: nothing here was tested so far out")
     if width > 0.2:
         found.append(f"the interval is ±{percent(width)} wide")
     return found
 
 
-def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
-    found = []
+def _cautions(fit: Fit, view: _View, width: float) -> list[str]:
+    found, reach, depth = [], float(view.reach.max()), float(view.depth.max())
     if not len(fit.refits):
         few = "too few runs to redraw, so there is no interval"
         found.append(few if fit.resamples else "fitted without refits, so there is no interval")
-    if FAR < reach <= TOO_FAR:
-        found.append(f"{_how_far(fit, reach)} (more than {FAR:g}×)")
+    if max(reach, depth) <= TOO_FAR:
+        if reach > FAR:
+            found.append(f"{_how_far(fit, view)} (more than {FAR:g}×)")
+        elif depth > BELOW:
+            found.append(f"{_how_far(fit, view)}: small models may not follow the law of larger ones")
+        elif (out := _farthest_input(fit, view, FAR)) and not _farthest_input(fit, view, TOO_FAR):
+            found.append(out)
     if 0.05 < width <= 0.2:
         found.append(f"the interval is ±{percent(width)} wide")
     if fit.status is Status.NOT_IDENTIFIED:
@@ -139,7 +153,22 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
         found.append("too few runs to test the law on dearer ones")
     elif fit.calibration.factor > 2:
         found.append("the law missed dearer runs by more than its refits explain (the interval is widened)")
+    if CHECKPOINTS in fit.warnings:
+        found.append("the runs look like checkpoints of a few trainings, so the interval is too narrow")
     return found + _off_ratio(fit, view)
+
+
+def _farthest_input(fit: Fit, view: _View, times: float) -> str:
+    """Name the input that lies farthest beyond what was seen, where that is more than so many times."""
+    worst, said = times, ""
+    for name, x, low, high in zip(fit.inputs, view.inputs, fit.seen.lowest, fit.seen.highest, strict=True):
+        # A formula may read columns of any sign; only counts have a ratio.
+        if low <= 0 or x.min() <= 0:
+            continue
+        for off, words in ((x.max() / high, "the largest"), (low / x.min(), "below the least")):
+            if off > worst:
+                worst, said = float(off), f"{name} {off:,.3g}× {words} seen"
+    return said
 
 
 def _off_ratio(fit: Fit, view: _View) -> list[str]:
@@ -156,9 +185,12 @@ def _off_ratio(fit: Fit, view: _View) -> list[str]:
     return [f"{worst:.3g} tokens per {per}, where the runs had {low:.3g} to {high:.3g}"]
 
 
-def _how_far(fit: Fit, reach: float) -> str:
+def _how_far(fit: Fit, view: _View) -> str:
     name = "flops" if fit.seen.has_flops else fit.seen.cost_name
-    return f"{reach:.3g}× the largest {name} seen" if reach > 1 else f"within the {name} seen"
+    reach, depth = float(view.reach.max()), float(view.depth.max())
+    if reach > max(1.0, depth):
+        return f"{reach:.3g}× the largest {name} seen"
+    return f"{depth:.3g}× below the least {name} seen" if depth > 1.005 else f"within the {name} seen"
 
 
 def _record(fit: Fit) -> str:

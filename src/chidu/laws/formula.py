@@ -112,7 +112,8 @@ def parse(text: str, columns: Collection[str]) -> Formula:
     inputs = tuple(name for name in names if name in columns)
     parameters = tuple(name for name in names if name not in columns)
     if not inputs:
-        raise FitError(f"{where}: names no column of the table, which has {', '.join(sorted(columns))}")
+        likely = next((hint for name in names if (hint := nearest(name, columns))), "")
+        raise FitError(f"{where}: names no column of the table{likely}, which has {', '.join(sorted(columns))}")
     if not parameters:
         raise FitError(f"{where}: has no parameter to fit: every name in it is a column")
     if len(parameters) > MOST_PARAMETERS:

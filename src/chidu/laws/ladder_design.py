@@ -27,7 +27,7 @@ from chidu.laws.settings import check_settings
 from chidu.laws.sharpen import prior_scale, slopes
 from chidu.laws.solve import Frame, Solution, Status
 from chidu.runs.ladder import Table
-from chidu.units import format_count
+from chidu.units import format_count, format_level
 
 __all__ = ["PUBLISHED", "LadderDesign", "Prior", "design_ladder"]
 
@@ -108,8 +108,9 @@ class LadderDesign:
                 "",
                 table_text(names, rows),
                 "",
-                f"Expect an interval {100 * self.width:.2g}% wide at {self.level:.0%} (median of {self.simulated} "
-                f"simulated tables, noise {100 * self.noise:.2g}%); it held the target in {self.inside:.0%} of them.",
+                f"Expect an interval {100 * self.width:.2g}% wide at {format_level(self.level)} (median of "
+                f"{self.simulated} simulated tables, noise {100 * self.noise:.2g}%); it held the target in "
+                f"{self.inside:.0%} of them.",
                 *(f"prior: {source}" for source in self.priors),
                 "Simulated runs obey the prior law; real ones may not: leave room.",
             ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from chidu.errors import FitError
 from chidu.laws.catalogue import is_loss
+from chidu.laws.doubts import NO_TREND
 from chidu.laws.forecast import OFF_RATIO
 from chidu.laws.limits import MOST_EPOCHS, Limits
 from chidu.laws.objective import Floats
@@ -281,6 +282,8 @@ def plan(fit: Fit, spending: Spending, limits: Limits, level: float) -> Plan:
 
 def _params_column(fit: Fit) -> str:
     """Return the column that counts params. Raises FitError where a plan can't be made of this law."""
+    if NO_TREND in fit.warnings:
+        raise FitError(f"there is nothing to plan by: {NO_TREND}")
     if not is_loss(fit.target):
         raise FitError(f"a plan needs a law of the loss, and this one speaks of {fit.target}: fit the loss")
     column = next((name for name in fit.inputs if name in ("params", "params_matmul")), None)

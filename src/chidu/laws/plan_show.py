@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from chidu.laws.show import table_text
-from chidu.units import format_bytes, format_count, format_seconds
+from chidu.units import format_bytes, format_count, format_level, format_seconds
 
 if TYPE_CHECKING:
     from chidu.laws.plan import Binding, Choice, Plan
@@ -50,7 +50,7 @@ def _expectation(plan: Plan) -> str:
     if math.isnan(plan.loss_low):
         return f"Expect a loss of {plan.loss:.4f}; the fit has no refits, so there is no interval."
     interval = f"{plan.loss_low:.4f} and {plan.loss_high:.4f}"
-    return f"Expect a loss of {plan.loss:.4f}, between {interval} with {plan.level:.0%} probability."
+    return f"Expect a loss of {plan.loss:.4f}, between {interval} with {format_level(plan.level)} probability."
 
 
 def _cost(plan: Plan) -> list[str]:
@@ -78,7 +78,7 @@ def _flatness(plan: Plan) -> str:
 
 
 def _numbers(plan: Plan) -> str:
-    level = f"{plan.level:.0%}"
+    level = format_level(plan.level)
     found = vars(plan)
     names = ["params", "tokens"] + (["flops"] if plan.flops_high > 1.001 * plan.flops_low else [])
     rows = [[name, *(_count(found[name + end]) for end in ("", "_low", "_high"))] for name in names]
@@ -137,7 +137,7 @@ def _reason(plan: Plan, binding: Binding) -> str:
 
 def _choices(plan: Plan) -> str:
     served = plan.limits.inference_tokens is not None
-    level = f"{plan.level:.0%}"
+    level = format_level(plan.level)
     header = ["choice", "params", "tokens", "epochs", "loss", f"{level} low", f"{level} high", "training flops"]
     return table_text(header + ["flops in all"] * served, [_cells(choice, served) for choice in plan.choices])
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from chidu.errors import FitError, InputError, SettingError, nearest
+from chidu.errors import FitError, InputError, SettingError, TableError, nearest
 from chidu.laws.catalogue import COLUMNS, LAWS
 from chidu.laws.fit import Fit, fit
 from chidu.runs.ladder import LARGEST, Ladder
@@ -25,6 +25,7 @@ __all__ = [
     "is_saved_fit",
     "load_fit",
     "point_of",
+    "rows_where",
     "save_fit",
 ]
 
@@ -110,6 +111,37 @@ def point_of(texts: Sequence[str] | None) -> dict[str, float]:
     return found
 
 
+def rows_where(table: Ladder, texts: Sequence[str] | None) -> Ladder:
+    """Return the rows whose columns have the values of ``group=wiki,seed=0``, in one text or several.
+
+    Raises SettingError for a part that is not COLUMN=VALUE, and where no row has that value; TableError for a column
+    that is not there.
+    """
+    for part in filter(None, (part.strip() for text in texts or () for part in text.split(","))):
+        name, sign, value = (each.strip() for each in part.partition("="))
+        if not (name and sign):
+            raise SettingError(f"--where: {part!r} is not COLUMN=VALUE, as in group=wiki")
+        if name not in table:
+            known = ", ".join(table.columns)
+            raise TableError(f"{table.source}: no column {name!r}{nearest(name, table.columns)}; it has {known}")
+        values = [str(each) for each in table.columns[name].tolist()]
+        kept = [_is_same(each, value) for each in values]
+        if not any(kept):
+            some = ", ".join(list(dict.fromkeys(values))[:8])
+            raise SettingError(f"--where: no row has {name}={value}; it has {some}")
+        table = table.select(kept)
+    return table
+
+
+def _is_same(cell: str, value: str) -> bool:
+    """True where a cell has this value, as text or as a number."""
+    if cell == value:
+        return True
+    with contextlib.suppress(InputError):
+        return parse_count(cell) == parse_count(value)
+    return False
+
+
 def save_fit(found: Fit, path: Path) -> None:
     """Write a fit as JSON, atomically."""
     write_json(path, found.as_dict())
@@ -119,9 +151,9 @@ def load_fit(
     path: Path,
     columns: Mapping[str, str],
     law: str = "auto",
-    resamples: int = 1000,
+    resamples: int | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Fit:
     """Read a saved fit, known by its beginning, or fit a table; ``tell`` is told the table's notes.
@@ -135,9 +167,10 @@ def load_fit(
         if tell is not None:
             for note in runs.notes:
                 tell(note)
-        return fit(runs, law, resamples, seed=seed)
-    if law != "auto":
-        raise SettingError(f"--law: {path} is a saved fit and has its law: leave --law out, or name the table")
+        return fit(runs, law, 1000 if resamples is None else resamples, seed=seed or 0)
+    for flag, given in (("--law", law != "auto"), ("--resamples", resamples is not None), ("--seed", seed is not None)):
+        if given:
+            raise SettingError(f"{flag}: {path} is a saved fit and has its own: leave {flag} out, or name the table")
     try:
         values = parse_json(_content(path) if content is None else content)
     except ValueError as error:
@@ -215,6 +248,9 @@ def forecast_points(
             raise SettingError(
                 f"--at: the {found.law} law reads no {name}{nearest(name, found.inputs)}: it reads {known}"
             )
+    for name in given:
+        if name not in (*found.inputs, "flops") and (flag := "params" if name == counted else name) in named:
+            raise SettingError(f"forecast: the {found.law} law reads no {name}: leave out --{flag}")
     given |= at
     missing = [name for name in found.inputs if name not in given]
     if missing:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_from_dict", "fit_to_dict"]
 
-FORMAT = 3
+FORMAT = 4
 
 
 def fit_to_dict(fit: Fit) -> dict[str, Any]:
@@ -106,6 +106,8 @@ def _read(values: Mapping[str, Any]) -> Fit:
         fallback=_text(values, "fallback"),
     )
     _require(0 < found.level < 1, "level", f"is {found.level:g}, not between 0 and 1")
+    for name, value in solution.named(solution.theta[None]).items():
+        _require(math.isclose(value[0], found.parameters[name], rel_tol=1e-9), name, "is not what the solution has")
     own = label(found.law, found.weighting)
     _require(own in found.law_scores, "law_scores", f"lacks {own!r}")
     return found
@@ -118,6 +120,7 @@ def _seen_from_dict(values: Mapping[str, Any], inputs: tuple[str, ...]) -> Seen:
         names=inputs,
         lowest=_row(values, "lowest", len(inputs)),
         highest=_row(values, "highest", len(inputs)),
+        least_cost=_number(values, "least_cost"),
         cost=_number(values, "cost"),
         cost_name=_text(values, "cost_name"),
         flops_factor=_number(values, "flops_factor", 0.0),

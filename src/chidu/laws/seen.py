@@ -24,6 +24,8 @@ class Seen:
     """Least of each input."""
     highest: tuple[float, ...]
     """Largest of each input."""
+    least_cost: float
+    """The cheapest run's cost."""
     cost: float
     """The dearest run's cost."""
     cost_name: str
@@ -47,6 +49,7 @@ class Seen:
             names=rows.names,
             lowest=tuple(rows.inputs.min(axis=1).tolist()),
             highest=tuple(rows.inputs.max(axis=1).tolist()),
+            least_cost=float(rows.cost.min()),
             cost=float(rows.cost.max()),
             cost_name=rows.cost_name,
             flops_factor=_factor(rows),

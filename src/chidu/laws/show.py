@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chidu.laws.catalogue import LAWS
 from chidu.laws.objective import OBJECTIVES
 from chidu.laws.rows import WEIGHTINGS
-from chidu.units import format_count
+from chidu.units import format_count, format_level
 
 if TYPE_CHECKING:
     from chidu.laws.backtest import Backtest
@@ -88,7 +88,7 @@ def fit_text(fit: Fit) -> str:
     lines = [
         f"{_name(fit)}: {fit.target} = {fit.formula}",
         "",
-        table_text(["parameter", "value", f"{fit.level:.0%} low", f"{fit.level:.0%} high"], rows),
+        table_text(["parameter", "value", f"{format_level(fit.level)} low", f"{format_level(fit.level)} high"], rows),
         "",
         f"objective  {fit.objective:.8g}  ({OBJECTIVES[fit.objective_name].text})",
         f"status     {fit.status.value}",
@@ -117,7 +117,7 @@ def forecast_text(document: Mapping[str, Any]) -> str:
     rows = document["rows"]
     value = document["target"]
     names = [name for name in rows[0] if name not in (value, "low", "high", "extrapolation", "level")]
-    level = f"{rows[0]['level']:.0%}"
+    level = format_level(rows[0]["level"])
     cells = [
         [
             *(format_count(row[name]) for name in names),

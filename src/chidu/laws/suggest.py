@@ -21,7 +21,7 @@ from chidu.laws.settings import above_zero, check_settings
 from chidu.laws.sharpen import Choice, Question, View, choose_runs, spread_out, view
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
-from chidu.units import count_of, format_count
+from chidu.units import count_of, format_count, format_level
 
 __all__ = ["Suggestion", "suggest"]
 
@@ -374,7 +374,7 @@ def _text(found: Suggestion) -> str:
     else:
         targets = count_of(len(next(iter(found.targets.values()))), "target")
         last = (
-            f"Width of the {found.level:.0%} interval at {targets}: "
+            f"Width of the {format_level(found.level)} interval at {targets}: "
             f"{100 * found.width_before:.2f}% now, {100 * found.width_after:.2f}% expected ({found.width_source})."
         )
     return "\n".join([first, "", table_text(header, rows) if rows else "none helps", "", last])

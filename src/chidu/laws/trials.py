@@ -26,6 +26,7 @@ __all__ = [
     "noise_of",
     "resample",
     "run_trials",
+    "share_of_units",
 ]
 
 CUTS = (1.4, 2.0, 3.0, 4.5, 7.0, 12.0, 24.0, 48.0)
@@ -195,6 +196,13 @@ def draw_weights(rows: Rows, count: int, random: np.random.Generator, resampling
     if count_of_units < len(rows):
         return np.asarray(random.exponential(size=(count, count_of_units))[:, units] * rows.weights)
     return np.asarray(random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), count) * rows.weights)
+
+
+def share_of_units(few: Rows, rows: Rows, resampling: str) -> float:
+    """Return how many of what is drawn as one `few` of the rows have, over what all have."""
+    if resampling == "residual":
+        resampling = "auto"
+    return float((_units(few, resampling).max() + 1) / (_units(rows, resampling).max() + 1))
 
 
 def _units(rows: Rows, resampling: str) -> NDArray[np.int_]:

@@ -19,7 +19,7 @@ from chidu.errors import ChiduError, ForecastError
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
 from chidu.runs.record import parse_json
-from chidu.units import count_of, format_count
+from chidu.units import count_of, format_count, format_level
 
 __all__ = [
     "Entry",
@@ -224,7 +224,7 @@ class History:
         said = (
             f"{count} scored, {waiting} not yet; error {self.mean_error:+.2f}% on average, {self.median_error:.2f}% in "
             f"the median without its sign; {self.inside} of {count} inside ({self.inside / count:.0%}, 90% interval "
-            f"{low:.0%} to {high:.0%}), where {self.level:.0%} was meant"
+            f"{low:.0%} to {high:.0%}), where {format_level(self.level)} was meant"
         )
         return f"{said}\n{_WORDS[self.judgement]}"
 
@@ -279,7 +279,7 @@ def _counts(levels: Sequence[float]) -> list[float]:
 
 def _cells(name: str, forecast: WrittenForecast, score: Score | None) -> list[str]:
     said = [name, forecast.written, f"{forecast.loss:.4f}"]
-    said.append(f"{forecast.low:.4f} to {forecast.high:.4f} ({forecast.level:.0%})")
+    said.append(f"{forecast.low:.4f} to {forecast.high:.4f} ({format_level(forecast.level)})")
     if score is None:
         return [*said, "-", "-", "-"]
     return [*said, f"{score.measured:.4f}", f"{score.error_percent:+.2f}%", "yes" if score.inside else "no"]

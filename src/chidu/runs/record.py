@@ -99,8 +99,14 @@ def file_digest(path: Path) -> str:
 def open_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only when all is written and on the disk.
 
-    A reader, or a crash, sees the old content or the new, never a part; an error leaves no temporary file.
+    A reader, or a crash, sees the old content or the new, never a part; an error leaves no temporary file. A link stays
+    one, and what it leads to is replaced; a device or a pipe is written into, since nothing may take its place.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:

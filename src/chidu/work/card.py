@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.record import read_json
 from chidu.runs.run import Run
-from chidu.units import bits_per_byte, format_bytes
+from chidu.units import bits_per_byte, format_bytes, format_level
 
 if TYPE_CHECKING:
     from chidu.work.undertaking import Work
@@ -32,7 +32,7 @@ def model_card(work: Work, run: Run) -> str:
         "",
         f"- Held-out loss: {run.loss:.4f} nats per token, {bits_per_byte(run.loss, run.bytes_per_token):.4f} bits per",
         f"  byte, measured in {run.config.precision}.",
-        f"- Forecast before training: {written.loss:.4f}, {written.level:.0%} interval {written.low:.4f} to "
+        f"- Forecast before training: {written.loss:.4f}, {format_level(written.level)} interval {written.low:.4f} to "
         f"{written.high:.4f}; error {scored.error_percent:+.2f}%.",
         f"- Licences of the text, by bytes: {licences}.",
         "- Limits: a model of this size writes in the manner of its text and knows nothing. It was made to check a",

@@ -15,7 +15,7 @@ from chidu.runs.ladder import Ladder
 from chidu.runs.live import RunEvent, Steps
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
 from chidu.runs.stage import making
-from chidu.units import count_of, format_bytes, format_count
+from chidu.units import count_of, format_bytes, format_count, format_level
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.judging import TargetJudge, peers
@@ -218,7 +218,7 @@ def forecast(work: Work) -> None:
     work.stage("forecast", inputs, make)
     written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
     work.voice.say(
-        f"forecast: {written.loss:.4f} nats per token, {written.level:.0%} interval {written.low:.4f} to "
+        f"forecast: {written.loss:.4f} nats per token, {format_level(written.level)} interval {written.low:.4f} to "
         f"{written.high:.4f}; trust: {written.trust}: {written.why}"
     )
 

@@ -12,7 +12,7 @@ from chidu.runs.recipe import Recipe
 from chidu.runs.record import Record, read_json, write_json
 from chidu.runs.settings import SETTINGS_FILE, Settings, write_settings
 from chidu.runs.stage import run_stage
-from chidu.units import count_of, format_count, format_seconds
+from chidu.units import count_of, format_count, format_level, format_seconds
 from chidu.work.undertaking import Work, stage_settings
 
 __all__ = ["check_minutes", "preview_tuning", "tune"]
@@ -119,7 +119,7 @@ def confirmation_line(result: dict[str, Any]) -> str:
     shown = ", ".join(f"{name} {value:g}" for name, value in result["best"]["changes"].items())
     numbers = (
         f"with {len(found['differences'])} fresh seeds at width {found['width']} and twice the length: "
-        f"{100 * found['mean']:+.2f}% of the loss, {found['level']:.0%} interval "
+        f"{100 * found['mean']:+.2f}% of the loss, {format_level(found['level'])} interval "
         f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}%, for {found['time']:.2f} × the processor time"
     )
     if found["better"]:
@@ -148,15 +148,16 @@ def law_lines(law: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"best rate = {law['at']:.2g} × (params_matmul / {format_count(law['params'])})^{law['slope']:.2f}, "
-        f"exponent {law['low']:.2f} to {law['high']:.2f} at {law['level']:.0%}: {said}",
+        f"exponent {law['low']:.2f} to {law['high']:.2f} at {format_level(law['level'])}: {said}",
     ]
 
 
 def noise_lines(result: dict[str, Any]) -> list[str]:
     """Say how large a batch the gradient's noise pays for."""
     return [
-        f"gradient noise scale after {each['step']} steps: {_tokens(each['tokens'])} tokens ({_tokens(each['low'])} to "
-        f"{_tokens(each['high'])} at {each['level']:.0%}); the recipe's batch has {result['batch_tokens']:,}. "
+        f"gradient noise scale after {each['step']} steps: {_tokens(each['tokens'])} tokens "
+        f"({_tokens(each['low'])} to {_tokens(each['high'])} at {format_level(each['level'])}); "
+        f"the recipe's batch has {result['batch_tokens']:,}. "
         "Under Muon a hint of the order of magnitude, no more"
         for each in result["noise_scale"][-1:]
     ]
