@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from torch import Tensor
 
 from chidu.runs.record import file_digest, sync_folder
 
-__all__ = ["checkpoint_path", "latest_checkpoint", "read_checkpoint", "why_torn", "write_checkpoint"]
+__all__ = [
+    "checkpoint_path",
+    "describe_file",
+    "latest_checkpoint",
+    "prune",
+    "read_checkpoint",
+    "seal",
+    "why_files_torn",
+    "why_torn",
+    "write_checkpoint",
+]
+
+FILES = ("tensors.safetensors", "state.json")
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -38,30 +51,38 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         (temporary / "tensors.safetensors").write_bytes(content)
         (temporary / "state.json").write_text(json.dumps({"step": step, **state}), encoding="utf-8")
-        names = ("tensors.safetensors", "state.json")
-        manifest = {
-            name: {"bytes": (temporary / name).stat().st_size, "sha256": file_digest(temporary / name)}
-            for name in names
-        }
-        (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for name in (*names, "manifest.json"):
-            _sync_file(temporary / name)
-        sync_folder(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        seal(temporary, final, {name: describe_file(temporary / name) for name in FILES})
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(folder)
-    _prune(folder, step, keep)
+    prune(folder, step, keep)
     return final
 
 
-def latest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over."""
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return a file's entry in the manifest, after it has reached the disk."""
+    _sync_file(path)
+    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+
+
+def seal(temporary: Path, final: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a folder whose files are on the disk, and give the folder its name."""
+    (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    _sync_file(temporary / "manifest.json")
+    sync_folder(temporary)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    sync_folder(final.parent)
+
+
+def latest_checkpoint(folder: Path, why_not: Callable[[Path], str] | None = None) -> tuple[Path | None, list[str]]:
+    """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over.
+
+    `why_not` says why a folder can't be trusted, or nothing: `why_torn`, where it is not given.
+    """
     passed_over: list[str] = []
     for path in sorted(folder.glob("step-????????"), reverse=True):
-        why = why_torn(path)
+        why = (why_not or why_torn)(path)
         if not why:
             return path, passed_over
         passed_over.append(f"{path.name}: {why}")
@@ -81,8 +102,13 @@ def why_torn(path: Path) -> str:
         manifest = dict(json.loads((path / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         return f"no manifest ({error})"
-    for name in ("tensors.safetensors", "state.json"):
-        entry, file = manifest.get(name), path / name
+    return why_files_torn(path, {name: manifest.get(name) for name in FILES})
+
+
+def why_files_torn(path: Path, entries: Mapping[str, Any]) -> str:
+    """Say which file of a checkpoint is not as its entry describes it; empty where all are."""
+    for name, entry in entries.items():
+        file = path / name
         if not entry or not file.is_file() or file.stat().st_size != entry["bytes"]:
             return f"{name} is missing or cut short"
         if file_digest(file) != entry["sha256"]:
@@ -98,7 +124,7 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(folder: Path, step: int, keep: int) -> None:
+def prune(folder: Path, step: int, keep: int) -> None:
     """Remove what is older than the newest `keep`, and any later step: that was torn, or we would have begun there."""
     found = sorted(folder.glob("step-????????"))
     later = [path for path in found if path.name > checkpoint_path(folder, step).name]

@@ -17,19 +17,16 @@ from chidu.errors import TrainingError
 from chidu.model.gradient import GradientPass
 from chidu.model.transformer import Transformer
 from chidu.runs.config import RunConfig
-from chidu.runs.record import write_atomic
 from chidu.training.checkpoint import latest_checkpoint, read_checkpoint, why_torn, write_checkpoint
+from chidu.training.curve import Curve
 from chidu.training.optimiser import Optimiser
 from chidu.training.team import Team
-from chidu.training.weights import FlatWeights
+from chidu.training.weights import FlatWeights, write_weights
 
 __all__ = ["CHECKPOINT_SECONDS", "Batches", "Trainer", "forget", "train", "trained_model"]
 
 CHECKPOINT_SECONDS = 15.0
 """A kill loses at most about this much work. The clock decides when to save, never how long to train."""
-
-CURVE_POINTS = 100
-"""Points of the training curve kept for a run."""
 
 Progress = Callable[[int], None]
 """Told the number of steps done."""
@@ -61,8 +58,7 @@ class Trainer:
         self.optimiser = Optimiser(self.weights, config)
         self.step = 0
         self.seconds = 0.0
-        self.curve: list[tuple[int, float]] = []
-        self._losses: list[float] = []
+        self.curve = Curve(config.steps)
         self._each = self.team.zeros((self.team.size,), torch.float32, self.device)
 
     def advance(self, batches: Batches) -> float:
@@ -73,14 +69,10 @@ class Trainer:
         self._each[self.team.rank] = self._differentiate(tokens[:, :-1], tokens[:, 1:])
         self.weights.collect()
         value = self._each.mean().item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {self.step} "
-                f"(width {config.shape.width}, rate {config.learning_rate:.2g}): the run diverged; lower its rate"
-            )
+        refuse_divergence(config, self.step, value)
         self.optimiser.step(self.step)
         self.step += 1
-        self._note(value)
+        self.curve.note(self.step, value)
         return value
 
     def _differentiate(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -93,24 +85,15 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _note(self, loss: float) -> None:
-        """Keep the mean training loss of every stretch of steps."""
-        self._losses.append(loss)
-        if self.step % max(1, self.config.steps // CURVE_POINTS) == 0 or self.step == self.config.steps:
-            self.curve.append((self.step, sum(self._losses) / len(self._losses)))
-            self._losses = []
-
     def save(self, folder: Path, keep: int = 2) -> None:
         """Write a checkpoint of this step."""
         tensors = {**self.weights.tensors(), **self.optimiser.tensors()}
-        state = {"config": self.config.as_dict(), "curve": self.curve, "losses": self._losses, "seconds": self.seconds}
+        state = {"config": self.config.as_dict(), **self.curve.as_dict(), "seconds": self.seconds}
         write_checkpoint(folder, self.step, tensors, state, keep)
 
     def save_weights(self, path: Path) -> None:
         """Write the final weights alone, float32, flat by group, atomically."""
-        from safetensors.torch import save
-
-        write_atomic(path, save({name: tensor.contiguous() for name, tensor in self.weights.tensors().items()}))
+        write_weights(path, self.weights.tensors())
 
     def load(self, checkpoint: Path) -> None:
         """Go on from a checkpoint: of this run, or of the trunk it shares."""
@@ -118,8 +101,7 @@ class Trainer:
         self.step = int(state["step"])
         self.weights.load(tensors)
         self.optimiser.load(tensors, self.step)
-        self.curve = [(int(step), float(loss)) for step, loss in state["curve"]]
-        self._losses = [float(loss) for loss in state["losses"]]
+        self.curve.take(state)
         self.seconds = float(state["seconds"])
 
 
@@ -165,6 +147,15 @@ def train(
             trainer.save(own)
             saved = time.monotonic()
     return trainer
+
+
+def refuse_divergence(config: RunConfig, step: int, loss: float) -> None:
+    """Raise TrainingError where the loss of a step is no number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss is {loss} at step {step} "
+            f"(width {config.shape.width}, rate {config.learning_rate:.2g}): the run diverged; lower its rate"
+        )
 
 
 def trained_model(config: RunConfig, weights: Path) -> Transformer:

@@ -6,10 +6,10 @@ and that run branches off there (Hägele et al., 2405.18392). Every branch equal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chidu.errors import SettingError
 from chidu.parallel import Emit, cores, map_processes
@@ -20,6 +20,7 @@ from chidu.runs.run import Run
 if TYPE_CHECKING:
     from chidu.tokens import TokenFile
     from chidu.training.loop import Trainer
+    from chidu.training.sharded import ShardedTrainer
 
 __all__ = ["Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
 
@@ -45,6 +46,15 @@ class Rung:
     group: str
     """Rungs of one group have one shape and one seed, and share a trunk."""
     config: RunConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON form that `from_dict` reads."""
+        return {"name": self.name, "group": self.group, "config": self.config.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Rung:
+        """Read what `as_dict` wrote."""
+        return cls(values["name"], values["group"], RunConfig.from_dict(values["config"]))
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,9 @@ def _train_branch(branch: Branch, emit: Emit) -> None:
     forget(branch.folder)
 
 
-def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: TokenFile, text: Text, steps: int) -> Run:
+def finished_run(
+    rung: Rung, trainer: Trainer | ShardedTrainer, tokens: TokenFile, held_out: TokenFile, text: Text, steps: int
+) -> Run:
     """Measure a trained model on the held-out tokens; `steps` are those it cost by itself."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 

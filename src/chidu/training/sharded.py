@@ -1,0 +1,243 @@
+"""One run over many processes, on one host or on many: weights, gradients and moments are sharded by FSDP2.
+
+The model, the recipe and the batches are those of `chidu.training.loop`: each process reads its part of every batch, so
+that any number of processes trains the same run, up to the order in which sums are taken. Where there are GPUs each
+process has one and they talk by NCCL; else they talk by gloo. GPUs have not been tried.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from chidu.errors import TrainingError
+from chidu.model.transformer import Transformer
+from chidu.runs.config import RunConfig
+from chidu.runs.record import read_json, write_json
+from chidu.runs.run import Run
+from chidu.tokens import TokenFile
+from chidu.training.curve import Curve
+from chidu.training.loop import CHECKPOINT_SECONDS, Batches, refuse_divergence
+from chidu.training.ranks import Ranks, naming_lost_ranks, noted_signals
+from chidu.training.rungs import Rung, StepCount, Text, finished_run
+from chidu.training.sharded_checkpoint import latest_sharded, read_sharded, write_sharded
+from chidu.training.sharded_optimiser import ShardedOptimiser
+from chidu.training.target import WEIGHTS
+from chidu.training.weights import flat_groups, write_weights
+
+__all__ = ["ShardedTrainer", "Thrift", "follow", "train_sharded"]
+
+CHECKPOINTS = "sharded.scratch"
+
+
+@dataclass(frozen=True)
+class Thrift:
+    """What a run does to need less memory. It changes no result beyond the order of sums."""
+
+    sequences_at_once: int = 0
+    """Sequences that a process passes at once, the gradients of a step being added up; 0: all of its part."""
+    recompute: bool = False
+    """Keep of each block only what it read, and compute the rest again on the way back: a third more work."""
+
+
+class ShardedTrainer:
+    """A model on its way, sharded over all processes: weights, optimiser, step and seconds, the training curve so far.
+
+    Raises TrainingError where the batch can't be shared out evenly.
+    """
+
+    def __init__(self, config: RunConfig, ranks: Ranks, mesh: DeviceMesh, thrift: Thrift | None = None) -> None:
+        if config.sequences % ranks.size:
+            raise TrainingError(
+                f"{config.sequences} sequences a step can't be split over {ranks.size} processes: "
+                "start a number that divides them, or set batch_tokens"
+            )
+        self.config, self.ranks, self.thrift = config, ranks, thrift or Thrift()
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        self.model = sharded_model(config, mesh, ranks.device, dtype, self.thrift.recompute)
+        self.optimiser = ShardedOptimiser(dict(self.model.named_parameters()), config, ranks, dtype)
+        self.step = 0
+        self.seconds = 0.0
+        self.curve = Curve(config.steps)
+
+    def advance(self, batches: Batches, wish: tuple[bool, bool] = (False, False)) -> tuple[bool, bool]:
+        """Take one step. Of two wishes, each is granted to all where any process has it.
+
+        One sum over the processes serves the loss and the wishes. Raises TrainingError, in all processes, where the
+        loss is no number.
+        """
+        config = self.config
+        batch = batches.batch(self.step, config.sequences, config.shape.context_length, config.seed)
+        tokens = torch.from_numpy(batch[self.ranks.rank :: self.ranks.size]).to(self.ranks.device)
+        loss = self._differentiate(tokens)
+        told = torch.stack([loss / self.ranks.size, *(loss.new_tensor(float(each)) for each in wish)])
+        dist.all_reduce(told)
+        value, *granted = told.tolist()
+        refuse_divergence(config, self.step, value)
+        self.optimiser.step(self.step)
+        self.step += 1
+        self.curve.note(self.step, value)
+        return granted[0] > 0, granted[1] > 0
+
+    def _differentiate(self, tokens: Tensor) -> Tensor:
+        """Leave the gradient of all processes' mean loss in the weights; return this process's loss."""
+        total = torch.zeros((), device=tokens.device)
+        for part in torch.split(tokens, self.thrift.sequences_at_once or len(tokens)):
+            loss = self.model.loss(part[:, :-1], part[:, 1:]) * (len(part) / len(tokens))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return all that a checkpoint stores, by kind and name; filling them goes on from there."""
+        weights = {name: weight.detach() for name, weight in self.model.named_parameters()}
+        return {"weights": weights, **self.optimiser.tensors()}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint of this step. All processes call this alike."""
+        state = {"config": self.config.as_dict(), **self.curve.as_dict(), "seconds": self.seconds}
+        write_sharded(folder, self.step, self.tensors(), state | {"processes": self.ranks.size}, self.ranks)
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, of any number of processes. All processes call this alike."""
+        state = read_sharded(checkpoint, self.tensors())
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.optimiser.begin_at(self.step)
+        self.curve.take(state)
+
+    def whole_weights(self) -> dict[str, Tensor]:
+        """Return the weights, whole, by name, in the memory of the first process; nothing in the others."""
+        found = get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+
+
+def sharded_model(
+    config: RunConfig, mesh: DeviceMesh, device: torch.device, dtype: torch.dtype, recompute: bool
+) -> Transformer:
+    """Return a model whose float32 weights are sharded over the mesh, with the values that `initialise` would give it.
+
+    Products are in `dtype`, gradients are added in float32. Each block is gathered when it computes, and let go;
+    embedding, last norm and head stay gathered between forward and backward. No process ever holds all weights: they
+    are drawn one by one.
+    """
+    # A block also returns its values, which are a view; nobody adds to them in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view", category=UserWarning)
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    with torch.device("meta"):
+        model = Transformer(config.shape, recompute)
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+    model.to_empty(device=device)
+    with device:
+        model.fill_buffers()
+    with torch.no_grad():
+        for weight, drawn in model.drawn_weights(config.seed):
+            assert isinstance(weight, DTensor)
+            # Every process draws the same and takes its own rows: nothing is sent.
+            weight.copy_(distribute_tensor(drawn.to(device), mesh, weight.placements, src_data_rank=None))
+    return model
+
+
+def train_sharded(
+    rung: Rung,
+    text: Text,
+    folder: Path,
+    ranks: Ranks,
+    on_steps: Callable[[int], None],
+    say: Callable[[str], None],
+    thrift: Thrift | None = None,
+) -> Run:
+    """Train one run in all processes; leave `run.json` and the final weights in `folder`, as `train_target` does.
+
+    The first process calls this, while the others are in `follow`. Goes on from the newest checkpoint of an earlier
+    call, also of another number of processes; the same number gives the same bits. All hosts must see `folder` and the
+    text under the same paths. SIGTERM and Ctrl-C, to any process, save a checkpoint first. Raises WorkerError where a
+    process is lost, TrainingError where the run diverges or checkpoints are refused.
+    """
+    path = folder / "run.json"
+    if not path.exists():
+        thrift = thrift or Thrift()
+        ranks.hand_out(
+            {
+                "rung": rung.as_dict(),
+                "text": {name: str(value) for name, value in asdict(text).items()},
+                "folder": str(folder.resolve()),
+                "thrift": asdict(thrift),
+            }
+        )
+        _train(rung, text, folder, ranks, thrift, StepCount(on_steps), say)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return Run.from_dict(read_json(path))
+
+
+def follow(ranks: Ranks) -> None:
+    """Wait, in any process but the first, for the run that `train_sharded` begins, and take part in it."""
+    order = ranks.await_order()
+    if order is None:
+        return
+    told = order["text"]
+    text = Text(Path(told["train"]), Path(told["held_out"]), int(told["held_out_tokens"]))
+    count, thrift = StepCount(lambda _: None), Thrift(**order["thrift"])
+    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), ranks, thrift, count, lambda _: None)
+
+
+def _train(
+    rung: Rung, text: Text, folder: Path, ranks: Ranks, thrift: Thrift, count: StepCount, say: Callable[[str], None]
+) -> None:
+    """Train the run to its end, measure it, and write what `train_sharded` promises. Every process is here at once."""
+    with naming_lost_ranks(), ranks.meeting() as mesh:
+        tokens, held_out = ranks.together(lambda: (TokenFile.open(text.train), TokenFile.open(text.held_out)))
+        trainer = ShardedTrainer(rung.config, ranks, mesh, thrift)
+        _run_steps(trainer, tokens, folder / CHECKPOINTS, count, say)
+        # Every process measures all of it: the held-out tokens are few, and the gathered weights pass by anyway.
+        run = finished_run(rung, trainer, tokens, held_out, text, trainer.config.steps)
+        whole = trainer.whole_weights()
+
+        def finish() -> None:
+            if ranks.rank == 0:
+                write_weights(folder / WEIGHTS, flat_groups(whole.items()))
+                write_json(folder / "run.json", run.as_dict())
+
+        ranks.together(finish)
+
+
+def _run_steps(
+    trainer: ShardedTrainer, batches: Batches, own: Path, count: StepCount, say: Callable[[str], None]
+) -> None:
+    """Take all steps that are left, going on from the newest checkpoint, and leaving one now and then."""
+    newest, passed_over = latest_sharded(own, trainer.ranks)
+    for why in passed_over:
+        say(f"target: passed over a checkpoint: {why}")
+    if newest is not None:
+        trainer.load(newest)
+        say(f"target: going on from step {trainer.step}")
+    count(trainer.step)
+    saved = clock = time.monotonic()
+    with noted_signals() as noted:
+        while trainer.step < trainer.config.steps:
+            is_time = time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.ranks.rank == 0
+            must_save, must_stop = trainer.advance(batches, (is_time, noted.number > 0))
+            trainer.seconds += time.monotonic() - clock
+            clock = time.monotonic()
+            count(trainer.step)
+            if (must_save or must_stop) and trainer.step < trainer.config.steps:
+                trainer.save(own)
+                saved = time.monotonic()
+            if must_stop:
+                noted.number = noted.number or signal.SIGTERM
+                break
+    count.flush()
