@@ -13,6 +13,7 @@ from chidu.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from chidu.runs.settings import Settings
+    from chidu.training.sharded import Crew
 
 __all__ = ["DEFAULT_FOLDER", "undertake"]
 
@@ -27,9 +28,13 @@ def undertake(
     as_json: bool = False,
     recollect: bool = False,
     text: list[Path] | None = None,
+    crew: Crew | None = None,
     **flags: Any,
 ) -> None:
-    """Run the stages up to `last` in a work folder, or with `dry_run` say what that would do."""
+    """Run the stages up to `last` in a work folder, or with `dry_run` say what that would do.
+
+    A `crew` of several processes trains the target.
+    """
     from chidu.cli.voice import open_voice
     from chidu.runs.folder import check_work_folder, open_work_folder
     from chidu.runs.settings import read_settings, write_settings
@@ -54,7 +59,7 @@ def undertake(
                     "train the larger model, score the forecast. Ctrl-C is safe: the same command goes on"
                 )
             write_settings(folder, settings)
-            work = run(folder, settings, voice, last, recollect)
+            work = run(folder, settings, voice, last, recollect, crew)
     finally:
         voice.close()
     if as_json:

@@ -27,9 +27,10 @@ __all__ = ["Ranks", "launched", "naming_lost_ranks", "noted_signals"]
 
 Result = TypeVar("Result")
 
-ORDER = "chidu-order"
+ORDER, HOME = "chidu-order", "chidu-home"
 LOOK_SECONDS = 0.2
 """How often a waiting process looks for its order."""
+FAREWELL_SECONDS = 10.0
 LOST = "another process of this run has ended: run the same command again to go on from the last checkpoint"
 
 
@@ -68,13 +69,24 @@ class Ranks:
         """Tell the waiting processes, once, what to do; None sends them home."""
         self.store.set(ORDER, json.dumps(order))
 
+    def send_home(self) -> None:
+        """Let the others end, where nothing was handed out; wait until they know, since the store ends with us."""
+        if self.store.check([ORDER]):
+            return
+        self.hand_out(None)
+        clock = time.monotonic()
+        while self.store.add(HOME, 0) < self.size - 1 and time.monotonic() - clock < FAREWELL_SECONDS:
+            time.sleep(LOOK_SECONDS)
+
     def await_order(self) -> dict[str, Any] | None:
-        """Return what the first process hands out."""
+        """Return what the first process hands out; None where there is nothing to do."""
         with naming_lost_ranks():
             # Waiting inside of the store would keep signals out.
             while not self.store.check([ORDER]):
                 time.sleep(LOOK_SECONDS)
-        order: dict[str, Any] | None = json.loads(self.store.get(ORDER))
+            order: dict[str, Any] | None = json.loads(self.store.get(ORDER))
+            if order is None:
+                self.store.add(HOME, 1)
         return order
 
     @contextlib.contextmanager

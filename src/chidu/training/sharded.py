@@ -38,7 +38,7 @@ from chidu.training.sharded_optimiser import ShardedOptimiser
 from chidu.training.target import WEIGHTS
 from chidu.training.weights import flat_groups, write_weights
 
-__all__ = ["ShardedTrainer", "Thrift", "follow", "train_sharded"]
+__all__ = ["Crew", "ShardedTrainer", "Thrift", "follow", "train_sharded"]
 
 CHECKPOINTS = "sharded.scratch"
 
@@ -51,6 +51,14 @@ class Thrift:
     """Sequences that a process passes at once, the gradients of a step being added up; 0: all of its part."""
     recompute: bool = False
     """Keep of each block only what it read, and compute the rest again on the way back: a third more work."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who trains a run together."""
+
+    ranks: Ranks
+    thrift: Thrift
 
 
 class ShardedTrainer:
@@ -156,10 +164,9 @@ def train_sharded(
     rung: Rung,
     text: Text,
     folder: Path,
-    ranks: Ranks,
+    crew: Crew,
     on_steps: Callable[[int], None],
     say: Callable[[str], None],
-    thrift: Thrift | None = None,
 ) -> Run:
     """Train one run in all processes; leave `run.json` and the final weights in `folder`, as `train_target` does.
 
@@ -170,16 +177,15 @@ def train_sharded(
     """
     path = folder / "run.json"
     if not path.exists():
-        thrift = thrift or Thrift()
-        ranks.hand_out(
+        crew.ranks.hand_out(
             {
                 "rung": rung.as_dict(),
                 "text": {name: str(value) for name, value in asdict(text).items()},
                 "folder": str(folder.resolve()),
-                "thrift": asdict(thrift),
+                "thrift": asdict(crew.thrift),
             }
         )
-        _train(rung, text, folder, ranks, thrift, StepCount(on_steps), say)
+        _train(rung, text, folder, crew, StepCount(on_steps), say)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return Run.from_dict(read_json(path))
 
@@ -191,17 +197,16 @@ def follow(ranks: Ranks) -> None:
         return
     told = order["text"]
     text = Text(Path(told["train"]), Path(told["held_out"]), int(told["held_out_tokens"]))
-    count, thrift = StepCount(lambda _: None), Thrift(**order["thrift"])
-    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), ranks, thrift, count, lambda _: None)
+    crew, count = Crew(ranks, Thrift(**order["thrift"])), StepCount(lambda _: None)
+    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), crew, count, lambda _: None)
 
 
-def _train(
-    rung: Rung, text: Text, folder: Path, ranks: Ranks, thrift: Thrift, count: StepCount, say: Callable[[str], None]
-) -> None:
+def _train(rung: Rung, text: Text, folder: Path, crew: Crew, count: StepCount, say: Callable[[str], None]) -> None:
     """Train the run to its end, measure it, and write what `train_sharded` promises. Every process is here at once."""
+    ranks = crew.ranks
     with naming_lost_ranks(), ranks.meeting() as mesh:
         tokens, held_out = ranks.together(lambda: (TokenFile.open(text.train), TokenFile.open(text.held_out)))
-        trainer = ShardedTrainer(rung.config, ranks, mesh, thrift)
+        trainer = ShardedTrainer(rung.config, ranks, mesh, crew.thrift)
         _run_steps(trainer, tokens, folder / CHECKPOINTS, count, say)
         # Every process measures all of it: the held-out tokens are few, and the gathered weights pass by anyway.
         run = finished_run(rung, trainer, tokens, held_out, text, trainer.config.steps)
@@ -224,10 +229,10 @@ def _run_steps(
         say(f"target: passed over a checkpoint: {why}")
     if newest is not None:
         trainer.load(newest)
-        say(f"target: going on from step {trainer.step}")
     count(trainer.step)
     saved = clock = time.monotonic()
     with noted_signals() as noted:
+        say(f"target: {trainer.ranks.size} processes train it, from step {trainer.step} on")
         while trainer.step < trainer.config.steps:
             is_time = time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.ranks.rank == 0
             must_save, must_stop = trainer.advance(batches, (is_time, noted.number > 0))

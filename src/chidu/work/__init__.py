@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chidu.errors import MissingPackageError
 from chidu.runs.settings import Settings
@@ -17,12 +18,22 @@ from chidu.work.results import summary, write_work_report
 from chidu.work.stages import STAGES
 from chidu.work.undertaking import Voice, Work
 
+if TYPE_CHECKING:
+    from chidu.training.sharded import Crew
+
 __all__ = ["STAGES", "Preview", "Voice", "Work", "check_lab", "preview", "run", "summary", "write_work_report"]
 
 
-def run(folder: Path, settings: Settings, voice: Voice, last: str = "report", recollect: bool = False) -> Work:
-    """Run the stages in order up to `last`; what is made already is not made again."""
-    work = Work(folder, settings, voice, recollect)
+def run(
+    folder: Path,
+    settings: Settings,
+    voice: Voice,
+    last: str = "report",
+    recollect: bool = False,
+    crew: Crew | None = None,
+) -> Work:
+    """Run the stages in order up to `last`; what is made already is not made again. A `crew` trains the target."""
+    work = Work(folder, settings, voice, recollect, crew)
     for name, stage in STAGES.items():
         stage(work)
         if name == last:

@@ -230,20 +230,22 @@ def refuse_changed_forecast(folder: Path) -> None:
 
 def target(work: Work) -> None:
     """Train the run that was forecast."""
-    from chidu.training.target import train_target
-
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
-        steps = StepTeller(work, "target", chosen)
-        run = train_target(
-            chosen.target,
-            work.text,
-            folder,
-            chosen.processes,
-            chosen.threads,
-            lambda count: steps("target", count),
-        )
+        teller = StepTeller(work, "target", chosen)
+
+        def on_steps(count: int) -> None:
+            teller("target", count)
+
+        if work.crew is None:
+            from chidu.training.target import train_target
+
+            run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_steps)
+        else:
+            from chidu.training.sharded import train_sharded
+
+            run = train_sharded(chosen.target, work.text, folder, work.crew, on_steps, work.voice.say)
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.

@@ -14,6 +14,7 @@ from chidu.units import format_seconds
 if TYPE_CHECKING:
     from chidu.training.design import Design
     from chidu.training.rungs import Text
+    from chidu.training.sharded import Crew
 
 __all__ = ["OBJECTIVE", "RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
 
@@ -64,11 +65,14 @@ class Voice(Protocol):
 class Work:
     """One undertaking: a folder, its settings, and who is told."""
 
-    def __init__(self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False, crew: Crew | None = None
+    ) -> None:
         self.folder = folder
         self.settings = settings
         self.voice = voice
         self.recollect = recollect
+        self.crew = crew
         self.records: dict[str, Record] = {}
         self.skipped: list[str] = []
 
