@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chidu.errors import MissingPackageError, TextError
+from chidu.errors import MissingPackageError, StoppedError, TextError
+from chidu.parallel import is_stop_asked
 
 
 def square(item: int, emit: Any) -> int:
@@ -59,3 +60,14 @@ def note(item: tuple[str, str, str], _: Any) -> str:
 def wait_long(item: str, _: Any) -> None:
     Path(item, str(os.getpid())).touch()
     time.sleep(120)
+
+
+def save_when_asked(item: tuple[str, float], _: Any) -> None:
+    """Work until asked to stop, then take some seconds to leave a file."""
+    folder, seconds = Path(item[0]), item[1]
+    (folder / f"{os.getpid()}.begun").touch()
+    while not is_stop_asked():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    (folder / f"{os.getpid()}.saved").touch()
+    raise StoppedError("stopped")

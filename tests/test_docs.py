@@ -71,7 +71,8 @@ def flags() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where examples run: `runs.csv`, the same runs as a tracker exports them, those of a better recipe, and points."""
+    """Where examples run: `runs.csv`, the same runs as a tracker exports them, those of a better recipe, some that see
+    their text several times, and points."""
     made = tmp_path_factory.mktemp("docs")
     random = np.random.default_rng(0)
     rows = []
@@ -88,6 +89,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     better = [(*row[:3], round(1.62 / 1.7 * row[3] * float(np.exp(random.normal(0, 0.002))), 5)) for row in rows]
     with (made / "new.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["params", "tokens", "flops", "loss"], *better])
+    repeated = [
+        (*row[:2], row[1] / epochs, round(row[3] * (1 + 0.01 * (epochs - 1)), 5))
+        for row in rows
+        for epochs in (1, 2, 4)
+    ]
+    with (made / "repeated.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["params", "tokens", "unique_tokens", "loss"], *repeated])
     (made / "points.csv").write_text("params,tokens\n1e9,2e10\n2e9,4e10\n", encoding="utf-8")
     return made
 
@@ -237,8 +245,9 @@ def test_pictures_are_small() -> None:
 def test_the_table_of_settings_is_whole(page: str) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE))
     for field in dataclasses.fields(Settings):
-        shown = "`[]`" if field.default == () else f"`{field.default}`" if isinstance(field.default, str) else None
-        assert (shown or f"| {field.default} |") in rows[field.name], f"{page}: {field.name} is {field.default}"
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        shown = "`[]`" if default == () else f"`{default}`" if isinstance(default, (str, dict)) else None
+        assert (shown or f"| {default} |") in rows[field.name], f"{page}: {field.name} is {field.default}"
 
 
 def test_every_error_is_explained() -> None:

@@ -128,3 +128,44 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_for(lambda: not any(alive(int(path.name)) for path in seen.iterdir()))
+
+
+STOPPING = """
+import parallel_work, signal, sys
+from chidu.parallel import map_processes
+
+class Stopped(BaseException):
+    pass
+
+def stop(number, frame):
+    raise Stopped
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    folder, seconds = sys.argv[1], float(sys.argv[2])
+    try:
+        map_processes(parallel_work.save_when_asked, [(folder, seconds)] * 3, 2, grace=20.0)
+    except Stopped:
+        sys.exit(143)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize(("seconds", "signals", "saved"), [(0.2, 1, 2), (60.0, 2, 0)], ids=["once", "once more"])
+def test_workers_save_when_their_parent_is_stopped_and_end_at_once_at_the_second_signal(
+    seconds: float, signals: int, saved: int, tmp_path: Path
+) -> None:
+    script, seen = tmp_path / "parent.py", tmp_path / "seen"
+    script.write_text(STOPPING)
+    seen.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    parent = subprocess.Popen([sys.executable, str(script), str(seen), str(seconds)], env=environment)
+    wait_for(lambda: len(list(seen.iterdir())) == 2)
+    begun = [int(path.stem) for path in seen.iterdir()]
+    for _ in range(signals):
+        parent.send_signal(signal.SIGTERM)
+        time.sleep(1)
+    assert parent.wait(30) == 143
+    assert len(list(seen.glob("*.saved"))) == saved
+    assert len(list(seen.glob("*.begun"))) == 2, "a third item began after the signal"
+    assert not any(alive(pid) for pid in begun)

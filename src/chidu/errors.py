@@ -7,6 +7,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── SettingError        a setting, a flag or a TOML key
 ├── FitError                a law could not be fitted to these rows
 ├── TrainingError           a run diverged or its checkpoints can't be used
+│   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── WorkerError             a worker process ended before its work did
@@ -25,6 +26,7 @@ __all__ = [
     "InputError",
     "MissingPackageError",
     "SettingError",
+    "StoppedError",
     "TableError",
     "TextError",
     "TrainingError",
@@ -60,6 +62,10 @@ class FitError(ChiduError):
 
 class TrainingError(ChiduError):
     """A run diverged, or none of its checkpoints can be used."""
+
+
+class StoppedError(TrainingError):
+    """A run was asked to stop; it finished its step and is saved."""
 
 
 class WorkFolderError(ChiduError):

@@ -11,17 +11,28 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
 from chidu.errors import WorkerError
 
-__all__ = ["WORKER_ENVIRONMENT", "cores", "map_processes", "meeting", "worker_environment"]
+__all__ = [
+    "WORKER_ENVIRONMENT",
+    "cores",
+    "heed_stops",
+    "heeding_stops",
+    "is_stop_asked",
+    "map_processes",
+    "meeting",
+    "worker_environment",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,6 +53,8 @@ WORKER_ENVIRONMENT = {
 
 _events: SimpleQueue[Any] | None = None
 _shared: tuple[Any, Barrier] | None = None
+_asked: list[int] = []
+"""The signal that asked this process to stop, where one did."""
 
 
 def cores() -> int:
@@ -73,11 +86,13 @@ def map_processes(
     on_event: Callable[[int, Any], None] | None = None,
     after: Sequence[int | None] | None = None,
     shared_bytes: int = 0,
+    grace: float = 0.0,
 ) -> list[Result]:
     """Call ``function(item, emit)`` for every item in ``workers`` processes; return the results in the items' order.
 
     Items start in the order given (put the longest first); where ``after[i]`` is an index, item i starts when that item
     is done. With ``shared_bytes`` all items run at once, and share memory of that size and a barrier: see `meeting`.
+    With ``grace`` workers heed `is_stop_asked`: where this process is interrupted, they have so many seconds to save.
     Whatever a worker passes to ``emit`` reaches ``on_event(index of the item, event)`` in this process. The first error
     stops the rest and is raised; a worker that was killed raises WorkerError.
     """
@@ -90,16 +105,17 @@ def map_processes(
     reader.start()
     with worker_environment():
         shared = (context.RawArray("b", shared_bytes), context.Barrier(workers)) if shared_bytes else None
-        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(events, shared))
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(events, shared, grace > 0))
         try:
             results = _run_all(lambda index: _submit(pool, function, index, items[index]), after or [None] * len(items))
         except BrokenProcessPool as error:
-            _stop(pool)
+            _stop(pool, 0.0)
             raise WorkerError(
                 "a worker process was killed (out of memory, perhaps): run the same command again to resume"
             ) from error
-        except BaseException:
-            _stop(pool)
+        except BaseException as error:
+            # After an error those that wait for the one that failed would wait for ever.
+            _stop(pool, 0.0 if isinstance(error, Exception) else grace)
             raise
     pool.shutdown()
     events.put(None)
@@ -138,14 +154,59 @@ def _submit(
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers now; their work is resumed from what they saved."""
+def _stop(pool: ProcessPoolExecutor, grace: float) -> None:
+    """End the workers, by asking first where they are given time; what they saved is gone on from."""
     processes = list((pool._processes or {}).values())
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.join(5)
     pool.shutdown(wait=False, cancel_futures=True)
+    try:
+        if grace:
+            for process in processes:
+                process.terminate()
+            _wait_for_all(processes, grace)
+    finally:
+        # A second Ctrl-C while they save comes here at once.
+        for process in processes:
+            process.kill()
+        _wait_for_all(processes, 5.0)
+
+
+def _wait_for_all(processes: Sequence[BaseProcess], seconds: float) -> None:
+    """Wait until all processes have ended, so many seconds at the most."""
+    end = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+
+
+def is_stop_asked() -> bool:
+    """True once this process was asked to end (SIGTERM) and heeds that: it shall save, and raise StoppedError."""
+    return bool(_asked)
+
+
+def heed_stops() -> None:
+    """From now on, let a first SIGTERM be seen by `is_stop_asked`, and a second one end this process at once."""
+    signal.signal(signal.SIGTERM, _ask_to_stop)
+
+
+@contextlib.contextmanager
+def heeding_stops() -> Iterator[None]:
+    """Meanwhile let SIGTERM be heeded as `heed_stops` does, and Ctrl-C too.
+
+    One that came is raised again at the end, for whoever handled it before.
+    """
+    before = {number: signal.signal(number, _ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if _asked:
+            signal.raise_signal(_asked.pop())
+
+
+def _ask_to_stop(number: int, _frame: object) -> None:
+    if _asked:
+        os._exit(128 + number)
+    _asked.append(number)
 
 
 class _Reader(threading.Thread):
@@ -172,10 +233,12 @@ def meeting() -> tuple[memoryview, Barrier]:
     return memoryview(_shared[0]).cast("B"), _shared[1]
 
 
-def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None) -> None:
+def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None, heeds: bool) -> None:
     global _events, _shared
     _events, _shared = events, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if heeds:
+        heed_stops()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -7,7 +7,16 @@ import re
 
 from chidu.errors import InputError
 
-__all__ = ["bits_per_byte", "count_of", "format_bytes", "format_count", "format_seconds", "parse_count"]
+__all__ = [
+    "bits_per_byte",
+    "count_of",
+    "format_bytes",
+    "format_count",
+    "format_seconds",
+    "parse_count",
+    "percent",
+    "time_left",
+]
 
 _LETTERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
 _WORDS = {"thousand": 1e3, "million": 1e6, "bn": 1e9, "billion": 1e9, "trillion": 1e12}
@@ -71,6 +80,26 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def percent(part: float) -> str:
+    """Write a part of 1 in percent, with two digits at least: ``0.41%``, ``12%``, ``1,630%``."""
+    value = 100 * part
+    return f"{value:,.0f}%" if abs(value) >= 99.5 else f"{value:.2g}%"
+
+
+def time_left(elapsed: float, first: float, fraction: float, planned: float | None) -> float | None:
+    """Return the seconds left of something: what was planned for it at first, then more and more what was seen.
+
+    It stood at `first` (0 to 1) when the clock began, and stands at `fraction` now; `planned` seconds were meant for
+    all of it. None where nothing is known yet.
+    """
+    done = fraction - first
+    seen = elapsed * (1 - fraction) / done if done > 0.02 else None
+    if planned is None:
+        return seen
+    expected = planned * (1 - fraction)
+    return expected if seen is None else done * seen + (1 - done) * expected
 
 
 def format_bytes(count: float) -> str:

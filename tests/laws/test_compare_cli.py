@@ -86,7 +86,7 @@ def test_what_is_mistyped_is_named(folder: Path) -> None:
         ((old, new, "--params", "many", "--tokens", "1B"), SettingError, "--params: 'many' is not a number"),
         ((old, new, "--params", "1B", *FAST), FitError, "lacks tokens"),
         ((old, folder / "none.csv"), TableError, "no such file"),
-        ((old, new, "--params", "-1", "--tokens", "1B", *FAST), FitError, "above 0"),
+        ((old, new, "--params", "-1", "--tokens", "1B", *FAST), SettingError, "--params is -1; .* above 0"),
     ]
     for words, error, message in cases:
         with pytest.raises(error, match=message):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from planted import BENT, grid
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 
 from chidu.cli import backtest, forecast, plan
 from chidu.cli import fit as fit_verb
-from chidu.errors import FitError, InputError, SettingError
+from chidu.errors import FitError, ForecastError, InputError, SettingError
 from chidu.runs.ladder import Ladder
 
 VERBS: dict[str, ModuleType] = {"fit": fit_verb, "backtest": backtest, "forecast": forecast, "plan": plan}
@@ -166,3 +168,97 @@ def test_what_is_missing_is_named(saved: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(FitError, match=r"other\.json"):
         call("plan", tmp_path / "other.json", "--flops", "1e20")
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A saved fit of a law of three inputs."""
+    folder = tmp_path_factory.mktemp("repeated")
+    params, unique, epochs = (
+        each.ravel() for each in np.meshgrid(np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 1e11, 4), [1.0, 4.0])
+    )
+    worth = unique * (1 - 15.0 * np.expm1(-(epochs - 1) / 15.0))
+    loss = 1.7 + 400 / params**0.34 + 410 / worth**0.28
+    Ladder.of({"params": params, "tokens": unique * epochs, "unique_tokens": unique, "loss": loss}).write(
+        folder / "runs.csv"
+    )
+    call("fit", folder / "runs.csv", "--law", "data_constrained", "--resamples", "20", "--output", folder / "fit.json")
+    return str(folder / "fit.json")
+
+
+def test_further_inputs_of_a_law_are_given_by_name(repeated: str) -> None:
+    flags = ("--params", "1B", "--tokens", "20B")
+    row = document("forecast", repeated, *flags, "--at", "unique_tokens=5B")["rows"][0]
+    assert (row["params"], row["tokens"], row["unique_tokens"]) == (1e9, 2e10, 5e9)
+    every = document("forecast", repeated, "--at", "params=1B,tokens=20B", "--at", "unique_tokens=5B")["rows"][0]
+    assert every == row
+    for words, said in (
+        (flags, r"needs --params --tokens --at unique_tokens=… \(or --flops alone, or --points FILE"),
+        ((*flags, "--at", "unique_token=5B"), "reads no unique_token .did you mean 'unique_tokens'"),
+        ((*flags, "--at", "unique_tokens"), "is not NAME=NUMBER"),
+        ((*flags, "--at", "unique_tokens=-5"), "--at unique_tokens is -5; it must be a finite number above 0"),
+        ((*flags, "--at", "unique_tokens=1,unique_tokens=2"), "stands twice"),
+        ((*flags, "--at", "params=2B,unique_tokens=5B"), "params is given twice"),
+        (("--flops", "1e21", "--at", "unique_tokens=5B"), "--flops stands alone"),
+        (("--params", "1e70", "--tokens", "20B"), "--params is 1e70; no number of a training run lies beyond"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            call("forecast", repeated, *words)
+
+
+def test_flops_alone_see_each_token_once(repeated: str) -> None:
+    row = document("forecast", repeated, "--flops", "1e21")["rows"][0]
+    assert row["unique_tokens"] == row["tokens"]
+
+
+def test_the_order_of_a_formulas_columns_does_not_swap_params_and_tokens(table: str) -> None:
+    rows = [
+        document("forecast", table, "--law", law, "--resamples", "2", "--params", "1B", "--tokens", "20B")["rows"][0]
+        for law in ("E + A/params**alpha + B/tokens**beta", "E + B/tokens**beta + A/params**alpha")
+    ]
+    assert [row["params"] for row in rows] == [1e9, 1e9]
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-3)
+
+
+def test_a_law_of_another_target_is_not_called_a_loss(tmp_path: Path) -> None:
+    params, tokens = grid(4, 4)
+    rate = 1.79 * tokens**0.307 / params**0.713
+    Ladder.of({"params": params, "tokens": tokens, "learning_rate": rate}).write(tmp_path / "lr.csv")
+    flags = ("--law", "learning_rate", "--resamples", "5")
+    printed = call("fit", tmp_path / "lr.csv", *flags, "--output", tmp_path / "lr")
+    assert "bracketed" not in printed
+    point = ("forecast", tmp_path / "lr", "--params", "1B", "--tokens", "20B")
+    wanted = 1.79 * 2e10**0.307 / 1e9**0.713
+    found = document(*point)
+    assert found["target"] == "learning_rate"
+    assert found["rows"][0]["learning_rate"] == pytest.approx(wanted, rel=1e-4)
+    assert "loss" not in found["rows"][0]
+    text = call(*point)
+    assert "learning_rate" in text
+    assert f"{wanted:.4g}" in text
+    with pytest.raises(ForecastError, match="forecasts of the loss, and this law speaks of learning_rate"):
+        call(*point, "--record", tmp_path / "one.json")
+    judged = document("backtest", tmp_path / "lr.csv", *flags)
+    assert judged["median_error"] < 1e-3
+
+
+def test_a_score_is_forecast_beside_the_loss_it_is_read_from(tmp_path: Path) -> None:
+    loss = np.linspace(2.0, 3.9, 14)
+    score = 0.25 + 0.6 / (1 + np.exp(-3 * (2.9 - loss)))
+    Ladder.of({"loss": loss, "score": score}).write(tmp_path / "scores.csv")
+    assert "spans only" not in call("fit", tmp_path / "scores.csv", "--law", "score", "--output", tmp_path / "s.json")
+    row = document("forecast", tmp_path / "s.json", "--at", "loss=2.5")["rows"][0]
+    assert (row["loss"], row["score"]) == (2.5, pytest.approx(0.25 + 0.6 / (1 + np.exp(-1.2)), rel=1e-3))
+
+
+def test_the_trust_line_speaks_at_the_level_asked_for(saved: str) -> None:
+    whole = {
+        level: call("forecast", saved, "--params", "3B", "--tokens", "60B", "--level", level)
+        for level in ("0.5", "0.99")
+    }
+    widths = {level: re.search(r"within ±([\d.]+)% at (\d+)%", text) for level, text in whole.items()}
+    assert all(widths.values())
+    half, most = (widths[level].groups() for level in ("0.5", "0.99"))  # type: ignore[union-attr]
+    assert (half[1], most[1]) == ("50", "99")
+    assert float(half[0]) < float(most[0])
+    assert "at 50%" in document("plan", saved, "--flops", "1e22", "--level", "0.5")["why"]

@@ -157,7 +157,7 @@ def test_rows_are_matched_once_each_by_point_and_seed() -> None:
     b = Ladder({"params": N, "tokens": D, "seed": [1] * 9, "loss": np.arange(2.0, 11)})
     law = LAWS["additive"]
     rows_a, rows_b = (read_rows(each, law, None, None) for each in (a, b))
-    pairs = match(a, rows_a, b, rows_b, law)
+    pairs = match(a, rows_a, b, rows_b)
     assert len(pairs) == 9
     # Seed 1 is the second half of A, whose losses are 10 above those of B.
     np.testing.assert_allclose(rows_a.loss[pairs.first] - rows_b.loss[pairs.second], 10)
@@ -165,7 +165,7 @@ def test_rows_are_matched_once_each_by_point_and_seed() -> None:
     np.testing.assert_array_equal(weights_a[:, pairs.first], weights_b[:, pairs.second])
     assert (weights_a.sum(axis=1) == 18).all()
     without = Ladder({name: column for name, column in b.columns.items() if name != "seed"})
-    assert len(match(a, rows_a, without, read_rows(without, law, None, None), law)) == 0
+    assert len(match(a, rows_a, without, read_rows(without, law, None, None))) == 0
 
 
 def test_one_law_serves_both_chosen_on_both() -> None:
@@ -291,3 +291,18 @@ def test_lines_cross_and_multiply_where_they_do(slope: float, steeper: float, pl
     times = multiplier(first, second, 10**place * 10, 0.9)
     assert times.value is not None
     assert 10 * times.value == pytest.approx(10**steeper, rel=1e-3)
+
+
+def test_the_same_rows_in_another_order_are_the_same_runs() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    order = np.random.default_rng(0).permutation(16)
+    other = {name: column[order] for name, column in table.items()} | {"run": [f"r{k}" for k in range(16)]}
+    with pytest.raises(FitError, match="A and B hold the same runs"):
+        compare(table, other, resamples=20)
+
+
+def test_a_comparison_is_of_losses() -> None:
+    params, tokens = grid(4, 4)
+    tables = [{"params": params, "tokens": tokens, "learning_rate": k * tokens**0.3 / params**0.7} for k in (1, 2)]
+    with pytest.raises(FitError, match="the learning_rate law speaks of learning_rate"):
+        compare(*tables, law="learning_rate", resamples=20)

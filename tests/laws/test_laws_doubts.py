@@ -239,3 +239,14 @@ def test_what_no_law_can_come_from_is_one_line(change: Runs, words: str) -> None
         fit({**CHINCHILLA.table(*grid(5, 4)), **change}, resamples=0)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(1.2, True), (1.005, False)])
+def test_pooled_experiments_are_told_from_seeds(factor: float, warned: bool) -> None:
+    one, other = (CHINCHILLA.table(*grid(5, 4), noise=0.002, seed=seed) for seed in (1, 2))
+    other["loss"] = factor * other["loss"]
+    table = {name: np.concatenate([one[name], other[name]]) for name in one} | {"group": np.repeat(["a", "b"], 20)}
+    found = [text for text in fit(table, "additive", resamples=0).warnings if "at equal points" in text]
+    assert bool(found) is warned
+    if warned:
+        assert "2 groups differ by 20% at equal points" in found[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -157,6 +158,67 @@ def test_json_of_another_shape_is_refused(values: Any) -> None:
         Fit.from_dict(values)
 
 
+DAMAGES: list[tuple[str, list[Any]]] = [
+    *((name, ["x", 5, None, [], {}]) for name in ("law", "weighting", "objective_name", "status")),
+    *((name, [5, None, [], {}]) for name in ("formula", "target")),
+    ("fallback", [5, None]),
+    ("level", ["0.9", 0, 1, 2.0, None, math.nan, True]),
+    ("objective", [None, math.nan, "x"]),
+    *((name, [None, -1, 1.5, "20", True]) for name in ("rows", "resamples", "seed")),
+    ("inputs", [[], ["params"], "params", [1, 2], None]),
+    ("parameters", [{}, [], None, {"E": 1.0}, {"E": "x", "A": 1.0, "alpha": 1.0, "B": 1.0, "beta": 1.0}]),
+    ("intervals", [{}, [], None, {"E": [1.0, 2.0]}]),
+    ("law_scores", [{}, [], None, {"power": 0.1}]),
+    ("warnings", [5, "x", [5], None]),
+    ("refits", [5, [[1.0]], [["x"] * 5], [[math.nan] * 5], None]),
+    ("rivals", [5, [{}], None]),
+    ("calibration", [{}, None, {"noise": 1.0}]),
+    ("seen", [{}, None, []]),
+    ("solution", [{}, None, []]),
+    ("solution.theta", [[], [1.0], "x", [None] * 5]),
+    ("solution.centre", [[], [1.0]]),
+    ("solution.scale", [None, "x"]),
+    ("solution.law", [None, {}]),
+    ("solution.law.formula", ["x", "E + A/params**alpha", 5, "__import__('os')"]),
+    ("solution.law.parameters", [[], ["E"]]),
+    ("solution.law.sums_powers", [False, None]),
+    ("seen.cost", [None, "x", math.inf]),
+    ("seen.names", [[], ["params"]]),
+    ("seen.lowest", [[], [1.0], None]),
+]
+
+
+@pytest.mark.parametrize("place", [place for place, _ in DAMAGES])
+def test_a_damaged_value_of_a_saved_fit_is_named(place: str) -> None:
+    whole = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), "additive", resamples=3).as_dict()
+    for value in dict(DAMAGES)[place]:
+        saved = json.loads(json.dumps(whole))
+        *path, last = place.split(".")
+        inner = saved
+        for name in path:
+            inner = inner[name]
+        inner[last] = value
+        with pytest.raises(FitError, match=r"the saved fit is damaged \(.*: fit the table again"):
+            Fit.from_dict(saved)
+
+
+def test_every_key_of_a_saved_fit_is_needed() -> None:
+    whole = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), "additive", resamples=3).as_dict()
+    for name in set(whole) - {"chidu_fit"}:
+        with pytest.raises(FitError, match="damaged"):
+            Fit.from_dict({key: value for key, value in whole.items() if key != name})
+
+
+def test_every_law_can_be_saved() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    for law, objective in (
+        ("power", "huber"), ("coupled", "squares"), ("kaplan", "huber"), ("additive", "raw_huber"),
+        ("E + A/params**alpha + b*log(tokens)", "huber"),
+    ):  # fmt: skip
+        found = fit(table, law, resamples=3, objective=objective, bounds={"b": (-1, 1)} if "b*" in law else None)
+        assert Fit.from_dict(json.loads(json.dumps(found.as_dict()))).as_dict() == found.as_dict()
+
+
 def test_auto_takes_the_richer_law_only_where_it_forecasts_better() -> None:
     bent = fit(BENT.table(*grid(5, 4), noise=0.002), resamples=0)
     assert bent.law == "coupled"
@@ -195,10 +257,12 @@ def test_runs_of_one_size_are_fitted_over_flops_and_it_is_said() -> None:
     assert any("every run has params = 1e+08" in text for text in found.warnings)
 
 
-def test_a_fit_saved_before_fallbacks_were_kept_is_read() -> None:
+def test_a_fit_of_another_version_is_named() -> None:
     saved = fit(CHINCHILLA.table(*grid(4, 4)), resamples=0).as_dict()
-    del saved["fallback"]
-    assert Fit.from_dict(saved).fallback == ""
+    with pytest.raises(
+        FitError, match=r"chidu_fit is 2\): where another version of chidu saved it, fit the table again"
+    ):
+        Fit.from_dict({**saved, "chidu_fit": 2})
 
 
 def test_what_rows_cannot_fix_is_refused_in_one_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +131,47 @@ def test_a_backtest_needs_rows_to_leave_out() -> None:
     table = {name: column[:5] for name, column in CHINCHILLA.table(*grid(4, 4), noise=0.002).items()}
     with pytest.raises(FitError, match="too few to leave"):
         backtest(table, "power")
+
+
+def repeated() -> dict[str, Any]:
+    """Runs of which some see their text up to sixteen times, by the data-constrained law."""
+    params, unique, epochs = (
+        each.ravel() for each in np.meshgrid(np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 1e11, 4), [1.0, 4.0, 16.0])
+    )
+    worth = unique * (1 + 15.0 * -np.expm1(-(epochs - 1) / 15.0))
+    loss = 1.7 + 400 / params**0.34 + 410 / worth**0.28
+    return {"params": params, "tokens": unique * epochs, "unique_tokens": unique, "loss": loss}
+
+
+def test_the_ratio_in_the_reason_is_that_of_the_runs_also_for_laws_of_three_inputs() -> None:
+    runs = repeated()
+    found = fit(runs, "data_constrained", resamples=30)
+    ratio = runs["tokens"] / runs["params"]
+    assert found.seen.tokens_per_param == pytest.approx((ratio.min(), ratio.max()))
+    assert "tokens per param" not in found.trust({"params": [1e10], "tokens": [2e11], "unique_tokens": [2e11]})[1]
+    why = found.trust({"params": [1e8], "tokens": [1e13], "unique_tokens": [1e13]})[1]
+    assert f"1e+05 tokens per param, where the runs had {ratio.min():.3g} to {ratio.max():.3g}" in why
+
+
+def test_the_order_of_a_formulas_columns_does_not_turn_the_ratio() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    ratios = [
+        fit(table, law, resamples=0).seen.tokens_per_param
+        for law in ("E + A/params**alpha + B/tokens**beta", "E + B/tokens**beta + A/params**alpha")
+    ]
+    assert ratios[0] == ratios[1] == pytest.approx((0.2, 2000))
+
+
+def test_only_params_and_tokens_have_a_ratio() -> None:
+    params, experts = (each.ravel() for each in np.meshgrid(np.geomspace(1e8, 1e9, 4), [1.0, 8.0, 64.0]))
+    runs = {"params": params, "num_experts": experts, "loss": 1.5 + 400 / params**0.34 / experts**0.05}
+    found = fit(runs, "E + A/params**alpha/num_experts**beta", resamples=20)
+    assert found.seen.tokens_per_param is None
+    assert "per param" not in found.trust({"params": [1e9], "num_experts": [5000.0]})[1]
+
+
+def test_rows_too_few_to_redraw_are_said_so() -> None:
+    table = CHINCHILLA.table(*(axis[[0, 3, 5, 10, 15]] for axis in grid(4, 4)), noise=0.002)
+    point = {"params": [1e10], "tokens": [2e11]}
+    assert "too few runs to redraw" in fit(table, "additive", 50).trust(point)[1]
+    assert "without refits" in fit(table, "additive", 0).trust(point)[1]

@@ -151,3 +151,55 @@ def test_a_column_that_is_missing_is_no_parameter() -> None:
         fit(table, "E + A/params**alpha + B/unique_tokens**beta")
     with pytest.raises(FitError, match="loss is what is forecast"):
         fit(table, "E + A*loss/params**alpha")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "sqrt(-params)+E", "E+log(-params)", "E+exp(exp(params))", "0*E+0*params", "E-E+params-params",
+        "log(0*params)+E", "((-1)**0.5)*params+E", "E + A/(params-params)", "E + A/params**alpha + log(params-1e20)",
+        "log(-E)+params", "tanh(-A*params)", "-E-A/params**alpha", "E + 1/0 + A*params", "E*1e308*1e308*params",
+    ],
+)  # fmt: skip
+def test_a_formula_without_a_usable_number_is_refused_in_one_line(formula: str) -> None:
+    with pytest.raises(FitError, match=r"gives no positive number below 1e\+60 at 16 rows of 16") as caught:
+        fit(CHINCHILLA.table(*grid(4, 4)), formula, resamples=5)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_formula_with_no_number_at_some_rows_names_one() -> None:
+    with pytest.raises(FitError, match=r"at 4 rows of 16 \(such as params 1e\+08\)"):
+        fit(CHINCHILLA.table(*grid(4, 4)), "E + A/params**alpha + 0*log(params-2e8)", resamples=5)
+
+
+def test_a_formula_whose_parameters_do_nothing_is_refused() -> None:
+    with pytest.raises(FitError, match="no parameter changes its value"):
+        fit(CHINCHILLA.table(*grid(4, 4)), "0*E+params", resamples=5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_formulas_at_the_end_of_a_float_do_not_warn() -> None:
+    fit(CHINCHILLA.table(*grid(4, 4)), "E+A*exp(params)", resamples=5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("law", ["kaplan", "over_training", "broken_power", "pure_power"])
+def test_laws_of_the_catalogue_do_not_warn(law: str) -> None:
+    fit(CHINCHILLA.table(*grid(5, 4), noise=0.01), law, resamples=2)
+
+
+def test_a_law_with_all_parameters_at_their_bounds_is_at_bound() -> None:
+    found = fit(CHINCHILLA.table(*grid(4, 4)), "A/params**alpha", 0, bounds={"A": (1e-9, 1e-8), "alpha": (2, 3)})
+    assert found.status.value == "at_bound"
+
+
+def test_a_law_that_fails_out_there_says_so_and_can_be_saved() -> None:
+    params = np.geomspace(1e9, 1e10, 12)
+    # As cheap runs go, the root ends at 8e9.
+    loss = 1 + np.sqrt(np.maximum(1 - params / 8e9, 0.0))
+    table = {"params": params, "tokens": 20 * params, "loss": loss}
+    found = fit(table, "E + sqrt(1 - params/F)", resamples=20, bounds={"F": (1, 1e11)})
+    assert any("has no value for the dearer ones" in text for text in found.warnings)
+    json.dumps(found.as_dict(), allow_nan=False)
+    assert found.trust({"params": [1e12]}) == ("no", "the law has no value there")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
+from planted import CHINCHILLA, grid
 
-from chidu.errors import SettingError
-from chidu.laws.reading import column_names, load_fit
+from chidu.errors import InputError, SettingError
+from chidu.laws import fit
+from chidu.laws.reading import column_names, is_saved_fit, load_fit
+from chidu.runs.ladder import Ladder
 
 
 def test_any_name_may_stand_on_the_left() -> None:
@@ -42,3 +48,32 @@ def test_a_tables_notes_are_told(tmp_path: Path) -> None:
     told: list[str] = []
     assert load_fit(path, {}, "additive", tell=told.append).rows == 9
     assert told == ["loss is read from val_loss", "params are read from N", "tokens are read from D"]
+
+
+def saved_bytes() -> bytes:
+    return json.dumps(fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), "additive", resamples=3).as_dict()).encode()
+
+
+def test_a_saved_fit_is_known_by_its_beginning(tmp_path: Path) -> None:
+    (tmp_path / "law").write_bytes(b"\n " + saved_bytes())
+    assert is_saved_fit(tmp_path / "law")
+    assert load_fit(tmp_path / "law", {}).law == "additive"
+
+
+def test_a_saved_fit_and_a_table_may_come_through_a_pipe(tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    Ladder.of(CHINCHILLA.table(*grid(4, 4), noise=0.002)).write(table)
+    for content, law in ((saved_bytes(), "auto"), (table.read_bytes(), "power")):
+        pipe = tmp_path / f"pipe-{law}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert load_fit(pipe, {}, law).law == ("additive" if law == "auto" else law)
+        writer.join()
+
+
+@pytest.mark.parametrize("name", ["deep.json", "deep"])
+def test_a_saved_fit_nested_without_end_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"chidu_fit": ' + "[" * 200_000, encoding="utf-8")
+    with pytest.raises(InputError, match=r"not JSON \(nested too deeply\)"):
+        load_fit(tmp_path / name, {})

@@ -72,13 +72,11 @@ def test_short_runs_that_follow_no_law_spoil_the_dear_rows_less() -> None:
     assert abs(dear / truth - 1) < abs(even / truth - 1)
 
 
-def test_a_fit_keeps_its_weighting_and_old_ones_were_even() -> None:
+def test_a_fit_keeps_its_weighting() -> None:
     found = fit(TABLE, "additive", 20, weighting="dear")
     values = found.as_dict()
     assert Fit.from_dict(values).weighting == "dear"
     assert Fit.from_dict(values).score == found.score
-    del values["weighting"]
-    assert Fit.from_dict(values).weighting == "even"
 
 
 def test_a_backtest_names_the_weighting() -> None:

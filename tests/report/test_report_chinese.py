@@ -105,6 +105,11 @@ def odd_tables() -> Iterator[dict[str, Any]]:
     for many in (1, 2):
         yield {name: np.concatenate([column, column[:many]]) for name, column in clean.items()}
         yield {**clean, "loss": clean["loss"] * np.where(np.arange(40) < many, 3.0, 1.0)}
+    yield {
+        **{name: np.tile(column, 2) for name, column in clean.items() if name != "loss"},
+        "loss": np.concatenate([clean["loss"], 1.2 * clean["loss"]]),
+        "group": np.repeat(["one", "two"], len(size)),
+    }
     yield {**clean, "flops": 6e-18 * size * ratio * size}
     yield {**clean, "loss": clean["loss"].max() + clean["loss"].min() - clean["loss"]}
 
@@ -116,9 +121,15 @@ def made_table(size: np.ndarray, tokens: np.ndarray, stray: Any = 0.0, column: s
 
 
 def made_fit(cost_name: str, status: Status, score: float) -> Any:
-    seen = SimpleNamespace(has_flops=cost_name == "flops", cost_name=cost_name, ratio=(10.0, 20.0), least_loss=2.0)
+    seen = SimpleNamespace(
+        has_flops=cost_name == "flops",
+        cost_name=cost_name,
+        params_tokens=(0, 1),
+        tokens_per_param=(10.0, 20.0),
+        least_loss=2.0,
+    )
     return SimpleNamespace(
-        seen=seen, status=status, law="additive", score=score, refits=(),
+        seen=seen, status=status, law="additive", score=score, refits=(), resamples=50 if score > 0 else 0,
         inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,),
         intervals={"E": (0.0, 1.0)}, fallback="",
         calibration=SimpleNamespace(factor=3.0), solution=SimpleNamespace(at_bound=("E",)),
@@ -133,13 +144,13 @@ def test_every_reason_is_in_chinese(cost_name: str) -> None:
     )
     reasons = [*_concerns(lost, 2e3, 0.3), *_cautions(lost, view, 50.0, 0.1), *_cautions(unclear, view, 50.0, 0.1)]
     reasons += [f"{_how_far(lost, reach)}, within ±2.1% at 90%" for reach in (0.5, 8.0)] + [_record(lost)]
-    assert len(set(reasons)) == 15
+    assert len(set(reasons)) == 16
     assert [reason for reason in reasons if not is_chinese(CHINESE.say(reason))] == []
 
 
 def test_every_warning_is_in_chinese() -> None:
     found = set(all_warnings())
-    assert len({re.sub(r"[\d.]+(e[+-]\d+)?%?", "", warning) for warning in found}) == 25
+    assert len({re.sub(r"[\d.]+(e[+-]\d+)?%?", "", warning) for warning in found}) == 26
     assert [warning for warning in found if not is_chinese(CHINESE.say(warning))] == []
 
 

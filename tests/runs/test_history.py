@@ -244,3 +244,9 @@ def test_the_run_is_found_in_a_table(tmp_path: Path) -> None:
     assert measured_in(Ladder({"flops": [1.2e20, 3e20], "loss": [3.2, 3]}), written) == 3.2
     with pytest.raises(TableError, match="no column 'flops'"):
         measured_in(Ladder({"loss": [3.0]}), written)
+
+
+def test_a_file_nested_without_end_does_not_end_a_history(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 200_000, encoding="utf-8")
+    found = read_history(tmp_path)
+    assert "can't be read (nested too deeply)" in found.entries[0].trouble

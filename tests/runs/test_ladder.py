@@ -323,7 +323,12 @@ def test_whatever_holds_a_table_is_one(make: Callable[[], Any]) -> None:
 def test_what_holds_no_table_is_refused() -> None:
     ladder = Ladder.of({"loss": [1.0, 2.0]})
     assert Ladder.of(ladder) is ladder
-    for other, said in (([1, 2], "not list"), ([], "not list"), ("runs.csv", "not str"), (None, "not NoneType")):
+    for other, said in (
+        ([1, 2], "not list"),
+        ([], "the list is empty"),
+        ("runs.csv", "not str"),
+        (None, "not NoneType"),
+    ):
         with pytest.raises(TableError, match=said):
             Ladder.of(other)
     with pytest.raises(TableError, match="differ in length"):

@@ -196,7 +196,7 @@ def test_a_run_that_was_cut_anywhere_ends_in_the_same_bits(
         cut.advance(train_tokens)
     cut.save(folder / "cut" / "checkpoints.scratch")
     seen: list[int] = []
-    resumed = train(config, train_tokens, folder / "cut", progress=seen.append)
+    resumed = train(config, train_tokens, folder / "cut", progress=lambda step, loss: seen.append(step))
     assert seen == list(range(step + 1, config.steps + 1))
     assert_same(whole, resumed)
     assert resumed.curve == whole.curve

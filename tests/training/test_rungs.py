@@ -16,6 +16,7 @@ import pytest
 
 from chidu.errors import SettingError, WorkerError
 from chidu.runs import Run, RunConfig
+from chidu.runs.live import Steps
 from chidu.runs.record import read_json
 from chidu.training import Design, Rung, Text, train_ladder, train_target
 from chidu.training.rungs import run_path
@@ -28,7 +29,7 @@ if __name__ == "__main__":
     design = Design.from_dict(json.loads(Path(sys.argv[1]).read_text()))
     text = Text(Path(sys.argv[2]), Path(sys.argv[3]), 640)
     print("ready", flush=True)
-    train_ladder(design.rungs, text, Path(sys.argv[4]), lambda group, steps: print(group, steps, flush=True))
+    train_ladder(design.rungs, text, Path(sys.argv[4]), lambda group, steps: print(group, steps.count, flush=True))
 """
 
 
@@ -54,8 +55,8 @@ class Told:
     def __init__(self) -> None:
         self.steps: dict[str, int] = {}
 
-    def __call__(self, group: str, steps: int) -> None:
-        self.steps[group] = self.steps.get(group, 0) + steps
+    def __call__(self, group: str, steps: Steps) -> None:
+        self.steps[group] = self.steps.get(group, 0) + steps.count
 
 
 def same(run: Run) -> tuple[Any, ...]:
@@ -157,7 +158,7 @@ def test_a_killed_worker_is_named_and_the_ladder_goes_on(
 ) -> None:
     killed: list[int] = []
 
-    def kill(group: str, steps: int) -> None:
+    def kill(group: str, steps: Steps) -> None:
         if not killed and Path("/proc/self/stat").exists():
             workers = sorted(pid for pid in descendants(os.getpid()) if b"spawn_main" in command_line(pid))
             killed.extend(workers[:1])
@@ -179,9 +180,9 @@ def command_line(pid: int) -> bytes:
 
 
 def test_the_target_is_trained_once(rungs: list[Rung], packed_text: Text, tmp_path: Path) -> None:
-    told: list[int] = []
+    told: list[Steps] = []
     run = train_target(rungs[0], packed_text, tmp_path, 1, 1, told.append)
-    assert sum(told) == run.config.steps
+    assert sum(steps.count for steps in told) == run.config.steps
     assert train_target(rungs[0], packed_text, tmp_path, 1, 1, told.append) == run
-    assert sum(told) == run.config.steps
+    assert sum(steps.count for steps in told) == run.config.steps
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "weights.safetensors"]

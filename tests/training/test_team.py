@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from chidu.errors import TrainingError
 from chidu.parallel import map_processes, meeting
 from chidu.runs import RunConfig
+from chidu.runs.live import Steps
 from chidu.tokens import TokenFile
 from chidu.training import Rung, Text, train_target
 from chidu.training.loop import Trainer, train
@@ -27,9 +28,9 @@ from chidu.training.weights import FlatWeights
 
 
 def train_in(folder: Path, config: RunConfig, text: Text, processes: int) -> tuple[float, dict[str, torch.Tensor]]:
-    told: list[int] = []
+    told: list[Steps] = []
     run = train_target(Rung("target", "target", config), text, folder, processes, 1, told.append)
-    assert sum(told) == config.steps
+    assert sum(steps.count for steps in told) == config.steps
     return run.loss, load_file(folder / WEIGHTS)
 
 

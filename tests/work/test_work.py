@@ -18,10 +18,12 @@ from chidu.cli.undertaking import check_other_text
 from chidu.errors import ForecastError, SettingError
 from chidu.runs import Ladder, Record
 from chidu.runs.forecast import WrittenForecast
+from chidu.runs.live import Live
 from chidu.runs.record import read_json, write_json
 from chidu.runs.settings import Settings, write_settings
 from chidu.work import STAGES, preview, summary, write_work_report
 from chidu.work.results import read_records, read_run, settings_used
+from chidu.work.watching import read_picture
 
 MADE = [name for name in STAGES if name != "collect"]
 
@@ -63,6 +65,31 @@ def test_every_stage_leaves_its_record(finished: Path) -> None:
         assert all((finished / name / file).is_file() for file in record.outputs)
         assert not list((finished / name).rglob("*.scratch"))
         assert not list((finished / name).rglob("*.tmp-*"))
+
+
+def test_what_runs_told_is_what_they_came_to(finished: Path) -> None:
+    """The live record's losses, weighted by their steps, are those of the runs' own curves."""
+    live, picture = Live.read(finished), read_picture(finished)
+    assert live is not None
+    assert live.state is not None
+    assert (live.state.stage, live.state.ended) == ("report", "done")
+    assert picture.state == "finished"
+    assert picture.target is not None
+    json.dumps(picture.as_dict(), allow_nan=False)
+    for run in (*picture.rungs, picture.target):
+        own = live.points[run.name]
+        assert own[-1].step == run.steps
+        assert 0 < own[-1].rate < 0.2
+        assert own[-1].seconds > 0
+    # The longest run of a size has its trunk whole.
+    longest = [run for run in picture.rungs if run.steps == picture.target.steps]
+    for run in (*longest, picture.target):
+        trunk = () if run is picture.target else live.points[run.group]
+        told = [*trunk, *live.points[run.name]]
+        assert [each.start for each in told] == [0, *(each.step for each in told[:-1])]
+        ends = [0, *(step for step, _ in run.curve)]
+        mean = sum(loss * (step - before) for (step, loss), before in zip(run.curve, ends, strict=False)) / run.steps
+        assert sum((each.loss or 0) * each.count for each in told) / run.steps == pytest.approx(mean, rel=1e-9)
 
 
 def test_the_targets_record_names_the_forecast_it_came_after(finished: Path) -> None:

@@ -21,6 +21,7 @@ from chidu.cli import (
     compare,
     demo,
     doctor,
+    export,
     fit,
     forecast,
     generate,
@@ -29,6 +30,8 @@ from chidu.cli import (
     report,
     stages,
     suggest,
+    tune,
+    watch,
 )
 from chidu.errors import ChiduError
 
@@ -65,13 +68,16 @@ VERBS: dict[str, Callable[..., None]] = {
     "tokenize": stages.tokenize,
     "ladder": ladder.train,
     "train": stages.train,
+    "watch": watch.command,
     "fit": fit.command,
     "backtest": backtest.command,
     "forecast": forecast.command,
     "plan": plan.command,
     "suggest": suggest.command,
     "compare": compare.command,
+    "tune": tune.command,
     "generate": generate.command,
+    "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
 }
@@ -92,7 +98,9 @@ class Stopped(BaseException):
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """End what is under way in an orderly manner: stages note how far they are, workers are stopped."""
+    """End what is under way in an orderly manner: runs finish their step and save; a second call ends all at once."""
+    # Past Python's buffer, which the signal may have come in the middle of.
+    os.write(2, b"\nchidu: stopping (once more to leave at once)\n")
     raise Stopped(number)
 
 
@@ -126,7 +134,7 @@ def main() -> None:
     except Stopped as stopped:
         # We are on our way out: a second Ctrl-C would only end that in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stderr.write("\nchidu: interrupted; run the same command again to go on from here\n")
+        sys.stderr.write("chidu: interrupted; run the same command again to go on from here\n")
         raise SystemExit(stopped.exit_code) from None
     except BrokenPipeError:
         # The reader of our output went away (`chidu fit … | head`).
@@ -134,7 +142,9 @@ def main() -> None:
         raise SystemExit(0) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fail(f"the disk is full (writing {error.filename or 'a file'}): free some and run the same command again")
+            # Where it is no file, it is what the output was sent to.
+            where = error.filename or "the output, which stops half-way"
+            fail(f"the disk is full (writing {where}): free some and run the same command again")
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             fail(f"{error.filename}: {error.strerror}: name another place, or mend its permissions")
         if error.filename is not None:

@@ -21,6 +21,7 @@ def command(
     flops: Annotated[
         str | None, typer.Option(help="Alone: each recipe's best run of this budget. Default: 10 × the dearest run.")
     ] = None,
+    at: Annotated[list[str] | None, typer.Option(help="Further inputs of the law: unique_tokens=5B,bits=4")] = None,
     by: Annotated[str | None, typer.Option(help="Column of one table that names the recipe of each row.")] = None,
     between: Annotated[str | None, typer.Option(help="With --by, which two of its values: old,new")] = None,
     law: Annotated[
@@ -36,23 +37,13 @@ def command(
     import json
 
     from chidu.laws import compare
-    from chidu.laws.reading import column_names
+    from chidu.laws.reading import column_names, count_of_flag, point_of
 
     given = {"params": params, "tokens": tokens, "flops": flops}
-    point = {name: _count(name, text) for name, text in given.items() if text is not None}
+    point = {name: count_of_flag(name, text) for name, text in given.items() if text is not None} | point_of(at)
     (first, a), (second, b) = _recipes(tables, column_names(columns), by, between)
     found = compare(a, b, point or None, law, resamples, level=level, seed=seed, names=(first, second))
     typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else str(found))
-
-
-def _count(flag: str, text: str) -> float:
-    from chidu.errors import InputError, SettingError
-    from chidu.units import parse_count
-
-    try:
-        return parse_count(text)
-    except InputError as error:
-        raise SettingError(f"--{flag}: {error}") from error
 
 
 def _recipes(

@@ -16,9 +16,15 @@ __all__ = ["command"]
 
 PURPOSES = {
     "fit, backtest, forecast, plan, suggest, compare": ("base", ("numpy", "typer", "rich")),
+    "watch": ("base", ("numpy", "typer", "rich")),
     "Parquet tables": ("tables", ("pyarrow",)),
     "report": ("report", ("plotly", "jinja2")),
+    "export --to tensorboard": ("tensorboard", ("tensorboard",)),
+    "export --to wandb": ("wandb", ("wandb",)),
+    "export --to mlflow": ("mlflow", ("mlflow-skinny", "sqlalchemy", "alembic")),
+    "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
 }
 
 
@@ -33,7 +39,7 @@ def command(
     for name in ("chidu", "python", "system", "cores", "memory_bytes", "free_disk_bytes", "gpu", "bf16"):
         typer.echo(f"{name:16} {readable(name, found[name])}")
     for verbs, state in found["verbs"].items():
-        typer.echo(f"{verbs:32} {state['status']}")
+        typer.echo(f"{verbs:36} {state['status']}")
 
 
 def describe_machine() -> dict[str, Any]:

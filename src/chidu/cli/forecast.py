@@ -22,12 +22,14 @@ def command(
     params: Annotated[str | None, typer.Option(help="Params of the run, like 1B, in the column the fit reads.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Tokens of the run, like 20B.")] = None,
     flops: Annotated[str | None, typer.Option(help="Alone: the compute-optimal run of this budget.")] = None,
+    at: Annotated[list[str] | None, typer.Option(help="Further inputs of the law: unique_tokens=5B,bits=4")] = None,
     points: Annotated[Path | None, typer.Option(help="A table of points with the fit's columns.")] = None,
     level: Annotated[float | None, typer.Option(help="Level of the interval; the fit's where not given.")] = None,
     law: Annotated[
         str, typer.Option(help="For a table: auto, a law's name (chidu fit --laws), or a formula.")
     ] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
+    resamples: Annotated[int, typer.Option(help="For a table: refits behind the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="For a table: seed of the resamples.")] = 0,
     record: Annotated[Path | None, typer.Option(help="Write the forecast down, sealed: forecasts/NAME.json")] = None,
     score: Annotated[Path | None, typer.Option(help="A forecast written with --record whose run is done.")] = None,
@@ -47,6 +49,7 @@ def command(
         "--params": params,
         "--tokens": tokens,
         "--flops": flops,
+        "--at": at,
         "--points": points,
     }
     asked |= {"--record": record, "--level": level}
@@ -64,7 +67,7 @@ def command(
         if record is not None:
             # Before a fit that may take a while.
             check_forecast_path(record)
-        fit, where = _asked(source, params, tokens, flops, points, law, names, seed)
+        fit, where = _asked(source, params, tokens, flops, at, points, law, names, seed, resamples)
         document, text = _forecast(fit, where, level, record)
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
 
@@ -92,20 +95,24 @@ def _asked(
     params: str | None,
     tokens: str | None,
     flops: str | None,
+    at: list[str] | None,
     points: Path | None,
     law: str,
     names: dict[str, str],
     seed: int,
+    resamples: int,
 ) -> tuple[Fit, Ladder]:
     """Return the fit, and the points asked for."""
     from chidu.cli.notes import tell
     from chidu.errors import SettingError
-    from chidu.laws.reading import forecast_points, load_fit
+    from chidu.laws.reading import forecast_points, load_fit, point_of
 
     if source is None:
         raise SettingError("forecast: name a saved fit or a table of runs, as in chidu forecast fit.json --flops 1e21")
-    fit = load_fit(source, names, law, seed=seed, tell=tell)
-    where = forecast_points(fit, params=params, tokens=tokens, flops=flops, table=points, columns=names)
+    fit = load_fit(source, names, law, resamples, seed=seed, tell=tell)
+    where = forecast_points(
+        fit, params=params, tokens=tokens, flops=flops, at=point_of(at), table=points, columns=names
+    )
     for note in where.notes:
         tell(note)
     return fit, where
@@ -130,6 +137,8 @@ def _write(fit: Fit, where: Ladder, document: dict[str, Any], path: Path) -> str
 
     if len(where) != 1:
         raise ForecastError(f"--record writes the forecast of one run, and here are {len(where)} points: name one")
+    if document["target"] != "loss":
+        raise ForecastError(f"--record writes forecasts of the loss, and this law speaks of {document['target']}")
     row = document["rows"][0]
     if row["low"] is None:
         raise ForecastError("--record: this fit has no refits, so no interval to be held to: fit with --resamples 1000")

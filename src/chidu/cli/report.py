@@ -43,11 +43,12 @@ def command(
 
         write_work_report(work, page, language)
     elif source is not None:
+        from chidu.laws.reading import is_saved_fit
         from chidu.report import write_report
 
         content = (
             _saved(source, language or "en")
-            if source.suffix.lower() == ".json"
+            if is_saved_fit(source)
             else _fitted(source, columns, law, resamples, level, seed, language or "en")
         )
         write_report(page, content)
@@ -80,4 +81,5 @@ def _fitted(
     runs = Ladder.read(table, column_names(columns))
     for note in runs.notes:
         tell(note)
+    tell("fitting the law, then again below several cuts and along its profiles: a law of its own may take a minute")
     return law_content(fit(runs, law, resamples, level=level, seed=seed), runs, table.name, law, known)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from chidu.units import format_seconds
+from chidu.units import format_seconds, time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,16 +23,10 @@ class Remaining:
 
     def seconds(self, fraction: float, planned: float | None) -> float | None:
         """Return the seconds left, or None where nothing is known yet."""
-        elapsed = time.monotonic() - self.started
         if self.first is None:
             # A resumed stage starts above 0: what was done before took none of this time.
             self.first = fraction
-        done = fraction - self.first
-        seen = elapsed * (1 - fraction) / done if done > 0.02 else None
-        if planned is None:
-            return seen
-        expected = planned * (1 - fraction)
-        return expected if seen is None else done * seen + (1 - done) * expected
+        return time_left(time.monotonic() - self.started, self.first, fraction, planned)
 
 
 def _left(seconds: float | None) -> str:

@@ -4,6 +4,7 @@ law.py          what a law is
 catalogue.py    the laws by name, and formulas as laws
 formula.py      formula strings: parsed safely, differentiated exactly
 rows.py         the columns a law reads, checked
+settings.py     a caller's settings, checked
 objective.py    what a fit makes least, and what a solver asks of a law
 powers.py       the power, additive and coupled laws, many fits at once
 general.py      any formula, many fits at once
@@ -30,6 +31,8 @@ suggest.py      which runs to make next
 sharpen.py      the design behind it: what a run takes off a forecast's variance
 ladder_design.py  the cheapest ladder for a wanted width, by simulation
 backtest.py     the whole procedure, judged
+optimum.py      the best point of a sweep
+finish.py       where a run will end, from its curve so far
 show.py         results as text
 profile.py      the objective around each parameter's estimate
 saving.py       a fit as JSON and back

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from chidu.errors import FitError
 from chidu.laws.catalogue import find_law
 from chidu.laws.choose import label
-from chidu.laws.fit import Fit, candidates, check_settings, fit
+from chidu.laws.fit import Fit, candidates, fit
 from chidu.laws.objective import Floats
 from chidu.laws.rows import read_costs, read_rows
+from chidu.laws.settings import check_settings
 from chidu.laws.trials import cut_points
 from chidu.runs.ladder import Ladder, Table
 from chidu.units import count_of
@@ -119,14 +120,14 @@ def _inside(table: Table) -> float:
 def _judge(below: Fit, above: Ladder, cut: float, cost: Floats) -> dict[str, NDArray[Any]]:
     """Columns of one cut: forecasts beside what was measured."""
     forecast = below.forecast(above)
-    measured = above.numbers("loss")
+    measured = above.numbers(below.target)
     return {
         "cut": np.full(len(above), cut),
         "gap": cost / cut,
         "law": np.full(len(above), label(below.law, below.weighting), dtype=object),
-        "forecast": forecast["loss"],
+        "forecast": forecast[below.value_name],
         "low": forecast["low"],
         "high": forecast["high"],
         "measured": measured,
-        "error": forecast["loss"] / measured - 1,
+        "error": forecast[below.value_name] / measured - 1,
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import inf
+from numbers import Real
 from types import MappingProxyType
 
 from chidu.errors import FitError, TableError, nearest
 from chidu.laws.formula import is_formula, parse
 from chidu.laws.law import Law
 
-__all__ = ["COLUMNS", "LAWS", "find_law"]
+__all__ = ["COLUMNS", "LAWS", "find_law", "is_loss"]
 
 _ANY = (-inf, inf)
 
@@ -207,6 +208,11 @@ COLUMNS: tuple[str, ...] = tuple(
 """Names that in a formula can only be columns: one that the table lacks is no parameter."""
 
 
+def is_loss(target: str) -> bool:
+    """True where less of a target is better: any but those of the catalogue's other laws (a score, a rate, a batch)."""
+    return target == "loss" or target not in {law.target for law in _ALL}
+
+
 def find_law(name: str, columns: Collection[str] = (), bounds: Mapping[str, tuple[float, float]] | None = None) -> Law:
     """Return the law of this name, or the law that a formula over these columns is.
 
@@ -241,7 +247,10 @@ def _of_formula(text: str, columns: Collection[str], bounds: Mapping[str, tuple[
 
 
 def _check_bounds(bounds: Mapping[str, tuple[float, float]], parameters: Collection[str]) -> None:
-    for name, (low, high) in bounds.items():
+    for name, edges in bounds.items():
+        if not (isinstance(edges, (tuple, list)) and len(edges) == 2 and all(isinstance(e, Real) for e in edges)):
+            raise FitError(f"bounds: of {name}, {edges!r} is no pair of numbers: write {{{name!r}: (0.1, 1.0)}}")
+        low, high = edges
         if name not in parameters:
             raise FitError(
                 f"bounds: no parameter {name!r}{nearest(name, parameters)}: the law has {', '.join(parameters)}"

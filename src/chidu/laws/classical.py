@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from chidu.errors import FitError, TableError
 from chidu.laws.catalogue import LAWS
-from chidu.laws.fit import Fit, check_settings
+from chidu.laws.fit import Fit
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows, read_rows
+from chidu.laws.settings import check_settings
 from chidu.laws.show import table_text
 from chidu.laws.valley import Path, Surface, least
 from chidu.runs.ladder import Ladder

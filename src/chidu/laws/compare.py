@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError, nearest
 from chidu.laws.calibration import student
+from chidu.laws.catalogue import find_law, is_loss
 from chidu.laws.choose import choose, share
-from chidu.laws.fit import Fit, candidates, check_settings, fit
+from chidu.laws.fit import Fit, candidates, fit
 from chidu.laws.frontier import Crossing, Frontier, Multiplier, crossing, frontier, has_frontier, multiplier, optimum
 from chidu.laws.objective import Floats, find_objective
 from chidu.laws.pairs import LEAST_PAIRS, Pairs, draw_pairs, match, shared_noise
 from chidu.laws.rows import Rows, read_rows
+from chidu.laws.settings import check_settings
 from chidu.laws.solve import refit
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
@@ -237,7 +239,6 @@ def _fit_both(
     runs: tuple[Ladder, Ladder], law: str, resamples: int, level: float, seed: int, names: tuple[str, str]
 ) -> tuple[dict[str, tuple[Fit, Fit]], list[str]]:
     """Fit every law that both tables allow to both; beside them, why flops alone are read where they are."""
-    _refuse_twins(runs, names)
     wanted, cautions = [law], []
     if law == "auto":
         found = [candidates(each, None, None) for each in runs]
@@ -245,6 +246,11 @@ def _fit_both(
         wanted = [each.name for each in found[0][0] if each.name in second] or ["power"]
         reasons = [(name, why) for name, (_, why) in zip(names, found, strict=True) if why]
         cautions = [f"{name}: {why.partition(';')[0]}" for name, why in reasons]
+    shapes = [find_law(wanted[0], each.columns) for each in runs]
+    if not is_loss(shapes[0].target):
+        raise FitError(f"a comparison needs a law of the loss, and the {wanted[0]} law speaks of {shapes[0].target}")
+    first_rows, second_rows = (read_rows(each, shape, None, None) for each, shape in zip(runs, shapes, strict=True))
+    _refuse_twins((first_rows, second_rows), names)
     tried = {}
     for each in wanted:
         first, second_fit = (fit(one, each, resamples, level=level, seed=seed) for one in runs)
@@ -257,12 +263,12 @@ def _fit_both(
     return tried, cautions
 
 
-def _refuse_twins(runs: tuple[Ladder, Ladder], names: tuple[str, str]) -> None:
-    a, b = runs
-    same = a is b or (
-        len(a) == len(b) > 0
-        and set(a.columns) == set(b.columns)
-        and all(np.array_equal(a.columns[name], b.columns[name]) for name in a.columns)
+def _refuse_twins(rows: tuple[Rows, Rows], names: tuple[str, str]) -> None:
+    """Raise FitError where both tables hold the same runs: rows come in an order of their own, whatever the table's."""
+    a, b = rows
+    same = a.names == b.names and all(
+        np.array_equal(one, other)
+        for one, other in ((a.inputs, b.inputs), (a.loss, b.loss), (a.weights, b.weights), (a.cost, b.cost))
     )
     if same:
         raise FitError(f"{names[0]} and {names[1]} hold the same runs: name the tables of two recipes")
@@ -271,7 +277,7 @@ def _refuse_twins(runs: tuple[Ladder, Ladder], names: tuple[str, str]) -> None:
 def _resampled(runs: tuple[Ladder, Ladder], fits: tuple[Fit, Fit], count: int, seed: int) -> _Two:
     law, objective = fits[0].solution.law, find_objective(fits[0].objective_name)
     rows = (read_rows(runs[0], law, None, None), read_rows(runs[1], law, None, None))
-    pairs = match(runs[0], rows[0], runs[1], rows[1], law)
+    pairs = match(runs[0], rows[0], runs[1], rows[1])
     none = np.empty(0, dtype=int)
     if len(pairs) < LEAST_PAIRS or any(_draws_groups(each) for each in rows):
         return _Two(rows, fits, (fits[0].refits, fits[1].refits), Pairs(none, none), 0.0)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from chidu.errors import FitError
 from chidu.laws.calibration import student
+from chidu.laws.catalogue import is_loss
 from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution, Status
-from chidu.units import count_of
+from chidu.units import count_of, percent
 
 __all__ = ["NO_TREND", "check_rows", "doubts", "floor_is_open", "one_ratio", "one_ratio_text"]
 
@@ -37,6 +38,10 @@ STRAY = 12.0
 """Deviations, by the median residual, from which a run is no chance."""
 LEAST_STRAY = 0.05
 """And what it lies off the law by, at the least, in log loss."""
+FEW_SHARED = 3
+"""Points that several groups have, from which they are compared."""
+POOLED = 0.05
+"""By what groups differ at equal points, in the median, from which they are different experiments: seeds, by 1%."""
 NO_TREND = "the dearer half of the runs is no better than the cheaper half: there is no law of scale in these numbers"
 
 _OTHERS = "what the others lead to expect, more than chance"
@@ -105,7 +110,8 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
     if one_ratio(rows):
         found.append(one_ratio_text(rows.names))
     for name, x in zip(rows.names, rows.inputs, strict=True):
-        if x.max() < 3 * x.min():
+        # A loss that is read spans little by its nature, and stands under no exponent.
+        if x.max() < 3 * x.min() and name != "loss":
             found.append(f"{name} spans only {x.max() / x.min():.3g}×: its exponent is hardly fixed")
     found += [
         _of_copies(rows),
@@ -113,6 +119,7 @@ def _of_rows(rows: Rows, solution: Solution) -> list[str]:
         _of_trend(rows, solution),
         _of_strays(rows, solution),
         _of_groups(rows),
+        _of_pooled(rows),
     ]
     return found
 
@@ -169,6 +176,24 @@ def _of_groups(rows: Rows) -> str:
     if groups == 1:
         return ""
     return f"runs share {groups} groups, too few to draw whole groups: refits draw single runs and may vary too little"
+
+
+def _of_pooled(rows: Rows) -> str:
+    """Warn of groups that are experiments of their own: at equal points their results lie far apart."""
+    if len(np.unique(rows.groups)) < 2:
+        return ""
+    points = _parts(np.unique(np.round(rows.inputs, 9), axis=1, return_inverse=True)[1].reshape(-1))
+    shared = [index for index in points if len(np.unique(rows.groups[index])) > 1]
+    if len(shared) < FEW_SHARED:
+        return ""
+    apart = float(np.median([rows.loss[index].max() / rows.loss[index].min() - 1 for index in shared]))
+    if apart < POOLED:
+        return ""
+    groups = count_of(len(np.unique(rows.groups)), "group")
+    return (
+        f"{groups} differ by {percent(apart)} at equal points: where they are experiments of their own "
+        "(other texts, other recipes), fit one at a time"
+    )
 
 
 def _of_solution(rows: Rows, solution: Solution, floor: tuple[float, float]) -> list[str]:
@@ -366,6 +391,8 @@ def _of_optimum(rows: Rows, solution: Solution) -> str:
     """Warn where all runs lie to one side of the ratio of tokens to params that the law finds best at their budgets."""
     columns = _params_tokens(rows)
     if columns is None or one_ratio(rows) or solution.status is Status.NOT_IDENTIFIED:
+        return ""
+    if not is_loss(solution.law.target):
         return ""
     step, away = 1e-4, np.zeros(len(rows.names))
     away[[next(k for k, name in enumerate(rows.names) if name.startswith("params")), rows.names.index("tokens")]] = (

@@ -12,28 +12,28 @@ from numpy.typing import ArrayLike
 
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration, calibrate
-from chidu.laws.catalogue import LAWS, find_law
+from chidu.laws.catalogue import LAWS, find_law, is_loss
 from chidu.laws.choose import choose, label, score, share
 from chidu.laws.doubts import check_rows, doubts, one_ratio, one_ratio_text
 from chidu.laws.law import Law
 from chidu.laws.objective import Floats, Objective, find_objective
-from chidu.laws.rows import WEIGHTINGS, Rows, read_rows
+from chidu.laws.rows import Rows, read_rows
 from chidu.laws.seen import Seen
+from chidu.laws.settings import check_settings, check_weighting
 from chidu.laws.solve import Solution, Status, solve
 from chidu.laws.trials import RESAMPLINGS, Trial, cut_points, lost_freedom, noise_of, resample, run_trials
 from chidu.runs.ladder import Ladder, Table
+from chidu.units import count_of
 
 if TYPE_CHECKING:
     from chidu.laws.plan import Plan
 
-__all__ = ["Fit", "Rival", "candidates", "check_settings", "fit"]
+__all__ = ["Fit", "Rival", "candidates", "fit"]
 
-MOST_RESAMPLES = 100_000
 MOST_RESAMPLED = 1_000
 """Rows that refits and trials look at: of a longer table every so-manieth. Intervals only get wider by it."""
 TRIED = ("dear",)
 """Weightings that `auto` tries beside even rows: more to choose among is more luck (LOG.md)."""
-MOST_SEED = 2**63 - 1
 _NO_INTERVAL = (float("nan"), float("nan"))
 
 
@@ -86,6 +86,11 @@ class Fit:
     """Why `auto` read flops alone though the table has params and tokens; empty elsewhere."""
 
     @property
+    def value_name(self) -> str:
+        """What a forecast's column is called: `loss`, or the target of a law that speaks of something else."""
+        return "loss" if is_loss(self.target) else self.target
+
+    @property
     def score(self) -> float:
         """The chosen law's own of `law_scores`."""
         return self.law_scores[label(self.law, self.weighting)]
@@ -93,6 +98,7 @@ class Fit:
     def forecast(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> Table:
         """Forecast the loss at points: columns `inputs` → those columns, loss, low, high, extrapolation.
 
+        Of a law that does not speak of the loss, `value_name` stands in the place of loss.
         ``low`` and ``high`` hold a run's measured loss with probability ``level`` (the fit's own where not given).
         ``extrapolation`` is flops over the largest seen (6 · params · tokens where the fit's table had none), NaN for a
         law that does not read what flops follow from. Raises TableError for a missing column or a value that is not
@@ -102,11 +108,14 @@ class Fit:
 
         return forecast(self, points, self.level if level is None else level)
 
-    def trust(self, points: Ladder | Mapping[str, ArrayLike] | Any) -> tuple[str, str]:
-        """Say whether to trust forecasts at these points: ('yes', 'with care' or 'no', the reason)."""
+    def trust(self, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> tuple[str, str]:
+        """Say whether to trust forecasts at these points: ('yes', 'with care' or 'no', the reason).
+
+        ``level`` is that of the intervals (the fit's own where not given). Raises as `forecast` does.
+        """
         from chidu.laws.forecast import trust
 
-        return trust(self, points)
+        return trust(self, points, level)
 
     def plan(
         self,
@@ -214,6 +223,8 @@ class _Candidate:
     """Under that weighting."""
     solution: Solution
     trials: list[Trial]
+    untried: int
+    """Cuts at which the law has no value below or above: they tell nothing of it."""
     noise: float
 
     @property
@@ -267,6 +278,8 @@ def fit(
     ladder, goal = Ladder.of(runs), find_objective(objective)
     if not isinstance(law, str):
         raise FitError(f"law is {law!r}; it must be a name or a formula, as text")
+    if bounds is not None and not isinstance(bounds, Mapping):
+        raise FitError(f"bounds is {bounds!r}; it must be a mapping, like {{'alpha': (0.1, 1.0)}}")
     if law == "auto":
         if bounds:
             raise FitError("bounds are for a law that is named or written out: give the law too")
@@ -294,24 +307,6 @@ def fit(
     others = [each for each in tried if each is not best]
     found = _result(best, others, scores, asked, resamples=resamples, level=level)
     return replace(found, fallback=fallback, warnings=(fallback, *found.warnings)) if fallback else found
-
-
-def check_settings(resamples: int, level: float, seed: int) -> None:
-    """Raise FitError, in one line, where a setting of a fit is out of range."""
-    if not 0 < level < 1:
-        raise FitError(f"level is {level}; it must lie between 0 and 1")
-    if not isinstance(resamples, int):
-        raise FitError(f"resamples is {resamples!r}; it must be a whole number")
-    if not 0 <= resamples <= MOST_RESAMPLES:
-        raise FitError(f"resamples is {resamples}; it must be 0 or more, at most {MOST_RESAMPLES:,}")
-    if not 0 <= seed <= MOST_SEED:
-        raise FitError(f"seed is {seed}; it must be a whole number from 0 to {MOST_SEED}")
-
-
-def check_weighting(weighting: str) -> None:
-    """Raise FitError where there is no such weighting."""
-    if weighting not in (*WEIGHTINGS, "auto"):
-        raise FitError(f"no weighting {weighting!r}: choose among auto, {', '.join(WEIGHTINGS)}")
 
 
 def candidates(runs: Ladder, inputs: Sequence[str] | None, weights: ArrayLike | None) -> tuple[list[Law], str]:
@@ -349,7 +344,7 @@ def _try(law: Law, weighting: str, rows: Rows, asked: _Asked) -> _Candidate:
     few = rows.thinned(MOST_RESAMPLED)
     cuts = cut_points(few, max(len(law.parameters), 2 * len(rows.names) + 2)) if asked.judged else []
     trials = run_trials(few, law, cuts, asked.seed, asked.goal, asked.resampling)
-    return _Candidate(law, weighting, rows, solution, trials, noise_of(rows, solution))
+    return _Candidate(law, weighting, rows, solution, trials, len(cuts) - len(trials), noise_of(rows, solution))
 
 
 def _result(
@@ -379,9 +374,9 @@ def _result(
         parameters=MappingProxyType({name: float(values[0]) for name, values in named.items()}),
         intervals=MappingProxyType(intervals),
         level=level,
-        objective=solution.objective,
+        objective=solution.objective * rows.heaviest,
         status=solution.status,
-        warnings=doubts(rows, solution, intervals.get("E", _NO_INTERVAL)),
+        warnings=(*doubts(rows, solution, intervals.get("E", _NO_INTERVAL)), *_untried(best)),
         rows=len(rows),
         target=law.target,
         objective_name=asked.goal.name,
@@ -400,6 +395,13 @@ def _result(
         ),
         seen=Seen.of(rows, lost_freedom(rows, law)),
     )
+
+
+def _untried(best: _Candidate) -> list[str]:
+    if not best.untried:
+        return []
+    cuts = count_of(best.untried, "cut")
+    return [f"at {cuts} the law, fitted to the cheaper runs, has no value for the dearer ones: it fails out there"]
 
 
 def _interval(values: Floats, level: float) -> tuple[float, float]:

@@ -13,9 +13,11 @@ from chidu.errors import FitError
 from chidu.laws.calibration import disagreement
 from chidu.laws.doubts import NO_TREND, floor_is_open
 from chidu.laws.objective import Floats
+from chidu.laws.settings import check_level
 from chidu.laws.solve import Status
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
+from chidu.units import percent
 
 if TYPE_CHECKING:
     from chidu.laws.fit import Fit
@@ -66,14 +68,13 @@ def _view(fit: Fit, points: Ladder) -> _View:
 
 def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: float) -> Table:
     """Forecast at points. See `Fit.forecast`."""
-    if not 0 < level < 1:
-        raise FitError(f"level is {level}; it must lie between 0 and 1")
+    check_level(level)
     view = _view(fit, Ladder.of(points))
     half = fit.calibration.reach(level) * view.deviation
     return Table(
         {
             **dict(zip(fit.inputs, view.inputs, strict=True)),
-            "loss": np.exp(view.log_loss),
+            fit.value_name: np.exp(view.log_loss),
             "low": np.exp(view.log_loss - half),
             "high": np.exp(view.log_loss + half),
             "extrapolation": view.reach if fit.seen.knows_cost else np.full(len(half), np.nan),
@@ -81,17 +82,23 @@ def forecast(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: fl
     )
 
 
-def trust(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any) -> tuple[str, str]:
+def trust(fit: Fit, points: Ladder | Mapping[str, ArrayLike] | Any, level: float | None = None) -> tuple[str, str]:
     """Judge forecasts at points by the worst of them. See `Fit.trust`."""
+    level = fit.level if level is None else level
+    check_level(level)
     view = _view(fit, Ladder.of(points))
+    if not np.isfinite(view.log_loss).all():
+        return "no", "the law has no value there"
+    if len(fit.refits) and not np.isfinite(view.deviation).all():
+        return "no", "the law has no value there by some refits, so there is no interval"
     reach = float(view.reach.max())
-    width = float(np.expm1(fit.calibration.reach(fit.level) * view.deviation).max())
+    width = float(np.expm1(fit.calibration.reach(level) * view.deviation).max())
     grave, slight = _concerns(fit, reach, width), _cautions(fit, view, reach, width)
     if grave:
         return "no", "; ".join(grave + slight)
     if slight:
         return "with care", "; ".join(slight)
-    return "yes", f"{_how_far(fit, reach)}, within ±{100 * width:.2g}% at {fit.level:.0%}; {_record(fit)}"
+    return "yes", f"{_how_far(fit, reach)}, within ±{percent(width)} at {level:.0%}; {_record(fit)}"
 
 
 def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
@@ -106,18 +113,19 @@ def _concerns(fit: Fit, reach: float, width: float) -> list[str]:
     if reach > TOO_FAR:
         found.append(f"{_how_far(fit, reach)}: nothing here was tested so far out")
     if width > 0.2:
-        found.append(f"the interval is ±{100 * width:.2g}% wide")
+        found.append(f"the interval is ±{percent(width)} wide")
     return found
 
 
 def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
     found = []
     if not len(fit.refits):
-        found.append("fitted without refits, so there is no interval")
+        few = "too few runs to redraw, so there is no interval"
+        found.append(few if fit.resamples else "fitted without refits, so there is no interval")
     if FAR < reach <= TOO_FAR:
         found.append(f"{_how_far(fit, reach)} (more than {FAR:g}×)")
     if 0.05 < width <= 0.2:
-        found.append(f"the interval is ±{100 * width:.2g}% wide")
+        found.append(f"the interval is ±{percent(width)} wide")
     if fit.status is Status.NOT_IDENTIFIED:
         found.append("the runs do not fix the law's parameters")
     if fit.fallback:
@@ -135,16 +143,17 @@ def _cautions(fit: Fit, view: _View, reach: float, width: float) -> list[str]:
 
 
 def _off_ratio(fit: Fit, view: _View) -> list[str]:
-    """Caution where the ratio of the inputs lies far outside of what was seen."""
-    if len(fit.inputs) < 2:
+    """Caution where tokens per param lie far outside of what was seen."""
+    places = fit.seen.params_tokens
+    if places is None or fit.seen.tokens_per_param is None:
         return []
-    ratio = view.inputs[1] / view.inputs[0]
-    low, high = fit.seen.ratio
+    ratio = view.inputs[places[1]] / view.inputs[places[0]]
+    low, high = fit.seen.tokens_per_param
     if ratio.min() >= low / OFF_RATIO and ratio.max() <= high * OFF_RATIO:
         return []
     worst = ratio.max() if ratio.max() > high * OFF_RATIO else ratio.min()
-    per = fit.inputs[0].replace("params", "param")
-    return [f"{worst:.3g} {fit.inputs[1]} per {per}, where the runs had {low:.3g} to {high:.3g}"]
+    per = fit.inputs[places[0]].replace("params", "param")
+    return [f"{worst:.3g} tokens per {per}, where the runs had {low:.3g} to {high:.3g}"]
 
 
 def _how_far(fit: Fit, reach: float) -> str:

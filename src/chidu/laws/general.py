@@ -130,17 +130,22 @@ class FormulaProblem(Problem):
             size = np.abs(measured) if self.in_logs else np.ones_like(measured)
             design = np.stack(columns, axis=-1) / size[:, None]  # (R, rows, linear)
             right = (measured - rest) / size
+        with np.errstate(all="ignore"):
+            found[:, places] = self._least_squares(design, right, weights)
+        return found
+
+    def _least_squares(self, design: Floats, right: Floats, weights: Floats) -> Floats:
+        """Return the linear parameters (R, linear) of designs (R, rows, linear), kept above 0 where they must be."""
         good = np.asarray(np.isfinite(design).all(axis=(1, 2)) & np.isfinite(right).all(axis=1))
         design, right = np.where(good[:, None, None], design, 1.0), np.where(good[:, None], right, 0.0)
         # Columns of one size, or the ridge would fall on some and not on others.
         scale = np.sqrt((weights[:, None] * design**2).sum(axis=1)) + 1e-300
         unit = design / scale[:, None, :]
-        gram = np.einsum("rnk,n,rnl->rkl", unit, weights, unit) + 1e-9 * np.eye(len(places))
+        gram = np.einsum("rnk,n,rnl->rkl", unit, weights, unit) + 1e-9 * np.eye(design.shape[-1])
         solved = np.linalg.solve(gram, np.einsum("rnk,n,rn->rk", unit, weights, right)[..., None])[..., 0]
         # A term that least squares would take off is kept at a hundredth of the whole: it may come back.
-        least = np.array([0.01 if self.where.logs[place] else -np.inf for place in places])
-        found[:, places] = np.maximum(solved, least * np.sqrt(weights.sum())) / scale
-        return found
+        least = np.array([0.01 if self.where.logs[place] else -np.inf for place in self.where.linear])
+        return np.asarray(np.maximum(solved, least * np.sqrt(weights.sum())) / scale)
 
 
 def _log(jet: Jet) -> Jet:

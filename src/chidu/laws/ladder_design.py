@@ -21,8 +21,9 @@ import numpy as np
 from chidu.errors import FitError
 from chidu.laws.calibration import DRIFT, PRIOR_CUTS, PRIOR_FACTOR, student
 from chidu.laws.catalogue import LAWS
-from chidu.laws.fit import Fit, check_settings, fit
+from chidu.laws.fit import Fit, fit
 from chidu.laws.objective import Floats
+from chidu.laws.settings import check_settings
 from chidu.laws.sharpen import prior_scale, slopes
 from chidu.laws.solve import Frame, Solution, Status
 from chidu.runs.ladder import Table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chidu.errors import FitError
-from chidu.laws.spending import above_zero
+from chidu.laws.settings import above_zero
 
 __all__ = ["MOST_EPOCHS", "Bound", "Limits"]
 

@@ -37,8 +37,14 @@ def minimize(
 ) -> Minimum:
     """Minimise the objective from starts (R, P) under weights (R, rows) or (1, rows).
 
-    A fit is done when Newton's next step promises less than ``tolerance`` of the objective.
+    A fit is done when Newton's next step promises less than ``tolerance`` of the objective. Where a formula leaves the
+    range of a float a step ends nowhere and is not taken: NumPy need not warn of it.
     """
+    with np.errstate(all="ignore"):
+        return _minimize(problem, starts, weights, delta, steps, tolerance)
+
+
+def _minimize(problem: Problem, starts: Floats, weights: Floats, delta: float, steps: int, tolerance: float) -> Minimum:
     theta = np.clip(starts, problem.lower, problem.upper)
     weights = np.broadcast_to(weights, (len(theta), problem.y.shape[-1]))
     value = problem.values(theta, weights, delta)

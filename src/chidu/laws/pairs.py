@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.laws.law import Law
 from chidu.laws.objective import Floats
-from chidu.laws.rows import Rows, read_rows
+from chidu.laws.rows import Rows
 from chidu.laws.solve import Solution
 from chidu.runs.ladder import Ladder
 
@@ -32,25 +31,23 @@ class Pairs:
         return len(self.first)
 
 
-def match(a: Ladder, rows_a: Rows, b: Ladder, rows_b: Rows, law: Law) -> Pairs:
+def match(a: Ladder, rows_a: Rows, b: Ladder, rows_b: Rows) -> Pairs:
     """Return the rows with equal inputs and seed; none where a table has no seeds. A row is matched once."""
     if "seed" not in a or "seed" not in b:
         return Pairs(np.empty(0, dtype=int), np.empty(0, dtype=int))
     waiting = defaultdict(list)
-    for place, key in enumerate(_keys(b, rows_b, law)):
+    for place, key in enumerate(_keys(b, rows_b)):
         waiting[key].append(place)
-    found = [(key, place, waiting[key].pop(0)) for place, key in enumerate(_keys(a, rows_a, law)) if waiting.get(key)]
+    found = [(key, place, waiting[key].pop(0)) for place, key in enumerate(_keys(a, rows_a)) if waiting.get(key)]
     # In an order that does not depend on which table is named first.
     places = np.asarray([each[1:] for each in sorted(found)], dtype=int).reshape(-1, 2)
     return Pairs(places[:, 0], places[:, 1])
 
 
-def _keys(runs: Ladder, rows: Rows, law: Law) -> list[tuple[str, ...]]:
-    # Rows come sorted: weights that number the table's rows tell where each went.
-    order = read_rows(runs, law, None, np.arange(1.0, len(runs) + 1)).weights.astype(int) - 1
+def _keys(runs: Ladder, rows: Rows) -> list[tuple[str, ...]]:
     seeds = [f"{seed:g}" if isinstance(seed, (int, float)) else str(seed) for seed in runs.columns["seed"].tolist()]
     points = zip(*([f"{value:.9g}" for value in column] for column in rows.inputs), strict=True)
-    return [(*point, seeds[place]) for point, place in zip(points, order, strict=True)]
+    return [(*point, seeds[place]) for point, place in zip(points, rows.places, strict=True)]
 
 
 def draw_pairs(rows_a: Rows, rows_b: Rows, pairs: Pairs, count: int, seed: int) -> tuple[Floats, Floats]:

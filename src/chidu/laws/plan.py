@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chidu.errors import FitError
-from chidu.laws.catalogue import LAWS
+from chidu.laws.catalogue import is_loss
 from chidu.laws.forecast import OFF_RATIO
 from chidu.laws.limits import MOST_EPOCHS, Limits
 from chidu.laws.objective import Floats
@@ -251,7 +251,7 @@ def plan(fit: Fit, spending: Spending, limits: Limits, level: float) -> Plan:
         found |= {name: best, f"{name}_low": low, f"{name}_high": high}
     bindings, cost = _bindings(run), spending.cost(run.flops)
     choices = _choices(run, bindings, level)
-    verdict, why = _trust(run)
+    verdict, why = _trust(run, level)
     return Plan(
         **found,
         loss=float(table["loss"][0]),
@@ -281,7 +281,7 @@ def plan(fit: Fit, spending: Spending, limits: Limits, level: float) -> Plan:
 
 def _params_column(fit: Fit) -> str:
     """Return the column that counts params. Raises FitError where a plan can't be made of this law."""
-    if fit.target in {law.target for law in LAWS.values()} - {"loss"}:
+    if not is_loss(fit.target):
         raise FitError(f"a plan needs a law of the loss, and this one speaks of {fit.target}: fit the loss")
     column = next((name for name in fit.inputs if name in ("params", "params_matmul")), None)
     others = sorted(set(fit.inputs) - {column, "tokens", "unique_tokens"})
@@ -373,9 +373,9 @@ def _borrows(run: _Run) -> bool:
     return run.epochs > 1 and "unique_tokens" not in run.question.fit.inputs
 
 
-def _trust(run: _Run) -> tuple[str, str]:
+def _trust(run: _Run, level: float) -> tuple[str, str]:
     """The forecast's verdict, and a caution more where it rests on what these runs did not show."""
-    verdict, why = run.question.fit.trust(run.point)
+    verdict, why = run.question.fit.trust(run.point, level)
     if not _borrows(run):
         return verdict, why
     caution = f"{run.epochs:.3g} epochs, where no run told what repeats are worth"
@@ -408,9 +408,9 @@ def _warnings(run: _Run, spending: Spending, bindings: tuple[Binding, ...], choi
 def _of_ratio(run: _Run, bound: bool) -> list[str]:
     """Warn where tokens per param lie outside of what the runs had."""
     fit, ratio = run.question.fit, run.tokens / run.params
-    if len(fit.inputs) != 2:
+    if fit.seen.tokens_per_param is None:
         return []
-    low, high = fit.seen.ratio if fit.inputs[1] == "tokens" else (1 / fit.seen.ratio[1], 1 / fit.seen.ratio[0])
+    low, high = fit.seen.tokens_per_param
     if low / OFF_RATIO <= ratio <= high * OFF_RATIO:
         return []
     had = f"{ratio:.3g} tokens per param, where the runs had {low:.3g} to {high:.3g}"

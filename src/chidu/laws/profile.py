@@ -193,19 +193,19 @@ def profile(fit: Fit, runs: Ladder | Mapping[str, ArrayLike] | Any, points: int 
     problem = pose(rows, solution.law, solution.frame, goal)
     _check_rows(fit, problem, rows, goal.delta)
     count = max(_FEWEST, min(points, _MOST_WORK // len(rows)))
-    return tuple(_profile(fit, name, problem, rows.weights, goal.delta, count // 2) for name in fit.parameters)
+    return tuple(_profile(fit, name, problem, rows, goal.delta, count // 2) for name in fit.parameters)
 
 
 def _check_rows(fit: Fit, problem: Problem, rows: Rows, delta: float) -> None:
-    value = problem.values(fit.solution.theta[None], rows.weights[None], delta)[0]
-    if len(rows) != fit.rows or not np.isclose(value, fit.objective, rtol=1e-6, atol=1e-12):
+    value = problem.values(fit.solution.theta[None], rows.weights[None], delta)[0] * rows.heaviest
+    if len(rows) != fit.rows or not np.isclose(value, fit.objective, rtol=1e-6, atol=1e-12 * rows.heaviest):
         raise FitError(
             f"these are not the rows that were fitted: their objective is {value:.6g}, the fit's {fit.objective:.6g}: "
             "give the table of the fit (weights that it does not hold are not known here)"
         )
 
 
-def _profile(fit: Fit, name: str, problem: Problem, weights: Floats, delta: float, arm: int) -> Profile:
+def _profile(fit: Fit, name: str, problem: Problem, rows: Rows, delta: float, arm: int) -> Profile:
     tie, logs = _tie(fit.solution, name)
     held = _Held.of(problem, tie)
     start = fit.solution.theta[None].copy()
@@ -214,7 +214,8 @@ def _profile(fit: Fit, name: str, problem: Problem, weights: Floats, delta: floa
     least, most = _box(problem, tie)
     arms = [np.linspace(middle, end, arm + 1)[1:] for end in (max(low, least), min(high, most)) if end != middle]
     values = np.concatenate([[middle], *arms])
-    objective = np.concatenate([[fit.objective], *(_walk(held, start, each, weights, delta) for each in arms)])
+    walked = [_walk(held, start, each, rows.weights, delta) * rows.heaviest for each in arms]
+    objective = np.concatenate([[fit.objective], *walked])
     written = np.exp(np.clip(values, -700, 700)) if logs else values
     written[0] = fit.parameters[name]
     order = np.argsort(written, kind="stable")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from chidu.errors import FitError, InputError, SettingError
+from chidu.errors import FitError, InputError, SettingError, nearest
 from chidu.laws.catalogue import COLUMNS, LAWS
 from chidu.laws.fit import Fit, fit
-from chidu.runs.ladder import Ladder
-from chidu.runs.record import write_json
+from chidu.runs.ladder import LARGEST, Ladder
+from chidu.runs.record import parse_json, write_json
 from chidu.units import parse_count
 
-__all__ = ["bounds_of", "check_output", "column_names", "forecast_points", "load_fit", "save_fit"]
+__all__ = [
+    "bounds_of",
+    "check_output",
+    "column_names",
+    "count_of_flag",
+    "forecast_points",
+    "is_saved_fit",
+    "load_fit",
+    "point_of",
+    "save_fit",
+]
 
 
 KNOWN_COLUMNS = tuple(
@@ -83,6 +94,22 @@ def bounds_of(texts: Sequence[str] | None) -> dict[str, tuple[float, float]]:
     return found
 
 
+def point_of(texts: Sequence[str] | None) -> dict[str, float]:
+    """Read ``unique_tokens=5B,bits=4``, in one text or several.
+
+    Raises SettingError for a part that is not NAME=NUMBER, a number that is not above 0, a name that stands twice.
+    """
+    found: dict[str, float] = {}
+    for part in filter(None, (part.strip() for text in texts or () for part in text.split(","))):
+        name, sign, number = (each.strip() for each in part.partition("="))
+        if not (name and sign and number):
+            raise SettingError(f"--at: {part!r} is not NAME=NUMBER, as in unique_tokens=5B")
+        if name in found:
+            raise SettingError(f"--at: {name} stands twice: give it once")
+        found[name] = count_of_flag(f"at {name}", number)
+    return found
+
+
 def save_fit(found: Fit, path: Path) -> None:
     """Write a fit as JSON, atomically."""
     write_json(path, found.as_dict())
@@ -92,26 +119,27 @@ def load_fit(
     path: Path,
     columns: Mapping[str, str],
     law: str = "auto",
-    seed: int = 0,
+    resamples: int = 1000,
     *,
+    seed: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Fit:
-    """Read a saved fit (a file ending in .json), or fit a table; ``tell`` is told the table's notes.
+    """Read a saved fit, known by its beginning, or fit a table; ``tell`` is told the table's notes.
 
-    Raises FitError or TableError naming the file.
+    Either may come through a pipe. Raises FitError or TableError naming the file.
     """
-    if path.suffix.lower() != ".json":
-        runs = Ladder.read(path, columns)
+    # A pipe can be read once only: what it gave goes on to whoever reads it.
+    content = _content(path) if path.exists() and not (path.is_file() or path.is_dir()) else None
+    if not is_saved_fit(path, content):
+        runs = Ladder.read(path, columns, content=content)
         if tell is not None:
             for note in runs.notes:
                 tell(note)
-        return fit(runs, law, seed=seed)
+        return fit(runs, law, resamples, seed=seed)
     if law != "auto":
         raise SettingError(f"--law: {path} is a saved fit and has its law: leave --law out, or name the table")
     try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: name a fit saved by chidu fit --output, or a table") from error
+        values = parse_json(_content(path) if content is None else content)
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}): name a fit saved by chidu fit --output, or a table") from error
     if not isinstance(values, dict):
@@ -122,51 +150,103 @@ def load_fit(
         raise FitError(f"{path}: {error}") from error
 
 
+def is_saved_fit(path: Path, content: bytes | None = None) -> bool:
+    """True where a file, or the ``content`` of a pipe, is a fit that was saved: it says so at its beginning.
+
+    What ends in .json can be nothing else, whatever tool wrote its keys in another order.
+    """
+    if path.suffix.lower() == ".json":
+        return True
+    if content is None and path.is_file():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            content = file.read(200)
+    return content is not None and _SAVED.match(content) is not None
+
+
+_SAVED = re.compile(rb'\s*\{\s*"chidu_fit"\s*:')
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: name a fit saved by chidu fit --output, or a table") from error
+
+
 def forecast_points(
     found: Fit,
     *,
     params: str | None = None,
     tokens: str | None = None,
     flops: str | None = None,
+    at: Mapping[str, float] | None = None,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> Ladder:
-    """Return the points asked for: a table's, one of params and tokens, or the compute-optimal one of some flops.
+    """Return the points asked for: a table's, one by its inputs, or the compute-optimal one of some flops.
 
-    ``params`` is read as the column of the fit that counts params, which may be ``params_matmul``.
+    ``params`` is read as the column of the fit that counts params, which may be ``params_matmul``; ``at`` has inputs by
+    their names. Raises SettingError where they are not those that the law reads.
     """
-    counts = {
-        name: _count(name, text)
+    named = {
+        name: count_of_flag(name, text)
         for name, text in (("params", params), ("tokens", tokens), ("flops", flops))
         if text is not None
     }
-    if table is not None and counts:
-        flags = " ".join(f"--{name}" for name in counts)
+    at = at or {}
+    if table is not None and (named or at):
+        flags = " ".join([*(f"--{name}" for name in named), *(["--at"] if at else [])])
         raise SettingError(f"forecast: --points brings its own columns: leave out {flags}, or --points")
     if table is not None:
         return _points_table(found, table, columns or {})
-    if flops is not None and params is None and tokens is None and found.inputs != ("flops",):
-        best = found.plan(counts["flops"])
-        return Ladder({best.params_column: [best.params], "tokens": [best.tokens], "flops": [best.flops]})
-    if flops is not None and found.inputs != ("flops",):
-        raise SettingError("forecast: --flops stands alone (the compute-optimal run of that budget), or leave it out")
-    given = {found.inputs[0]: counts.get("params")} | {name: counts.get(name) for name in ("tokens", "flops")}
-    missing = [name for name in found.inputs if given.get(name) is None]
+    if "flops" in named and "flops" not in found.inputs:
+        if len(named) > 1 or at:
+            raise SettingError(
+                "forecast: --flops stands alone (the compute-optimal run of that budget), or leave it out"
+            )
+        return _optimal(found, named["flops"])
+    counted = next((name for name in found.inputs if name.startswith("params")), "params")
+    given = {counted if name == "params" else name: count for name, count in named.items()}
+    for name in at:
+        if name in given:
+            raise SettingError(f"forecast: {name} is given twice: leave out --at {name}, or its own flag")
+        if name not in (*found.inputs, "flops"):
+            known = ", ".join(found.inputs)
+            raise SettingError(
+                f"--at: the {found.law} law reads no {name}{nearest(name, found.inputs)}: it reads {known}"
+            )
+    given |= at
+    missing = [name for name in found.inputs if name not in given]
     if missing:
-        flags = " ".join(f"--{'params' if name.startswith('params') else name}" for name in found.inputs)
-        raise SettingError(
-            f"forecast: the {found.law} law needs {flags} (or --flops alone, or --points FILE with those columns)"
-        )
-    return Ladder({name: [count] for name, count in given.items() if count is not None}, "command line")
+        flags = " ".join(_flag(name, counted) for name in found.inputs)
+        alone = "--flops alone, or " if found.seen.params_tokens is not None else ""
+        raise SettingError(f"forecast: the {found.law} law needs {flags} (or {alone}--points FILE with those columns)")
+    return Ladder({name: [count] for name, count in given.items()}, "command line")
 
 
-def _count(flag: str, text: str) -> float:
+def _flag(name: str, counted: str) -> str:
+    if name == counted:
+        return "--params"
+    return f"--{name}" if name in ("tokens", "flops") else f"--at {name}=…"
+
+
+def _optimal(found: Fit, flops: float) -> Ladder:
+    """Return the run that makes the most of a budget, each token of its text seen once."""
+    best = found.plan(flops)
+    point = {best.params_column: [best.params], "tokens": [best.tokens], "flops": [best.flops]}
+    return Ladder(point | ({"unique_tokens": [best.tokens]} if "unique_tokens" in found.inputs else {}))
+
+
+def count_of_flag(flag: str, text: str) -> float:
+    """Read a flag's number. Raises SettingError naming the flag where it is none, not above 0, or beyond LARGEST."""
     try:
         count = parse_count(text)
     except InputError as error:
         raise SettingError(f"--{flag}: {error}") from error
     if not (math.isfinite(count) and count > 0):
         raise SettingError(f"--{flag} is {text}; it must be a finite number above 0")
+    if not 1 / LARGEST <= count <= LARGEST:
+        raise SettingError(f"--{flag} is {text}; no number of a training run lies beyond {LARGEST:g}")
     return count
 
 

@@ -38,7 +38,8 @@ class Rows:
     """Runs in an order of their own (cost, inputs, loss), so that the table's order changes nothing.
 
     `inputs` (inputs, rows) in the units of the columns, `loss`, `weights`, `cost` (rows,); `groups` (rows,) numbers the
-    trajectories from 0, and is empty where the table has no column `group`.
+    trajectories from 0, and is empty where the table has no column `group`. Weights are in parts of the table's
+    largest, so that the unit they were written in changes nothing.
     """
 
     names: tuple[str, ...]
@@ -50,6 +51,10 @@ class Rows:
     cost_name: str
     """What `cost` is: `flops`, `6·params·tokens`, or the names of the inputs."""
     groups: NDArray[np.int_]
+    places: NDArray[np.int_]
+    """Where each row stands in the table (rows,), from 0."""
+    heaviest: float
+    """The table's largest weight."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -94,6 +99,7 @@ class Rows:
             weights=self.weights[index],
             cost=self.cost[index],
             groups=self.groups[index] if len(self.groups) else self.groups,
+            places=self.places[index],
         )
 
 
@@ -116,10 +122,12 @@ def read_rows(runs: Ladder, law: Law, inputs: Sequence[str] | None, weights: Arr
     cost_name, cost = _cost(runs, names, x)
     loss = runs.numbers(law.target)
     order = np.lexsort([loss, *x[::-1], cost])
-    groups = _groups(runs)
-    rows = Rows(names, x, loss, _weights(runs, weights), cost, cost_name, groups)
-    if not (rows.weights > 0).any():
+    load = _weights(runs, weights)
+    heaviest = float(load.max())
+    if not heaviest > 0:
         raise FitError(f"{runs.source}: every weight is 0, so no run counts: give some a weight above 0")
+    places = np.arange(len(runs))
+    rows = Rows(names, x, loss, load / heaviest, cost, cost_name, _groups(runs), places, heaviest)
     return rows.select(order[rows.weights[order] > 0])
 
 

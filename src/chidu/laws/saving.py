@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ import numpy as np
 
 from chidu.errors import FitError
 from chidu.laws.calibration import Calibration
+from chidu.laws.choose import label
 from chidu.laws.general import Coordinates
 from chidu.laws.law import Law
+from chidu.laws.objective import OBJECTIVES
+from chidu.laws.rows import WEIGHTINGS
 from chidu.laws.seen import Seen
 from chidu.laws.solve import Frame, Solution, Status
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_from_dict", "fit_to_dict"]
 
-FORMAT = 2
+FORMAT = 3
 
 
 def fit_to_dict(fit: Fit) -> dict[str, Any]:
@@ -58,10 +62,13 @@ def fit_from_dict(values: Any) -> Fit:
     if not isinstance(values, Mapping):
         raise FitError(f"this is no saved fit: it holds {type(values).__name__}, not an object")
     if values.get("chidu_fit") != FORMAT:
-        raise FitError(f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r})")
+        raise FitError(
+            f"this is no saved fit of format {FORMAT} (chidu_fit is {values.get('chidu_fit')!r}): "
+            "where another version of chidu saved it, fit the table again"
+        )
     try:
         return _read(values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (FitError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise FitError(f"the saved fit is damaged ({type(error).__name__}: {error}): fit the table again") from error
 
 
@@ -69,34 +76,54 @@ def _read(values: Mapping[str, Any]) -> Fit:
     from chidu.laws.fit import Fit, Rival
 
     solution = _solution_from_dict(values["solution"])
-    seen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values["seen"].items()
-    }
-    return Fit(
-        law=values["law"],
-        formula=values["formula"],
-        inputs=tuple(values["inputs"]),
-        parameters=MappingProxyType({name: float(value) for name, value in values["parameters"].items()}),
-        intervals=MappingProxyType(
-            {name: (_or_nan(low), _or_nan(high)) for name, (low, high) in values["intervals"].items()}
-        ),
-        level=values["level"],
-        objective=values["objective"],
+    parameters, inputs = solution.law.parameters, _texts(values, "inputs", len(solution.law.inputs))
+    refits = np.array(values["refits"], dtype=np.float64).reshape(-1, len(solution.theta))
+    _require(np.isfinite(refits).all(), "refits", "holds no number somewhere")
+    found = Fit(
+        law=_one_of(values, "law", [solution.law.name]),
+        formula=_text(values, "formula"),
+        inputs=inputs,
+        parameters=MappingProxyType(_numbers(values, "parameters", parameters)),
+        intervals=MappingProxyType({name: _edges(values["intervals"], name) for name in parameters}),
+        level=_number(values, "level", 0.0, 1.0),
+        objective=_number(values, "objective"),
         status=Status(values["status"]),
-        warnings=tuple(values["warnings"]),
-        rows=values["rows"],
-        target=values["target"],
-        objective_name=values["objective_name"],
-        law_scores=MappingProxyType({name: _or_nan(score) for name, score in values["law_scores"].items()}),
-        weighting=values.get("weighting", "even"),
-        resamples=values["resamples"],
-        seed=values["seed"],
+        warnings=_texts(values, "warnings"),
+        rows=_whole(values, "rows", 1),
+        target=_one_of(values, "target", [solution.law.target]),
+        objective_name=_one_of(values, "objective_name", OBJECTIVES),
+        law_scores=MappingProxyType({name: _or_nan(values["law_scores"], name) for name in values["law_scores"]}),
+        weighting=_one_of(values, "weighting", WEIGHTINGS),
+        resamples=_whole(values, "resamples", 0),
+        seed=_whole(values, "seed", 0),
         solution=solution,
-        refits=np.array(values["refits"], dtype=np.float64).reshape(-1, len(solution.theta)),
-        rivals=tuple(Rival(_solution_from_dict(each["solution"]), each["share"]) for each in values["rivals"]),
-        calibration=Calibration(**values["calibration"]),
-        seen=Seen(**seen),
-        fallback=values.get("fallback", ""),
+        refits=refits,
+        rivals=tuple(
+            Rival(_solution_from_dict(each["solution"]), _number(each, "share", 0.0, 1.0)) for each in values["rivals"]
+        ),
+        calibration=Calibration(**_numbers(values, "calibration", [each.name for each in fields(Calibration)])),
+        seen=_seen_from_dict(values["seen"], inputs),
+        fallback=_text(values, "fallback"),
+    )
+    _require(0 < found.level < 1, "level", f"is {found.level:g}, not between 0 and 1")
+    own = label(found.law, found.weighting)
+    _require(own in found.law_scores, "law_scores", f"lacks {own!r}")
+    return found
+
+
+def _seen_from_dict(values: Mapping[str, Any], inputs: tuple[str, ...]) -> Seen:
+    _require(_texts(values, "names", len(inputs)) == inputs, "names", "differ from the inputs")
+    ratio = values["tokens_per_param"]
+    return Seen(
+        names=inputs,
+        lowest=_row(values, "lowest", len(inputs)),
+        highest=_row(values, "highest", len(inputs)),
+        cost=_number(values, "cost"),
+        cost_name=_text(values, "cost_name"),
+        flops_factor=_number(values, "flops_factor", 0.0),
+        tokens_per_param=None if ratio is None else (float(ratio[0]), float(ratio[1])),
+        least_loss=_number(values, "least_loss"),
+        lost_freedom=_number(values, "lost_freedom", 0.0),
     )
 
 
@@ -125,29 +152,102 @@ def _solution_to_dict(solution: Solution) -> dict[str, Any]:
 
 
 def _solution_from_dict(values: Mapping[str, Any]) -> Solution:
-    law: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["law"].items()}
+    of = values["law"]
+    law = Law(
+        name=_text(of, "name"),
+        formula=_text(of, "formula"),
+        inputs=_texts(of, "inputs"),
+        parameters=_texts(of, "parameters"),
+        target=_text(of, "target"),
+        sums_powers=of["sums_powers"] is True,
+        coupled=of["coupled"] is True,
+    )
+    coordinates = None if values["coordinates"] is None else _coordinates_from(values["coordinates"])
+    written = law.parameters if coordinates is None else law.parsed.parameters
+    _require(set(law.parsed.parameters) == set(law.parameters), "law", "does not fit its formula")
+    _require(coordinates is not None or law.sums_powers, "coordinates", "are missing")
+    _require(coordinates is None or len(coordinates.logs) == len(written), "coordinates", "do not fit the law")
+    centre = len(law.inputs) if coordinates is None else 0
     return Solution(
-        law=Law(**law),
-        theta=np.array(values["theta"], dtype=np.float64),
-        frame=Frame(
-            np.array(values["centre"], dtype=np.float64), values["scale"], _coordinates_from(values["coordinates"])
-        ),
-        objective=values["objective"],
+        law=law,
+        theta=np.array(_row(values, "theta", len(written))),
+        frame=Frame(np.array(_row(values, "centre", centre)), _number(values, "scale"), coordinates),
+        objective=_number(values, "objective"),
         status=Status(values["status"]),
-        at_bound=tuple(values["at_bound"]),
+        at_bound=_texts(values, "at_bound"),
     )
 
 
-def _coordinates_from(values: Mapping[str, Any] | None) -> Coordinates | None:
-    if values is None:
-        return None
-    edges = {name: np.array(values[name]) for name in ("lower", "upper", "draw_lower", "draw_upper")}
-    return Coordinates(logs=np.array(values["logs"], dtype=bool), linear=tuple(values["linear"]), **edges)
+def _coordinates_from(values: Mapping[str, Any]) -> Coordinates:
+    logs = np.array(values["logs"], dtype=bool)
+    edges = {name: np.array(_row(values, name, len(logs))) for name in ("lower", "upper", "draw_lower", "draw_upper")}
+    return Coordinates(logs=logs, linear=tuple(int(place) for place in values["linear"]), **edges)
+
+
+def _require(holds: bool | np.bool_, name: str, said: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} {said}")
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values[name]
+    _require(isinstance(value, str), name, f"is {value!r}, no text")
+    return str(value)
+
+
+def _one_of(values: Mapping[str, Any], name: str, known: Collection[str]) -> str:
+    value = values[name]
+    _require(isinstance(value, str) and value in known, name, f"is {value!r}, not {' or '.join(known)}")
+    return str(value)
+
+
+def _texts(values: Mapping[str, Any], name: str, count: int | None = None) -> tuple[str, ...]:
+    value = values[name]
+    good = isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+    _require(good and count in (None, len(value)), name, f"is {value!r}, no list of {'' if count is None else count}")
+    return tuple(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(values: Mapping[str, Any], name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Read a finite number from low to high."""
+    value = values[name]
+    _require(_is_number(value) and low <= value <= high, name, f"is {value!r}, no number that may stand there")
+    return float(value)
+
+
+def _whole(values: Mapping[str, Any], name: str, low: int) -> int:
+    value = values[name]
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    _require(good, name, f"is {value!r}, no whole number from {low} up")
+    return int(value)
+
+
+def _row(values: Mapping[str, Any], name: str, count: int) -> tuple[float, ...]:
+    value = values[name]
+    good = isinstance(value, (list, tuple)) and len(value) == count and all(map(_is_number, value))
+    _require(good, name, f"is not {count} numbers")
+    return tuple(float(each) for each in value)
+
+
+def _numbers(values: Mapping[str, Any], name: str, keys: Collection[str]) -> dict[str, float]:
+    """Read a mapping of these keys, no more and no fewer, to numbers."""
+    value = values[name]
+    _require(isinstance(value, Mapping) and set(value) == set(keys), name, f"does not hold {', '.join(keys)}")
+    return {key: _number(value, key) for key in value}
+
+
+def _edges(values: Mapping[str, Any], name: str) -> tuple[float, float]:
+    low, high = values[name]
+    return _or_nan({name: low}, name), _or_nan({name: high}, name)
 
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _or_nan(values: Mapping[str, Any], name: str) -> float:
+    return float("nan") if values[name] is None else _number(values, name)

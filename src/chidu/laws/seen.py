@@ -30,8 +30,8 @@ class Seen:
     """What cost is: `flops`, `6·params·tokens` or the inputs' product."""
     flops_factor: float
     """Flops over params · tokens (over the dearer half of the runs); 6 where there are no flops."""
-    ratio: tuple[float, float]
-    """Least and largest ratio of the second input to the first; 1 with one input."""
+    tokens_per_param: tuple[float, float] | None
+    """Least and largest; None of a law that does not read both."""
     least_loss: float
     lost_freedom: float
     """What the spread of refits is multiplied with for the parameters spent."""
@@ -39,7 +39,10 @@ class Seen:
     @classmethod
     def of(cls, rows: Rows, lost_freedom: float) -> Seen:
         """Measure the rows."""
-        ratio = rows.inputs[1] / rows.inputs[0] if len(rows.names) == 2 else np.ones(1)
+        places = _params_tokens(rows.names)
+        # A formula may read columns of any sign; only counts have a ratio.
+        known = places is not None and bool((rows.inputs[list(places)] > 0).all())
+        ratio = rows.inputs[places[1]] / rows.inputs[places[0]] if places is not None and known else None
         return cls(
             names=rows.names,
             lowest=tuple(rows.inputs.min(axis=1).tolist()),
@@ -47,7 +50,7 @@ class Seen:
             cost=float(rows.cost.max()),
             cost_name=rows.cost_name,
             flops_factor=_factor(rows),
-            ratio=(float(ratio.min()), float(ratio.max())),
+            tokens_per_param=None if ratio is None else (float(ratio.min()), float(ratio.max())),
             least_loss=float(rows.loss.min()),
             lost_freedom=lost_freedom,
         )
@@ -55,8 +58,7 @@ class Seen:
     @property
     def params_tokens(self) -> tuple[int, int] | None:
         """Places of params and tokens among the inputs, where both are read."""
-        params = next((k for k, name in enumerate(self.names) if name.startswith("params")), None)
-        return None if params is None or "tokens" not in self.names else (params, self.names.index("tokens"))
+        return _params_tokens(self.names)
 
     @property
     def has_flops(self) -> bool:
@@ -84,10 +86,15 @@ class Seen:
         return asdict(self)
 
 
+def _params_tokens(names: tuple[str, ...]) -> tuple[int, int] | None:
+    params = next((k for k, name in enumerate(names) if name.startswith("params")), None)
+    return None if params is None or "tokens" not in names else (params, names.index("tokens"))
+
+
 def _factor(rows: Rows) -> float:
-    params = next((k for k, name in enumerate(rows.names) if name.startswith("params")), None)
-    if rows.cost_name != "flops" or params is None or "tokens" not in rows.names:
+    places = _params_tokens(rows.names)
+    if rows.cost_name != "flops" or places is None:
         return 6.0
     dear = rows.cost >= np.median(rows.cost)
-    product = rows.inputs[params] * rows.inputs[rows.names.index("tokens")]
+    product = rows.inputs[places[0]] * rows.inputs[places[1]]
     return float(np.exp(np.mean(np.log(rows.cost[dear] / product[dear]))))

@@ -45,8 +45,11 @@ def _cell(value: float | None, write: Callable[[float], str]) -> str:
     return "–" if value is None or math.isnan(value) else write(value)
 
 
-def _loss(value: float) -> str:
-    return f"{value:.4f}"
+def _value(value: float) -> str:
+    """Write a loss with four decimals; rates, batches and other targets with as many digits."""
+    if value != 0 and abs(value) < 0.1:
+        return f"{value:.4g}"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _name(fit: Fit) -> str:
@@ -102,26 +105,28 @@ def fit_text(fit: Fit) -> str:
 
 def forecast_document(fit: Fit, points: Ladder, level: float | None = None) -> dict[str, Any]:
     """Return forecasts as one JSON document: whether to trust them, why, and the rows."""
-    verdict, why = fit.trust(points)
+    verdict, why = fit.trust(points, level)
     level = fit.level if level is None else level
     rows = [row | {"level": level} for row in fit.forecast(points, level).rows()]
-    return {"trust": verdict, "why": why, "law": fit.law, "cost": fit.seen.cost_name, "rows": rows}
+    said = {"trust": verdict, "why": why, "law": fit.law, "target": fit.value_name}
+    return said | {"cost": fit.seen.cost_name, "rows": rows}
 
 
 def forecast_text(document: Mapping[str, Any]) -> str:
     """The same for people: the first line says whether to trust it."""
     rows = document["rows"]
-    names = [name for name in rows[0] if name not in ("loss", "low", "high", "extrapolation", "level")]
+    value = document["target"]
+    names = [name for name in rows[0] if name not in (value, "low", "high", "extrapolation", "level")]
     level = f"{rows[0]['level']:.0%}"
     cells = [
         [
             *(format_count(row[name]) for name in names),
-            *(_cell(row[name], _loss) for name in ("loss", "low", "high")),
+            *(_cell(row[name], _value) for name in (value, "low", "high")),
             _cell(row["extrapolation"], "{:.3g}×".format),
         ]
         for row in rows
     ]
-    header = [*names, "loss", f"{level} low", f"{level} high", f"of the largest {document['cost']}"]
+    header = [*names, value, f"{level} low", f"{level} high", f"of the largest {document['cost']}"]
     return f"trust: {document['trust']} ({document['why']})\n\n{table_text(header, cells)}"
 
 
@@ -134,7 +139,7 @@ def backtest_text(score: Backtest) -> str:
             format_count(columns["cut"][i]),
             f"{columns['gap'][i]:.3g}×",
             str(columns["law"][i]),
-            *(_cell(columns[name][i], _loss) for name in ("forecast", "low", "high", "measured")),
+            *(_cell(columns[name][i], _value) for name in ("forecast", "low", "high", "measured")),
             f"{100 * columns['error'][i]:+.2f}%",
         ]
         for i in range(len(columns["cut"]))

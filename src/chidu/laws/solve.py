@@ -8,12 +8,15 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.laws.general import Coordinates, coordinates, pose_formula
+from chidu.errors import FitError
+from chidu.laws.general import Coordinates, FormulaProblem, coordinates, pose_formula
 from chidu.laws.law import Law
 from chidu.laws.newton import Minimum, minimize, minimize_chunks
-from chidu.laws.objective import OBJECTIVES, Floats, Objective, Problem
+from chidu.laws.objective import OBJECTIVES, Derivatives, Floats, Objective, Problem
 from chidu.laws.powers import log_loss, pose_powers
 from chidu.laws.rows import Rows
+from chidu.runs.ladder import LARGEST
+from chidu.units import count_of
 
 __all__ = ["Frame", "Solution", "Status", "frame_of", "pose", "refit", "solve"]
 
@@ -177,6 +180,8 @@ def _check(problem: Problem, law: Law, frame: Frame, ends: Minimum, load: Floats
     best = int(np.argmin(ends.value))
     theta = ends.theta[best]
     at = problem.derivatives(theta[None], load, delta)
+    if isinstance(problem, FormulaProblem):
+        _check_values(problem, law, theta, at)
     edges = (theta <= problem.lower) | (theta >= problem.upper)
     status = Status.CONVERGED if ends.converged[best] else Status.NOT_CONVERGED
     if status is Status.CONVERGED and edges.any():
@@ -188,8 +193,28 @@ def _check(problem: Problem, law: Law, frame: Frame, ends: Minimum, load: Floats
     return Solution(law, theta, frame, float(ends.value[best]), status, bound)
 
 
+def _check_values(problem: FormulaProblem, law: Law, theta: Floats, at: Derivatives) -> None:
+    """Raise FitError where the best vector found gives some row no number that could be measured, or moves none."""
+    values = problem.forecast(theta[None])[0]
+    usable = np.isfinite(values) & (np.abs(values) <= (np.log(LARGEST) if problem.in_logs else LARGEST))
+    named = f"formula {law.name!r}" if law.name == law.formula else f"the {law.name} law"
+    if not usable.all():
+        columns = zip(problem.formula.columns, problem.inputs[:, int(np.argmin(usable))], strict=True)
+        where = ", ".join(f"{name} {value:.3g}" for name, value in columns)
+        number = "positive number" if problem.in_logs else "number"
+        raise FitError(
+            f"{named}: gives no {number} below {LARGEST:g} at {count_of(int((~usable).sum()), 'row')} of {len(values)} "
+            f"(such as {where}), whatever parameters were tried: mend it, its bounds, or the unit of a column"
+        )
+    if not np.diag(at.majorant[0]).any():
+        raise FitError(f"{named}: no parameter changes its value at any row: mend it, or its bounds")
+
+
 def _flat(majorant: Floats, free: NDArray[np.bool_]) -> bool:
     """True where some direction of the free parameters hardly moves the values."""
+    if not free.any():
+        # All at their edges: none of them is left to move.
+        return False
     block = majorant[np.ix_(free, free)]
     scale = np.sqrt(np.diag(block))
     if not (scale > 0).all():

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 from chidu.errors import FitError
+from chidu.laws.settings import above_zero
 
-__all__ = ["Cost", "Spending", "above_zero"]
+__all__ = ["Cost", "Spending"]
 
+MOST_FLOPS = 1e59
+"""Beyond, what follows from a budget leaves the range of numbers that a table may hold."""
 HOUR = 3600.0
 """Seconds."""
-
-
-def above_zero(name: str, value: Any) -> None:
-    """Raise FitError naming a number that is given and is not finite and above 0."""
-    if value is None:
-        return
-    if not isinstance(value, Real):
-        raise FitError(f"{name} is {value!r}; it must be a number")
-    if not 0 < float(value) < float("inf"):
-        raise FitError(f"{name} is {value}; it must be a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,11 @@ class Spending:
         missing = self._missing(given[0])
         if missing:
             raise FitError(f"a budget of {given[0]} needs {' and '.join(missing)}: give them, or give flops")
+        if self.budget > MOST_FLOPS:
+            bought = "" if given[0] == "flops" else f", which buys {self.budget:.3g} flops"
+            raise FitError(
+                f"{given[0]} is {getattr(self, given[0]):g}{bought}; a budget is at most {MOST_FLOPS:g} flops"
+            )
 
     def _check_machine(self) -> None:
         if self.speed is not None and (self.peak is not None or self.utilisation is not None):

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from chidu.errors import FitError, TableError
 from chidu.laws.calibration import disagreement
 from chidu.laws.catalogue import LAWS, find_law
-from chidu.laws.fit import Fit, candidates, check_settings, fit
+from chidu.laws.fit import Fit, candidates, fit
 from chidu.laws.law import Law
 from chidu.laws.objective import Floats
 from chidu.laws.rows import Rows, read_rows
+from chidu.laws.settings import above_zero, check_settings
 from chidu.laws.sharpen import Choice, Question, View, choose_runs, spread_out, view
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
@@ -134,8 +135,7 @@ def suggest(
     check_settings(resamples, level, seed)
     if resamples < 1:
         raise FitError("resamples is 0; a suggestion needs refits: 50 or more")
-    if not (math.isfinite(budget) and budget > 0):
-        raise FitError(f"budget is {budget}; it must be a finite number above 0, in the candidates' cost or flops")
+    above_zero("budget", budget)
     offered = Ladder.of(candidates)
     if not len(offered):
         raise FitError(f"{offered.source}: no candidates")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from chidu.errors import FitError
 from chidu.laws.law import Law
 from chidu.laws.objective import OBJECTIVES, Floats, Objective
 from chidu.laws.rows import Rows
@@ -92,11 +94,16 @@ def run_trials(
     objective: Objective = OBJECTIVES["huber"],
     resampling: str = "auto",
 ) -> list[Trial]:
-    """Fit the law below each cut and forecast the rows above it."""
-    return [
-        _trial(rows, law, cut, np.random.default_rng([seed, index]), objective, resampling)
-        for index, cut in enumerate(cuts)
-    ]
+    """Fit the law below each cut and forecast the rows above it.
+
+    Left out are cuts below which a formula's search finds no value, or where it has none at a dearer row.
+    """
+    found = []
+    for index, cut in enumerate(cuts):
+        with contextlib.suppress(FitError):
+            trial = _trial(rows, law, cut, np.random.default_rng([seed, index]), objective, resampling)
+            found += [trial] if np.isfinite(trial.error).all() and np.isfinite(trial.spread).all() else []
+    return found
 
 
 def _trial(

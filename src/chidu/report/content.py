@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from chidu.runs.ladder import Ladder
+from chidu.runs.picture import Picture
 from chidu.runs.run import Run
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class ReportContent:
     machine: Mapping[str, Any] = field(default_factory=dict)
     bytes_per_token: float | None = None
     """Bytes of held-out text a token stands for; with it, losses are also shown in bits per byte."""
+    picture: Picture | None = None
+    """The undertaking as it was when the page was written, while it is at work."""
+    refresh: int | None = None
+    """Seconds after which the browser loads the page again; None for a page that stays."""
     is_tour: bool = False
     """True where the undertaking was too short for a good forecast."""
     in_nats: bool = True

@@ -18,6 +18,8 @@ __all__ = ["law_content"]
 
 FACTORS = (1, 10, 100)
 """Budgets that are planned, times the dearest run's flops."""
+MOST_REFITS = 200
+"""Of the backtest, at each cut; as many as the fit's where those are fewer."""
 OUTLOOK = 10.0
 """The headline says whether to trust forecasts this many times beyond the dearest run."""
 NO_ROWS = "A saved fit holds no runs, so this is not drawn: make the page from the table itself to see it."
@@ -74,7 +76,7 @@ def _judged(fit: Fit, runs: Ladder, law: str) -> dict[str, Any]:
         found["absent"]["backtest"] = OTHER_TARGET
     else:
         try:
-            found["backtest"] = backtest(runs, law, level=fit.level, seed=fit.seed)
+            found["backtest"] = backtest(runs, law, min(MOST_REFITS, fit.resamples), level=fit.level, seed=fit.seed)
         except ChiduError as error:
             found["absent"]["backtest"] = str(error)
     try:
@@ -97,7 +99,7 @@ def _plans(fit: Fit) -> list[dict[str, Any]]:
 def _alone(fit: Fit, flops: float) -> dict[str, Any]:
     point = {"flops": np.array([flops])}
     row, (trust, why) = fit.forecast(point).rows()[0], fit.trust(point)
-    values = {"flops": flops, "loss": row["loss"], "trust": trust, "why": why}
+    values = {"flops": flops, "loss": row[fit.value_name], "trust": trust, "why": why}
     return values if row["low"] is None else values | {"loss_low": row["low"], "loss_high": row["high"]}
 
 

@@ -42,6 +42,7 @@ def _render(content: ReportContent) -> str:
             warnings=warnings(content.fit, text),
             sections=sections(content, text),
             policy=_policy(scripts),
+            refresh=content.refresh,
             style=Markup(_file("page.css")),
             scripts=[Markup(script) for script in scripts],
         )

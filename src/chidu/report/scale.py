@@ -118,10 +118,8 @@ class Span:
         """Take what a fit remembers. The cheapest run's flops are not among it: those of its least sizes stand in."""
         params, tokens = seen.params_tokens or (0, 0)
         size, length = ((seen.lowest[k], seen.highest[k]) for k in (params, tokens))
-        low, high = seen.ratio if params < tokens else (1 / seen.ratio[1], 1 / seen.ratio[0])
-        if len(seen.names) != 2:
-            low, high = length[0] / size[1], length[1] / size[0]
-        return cls(size, length, (low, high), (seen.flops_factor * size[0] * length[0], seen.cost))
+        ratio = seen.tokens_per_param or (length[0] / size[1], length[1] / size[0])
+        return cls(size, length, ratio, (seen.flops_factor * size[0] * length[0], seen.cost))
 
 
 def _ends(values: Floats) -> tuple[float, float]:
@@ -158,7 +156,8 @@ def law_values(fit: Fit | None, points: Mapping[str, Floats], level: float | Non
     if fit is None:
         return None
     try:
-        return fit.forecast(dict(points), level=level)
+        found = fit.forecast(dict(points), level=level)
+        return Table({**found, "loss": found[fit.value_name]})
     except ChiduError:
         # A law over columns of the user's own (a dropout, a mixture) has no value at points that lack them:
         # the page then shows the rungs without a curve.

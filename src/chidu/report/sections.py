@@ -21,6 +21,7 @@ from chidu.report.content import ReportContent
 from chidu.report.figures import Chart
 from chidu.report.formula import formula_text, law_text
 from chidu.report.judged import backtest_charts, profile_charts
+from chidu.report.live import live_chart, live_grid, live_headline, live_lines, live_warnings
 from chidu.report.plane import plane_chart
 from chidu.report.residuals import residual_charts, residual_grid
 from chidu.report.rungs import band_level, column_word, cost_title, law_axis, law_target, scale_of
@@ -77,6 +78,8 @@ class Section:
 def headline(content: ReportContent, text: Texts) -> Headline:
     """Say what was forecast, what was measured, and whether it lies inside the interval."""
     said = content.forecast
+    if content.picture is not None and (said is None or said.get("measured") is None):
+        return Headline(*live_headline(content.picture, text), tuple(live_lines(content.picture, text)))
     if said is None:
         return _fit_headline(content, text)
     lines = tuple(line for line in _forecast_lines(content, said, text) if line)
@@ -193,6 +196,7 @@ def warnings(fit: Fit | None, text: Texts) -> tuple[str, ...]:
 def sections(content: ReportContent, text: Texts) -> list[Section]:
     """Return the sections that have content, in reading order."""
     makers: tuple[Callable[[ReportContent, Texts], Section | None], ...] = (
+        _live_section,
         _forecast_section,
         _law_section,
         _ladder_section,
@@ -222,6 +226,17 @@ def _charted(
         return Section(name, text[f"s_{name}"], tuple(line for line in lines if line), drawn)
     why = content.absent.get(name)
     return None if why is None else Section(name, text[f"s_{name}"], (text.say(why),))
+
+
+def _live_section(content: ReportContent, text: Texts) -> Section | None:
+    picture = content.picture
+    if picture is None or not picture.rungs:
+        return None
+    chart, again = live_chart(content, text), content.refresh
+    lines = [text["i_live"] if chart is not None else "", text["live_again"].format(seconds=again) if again else ""]
+    charts = (chart,) if chart is not None else ()
+    points, grids = live_warnings(picture, text), (live_grid(picture, text),)
+    return Section("live", text["s_live"], tuple(filter(None, lines)), charts, grids, points)
 
 
 def _forecast_section(content: ReportContent, text: Texts) -> Section | None:

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chidu.errors import InputError
+from chidu.errors import InputError, TableError
 from chidu.units import parse_count
 
 __all__ = ["Sheet", "as_column", "as_numbers", "empty_cells", "flatten", "number_of", "why_no_number"]
 
 TEXT_COLUMNS = frozenset({"run", "name", "group", "source", "split", "recipe", "model", "project"})
+
+DEEPEST = 100
+"""Levels of a nested value; nobody's settings have as many."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,13 @@ class Sheet:
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Write a nested mapping flat, its keys joined with dots; lists stay as they are."""
+    """Write a nested mapping flat, its keys joined with dots; lists stay as they are.
+
+    Raises TableError where it is nested more than DEEPEST deep.
+    """
     flat: dict[str, Any] = {}
+    if prefix.count(".") > DEEPEST:
+        raise TableError(f"table: a value is nested more than {DEEPEST} deep ({prefix[:40]}…): write it flat")
     for key, value in values.items():
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value})
@@ -43,6 +51,7 @@ def as_column(name: str, values: ArrayLike) -> NDArray[Any]:
     """Turn values into an array (rows,): numbers where all are (units understood), text otherwise.
 
     A column that no law asks for may hold anything: a cell that is no number is refused where its column is asked for.
+    True and false are numbers only in a column of nothing else.
     """
     array = np.atleast_1d(np.asarray(values, dtype=None if _is_flat(values) else object))
     if array.ndim == 1 and array.dtype.kind in "fiub":
@@ -96,4 +105,8 @@ def why_no_number(text: Any) -> str:
 
 
 def _is_flat(values: Any) -> bool:
-    return not (isinstance(values, (list, tuple)) and any(isinstance(value, (list, tuple, dict)) for value in values))
+    """False where NumPy would make something else of the cells: of lists, and of booleans among numbers."""
+    if not isinstance(values, (list, tuple)):
+        return True
+    kinds = {bool if isinstance(value, (bool, np.bool_)) else type(value) for value in values}
+    return not kinds & {list, tuple, dict} and (bool not in kinds or kinds == {bool})

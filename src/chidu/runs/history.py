@@ -6,7 +6,6 @@ A forecast stands in a file of its own, `NAME.json`, as `WrittenForecast.write` 
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from chidu.errors import ChiduError, ForecastError
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
+from chidu.runs.record import parse_json
 from chidu.units import count_of, format_count
 
 __all__ = [
@@ -109,7 +109,7 @@ def measured_in(runs: Ladder, written: WrittenForecast) -> float:
 
 def _read_forecast(path: Path) -> WrittenForecast:
     try:
-        json.loads(path.read_bytes())
+        parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ForecastError(f"{path} can't be read ({error}): restore the original") from error
     found = WrittenForecast.read(path)
@@ -121,7 +121,7 @@ def _read_forecast(path: Path) -> WrittenForecast:
 def _read_score(path: Path, written: WrittenForecast) -> Score:
     """Read a score and see that it is of this forecast and follows from it."""
     try:
-        score = Score.from_dict(json.loads(path.read_bytes()))
+        score = Score.from_dict(parse_json(path.read_bytes()))
         same = written.against(score.measured, score.measured_standard_error)
     except (OSError, ValueError, TypeError) as error:
         raise ForecastError(f"{path} is no score ({error}): delete it and score again") from error
@@ -329,7 +329,7 @@ def _entry(path: Path) -> Entry | None:
 
 def _is_other(path: Path) -> bool:
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return False
     return not (isinstance(values, dict) and {"loss", "low", "high", "written"} <= set(values))

@@ -88,24 +88,30 @@ class Ladder:
         return f"Ladder({len(self)} runs from {self.source}: {', '.join(self.columns)})"
 
     @classmethod
-    def read(cls, path: str | Path, columns: Mapping[str, str] | None = None) -> Ladder:
+    def read(
+        cls, path: str | Path, columns: Mapping[str, str] | None = None, *, content: bytes | None = None
+    ) -> Ladder:
         """Read a CSV, JSONL or Parquet file, or the runs that W&B, MLflow, TensorBoard or trackio left in one place.
 
         ``columns`` maps our name to the file's: ``{"loss": "val/loss", "params": "n_params"}``. What is still missing
-        is recognised under well-known names, or inferred, and `notes` says so. Raises TableError where the file is
+        is recognised under well-known names, or inferred, and `notes` says so. ``content`` is what was read from a pipe
+        of that name already. Raises TableError where the file is
         missing, empty, ragged, not UTF-8, or lacks a mapped column, MissingPackageError where a package is needed.
         """
         path = Path(path)
-        sheet = read_sheet(path)
+        columns = {} if columns is None else columns
+        if not (isinstance(columns, Mapping) and all(isinstance(name, str) for name in columns.values())):
+            raise TableError(f"columns is {columns!r}; it must map our names to the file's: {{'loss': 'val/loss'}}")
+        sheet = read_sheet(path, content)
         table = dict(sheet.columns)
-        for theirs in (columns or {}).values():
+        for theirs in columns.values():
             if theirs not in table:
                 raise TableError(f"{path}: no column {theirs!r}{nearest(theirs, table)}; it has {', '.join(table)}")
         if columns:
             renamed = {ours: table[theirs] for ours, theirs in columns.items()}
             others = set(table) - (set(columns.values()) - KEPT_COLUMNS)
             table = {**{name: values for name, values in table.items() if name in others}, **renamed}
-        read = cls(table, str(path), sheet.numbers, notes=sheet.notes, origins=columns or {})
+        read = cls(table, str(path), sheet.numbers, notes=sheet.notes, origins=columns)
         return read._completed()
 
     @classmethod
@@ -168,10 +174,15 @@ class Ladder:
             row = int(np.argmax(bad))
             want = "a finite number above 0" if positive else "a finite number"
             count = int(bad.sum())
-            said = "empty" if self.row_numbers[row] in self._empty[name] else f"{values[row]:g}"
+            empty = self.row_numbers[row] in self._empty[name]
+            said = "empty" if empty else f"{values[row]:g}"
+            # To fill some rows by 6·params·tokens would count one table's flops in two ways.
+            hint = (
+                ", or leave the column out: 6·params·tokens then stand in for all" if name == "flops" and empty else ""
+            )
             raise TableError(
                 f"{self._place(row, name)} is {said}; it must be {want} "
-                f"({count_of(count, 'such row')}): mend or delete {'it' if count == 1 else 'them'}"
+                f"({count_of(count, 'such row')}): mend or delete {'it' if count == 1 else 'them'}{hint}"
             )
         wild = (np.abs(values) > LARGEST) | ((np.abs(values) < 1 / LARGEST) & (values != 0))
         if wild.any():
@@ -224,6 +235,8 @@ def _columns_of(table: Any) -> dict[str, Any]:
     if isinstance(table, Mapping):
         return dict(table)
     if isinstance(table, Sequence) and not isinstance(table, str):
+        if not table:
+            raise TableError("table: the list is empty: bring a mapping for each run")
         if table and all(isinstance(row, Mapping) for row in table):
             rows = [flatten(row) for row in table]
             names = list(dict.fromkeys(name for row in rows for name in row))

@@ -33,11 +33,13 @@ class Recipe:
     """Rate of the head (Adam) at width 64; at width C it is this times sqrt(64 / C)."""
     weight_decay: float = 0.0
     """Decoupled decay of the matrices, times the rate."""
+    least_layers: int = 3
+    """Layers of every model but those whose width asks for more."""
     precision: str = "bf16"
     """`bf16` or `float32`."""
 
     def shape(self, width: int) -> Shape:
-        """Return the shape of this width: three layers up to width 255, deeper in proportion; heads of about 32."""
+        """Return the shape of this width: width / 64 layers, or `least_layers`; heads of about 32."""
         heads = max(2, round(width / 32))
         if width < 12 or width % (2 * heads):
             raise SettingError(f"width {width} does not split into {heads} heads of even width: take a multiple of 32")
@@ -47,7 +49,7 @@ class Recipe:
             vocabulary=self.vocabulary,
             context_length=self.context_length,
             width=width,
-            layers=max(3, width // 64),
+            layers=max(self.least_layers, width // 64),
             heads=heads,
             kv_heads=heads,
             head_width=width // heads,

@@ -24,6 +24,7 @@ __all__ = [
     "machine",
     "now",
     "open_whole",
+    "parse_json",
     "read_json",
     "versions",
     "write_atomic",
@@ -134,10 +135,18 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def parse_json(content: bytes | str) -> Any:
+    """Read JSON that somebody else wrote. Raises ValueError for whatever is none, too deep a nesting as well."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of a work folder. Raises WorkFolderError where it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise WorkFolderError(f"{path} can't be read ({error}): delete it to have it made again") from error
 

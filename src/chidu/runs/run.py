@@ -10,7 +10,21 @@ from chidu.errors import WorkFolderError
 from chidu.runs.config import RunConfig
 from chidu.units import bits_per_byte
 
-__all__ = ["Run"]
+__all__ = ["PositionLoss", "Run"]
+
+
+@dataclass(frozen=True)
+class PositionLoss:
+    """Mean loss of the targets at some positions of their sequences."""
+
+    first: int
+    """The first position, from 0: the target that has one token before it in its sequence."""
+    last: int
+    """One past the last position."""
+    loss: float
+    """Nats per token."""
+    standard_error: float
+    """Of that mean, over documents where they are known, else over sequences."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,14 @@ class Run:
     """Floating-point operations this run cost by itself (a branch: without its trunk)."""
     curve: tuple[tuple[int, float], ...] = ()
     """Training loss along the way: (step, mean loss since the last point, nats per token)."""
+    loss_document_standard_error: float | None = None
+    """Standard error of the loss over held-out documents, nats per token; None in runs measured without it."""
+    loss_by_position: tuple[PositionLoss, ...] = ()
+    """Held-out loss along the context, in ranges that double; empty in runs measured without it."""
+    passed_over: tuple[int, ...] = ()
+    """Steps whose batch moved no weight, for its loss or gradient was off."""
+    rollbacks: tuple[tuple[int, int], ...] = ()
+    """Steps at which the run was astray, and those it was taken back to."""
 
     def row(self) -> dict[str, Any]:
         """Return the run as one row of a Ladder."""
@@ -74,6 +96,9 @@ class Run:
             values = dict(values)
             values["config"] = RunConfig.from_dict(values["config"])
             values["curve"] = tuple((int(step), float(loss)) for step, loss in values["curve"])
+            values["loss_by_position"] = tuple(PositionLoss(**each) for each in values.get("loss_by_position", ()))
+            values["passed_over"] = tuple(int(step) for step in values.get("passed_over", ()))
+            values["rollbacks"] = tuple((int(astray), int(to)) for astray, to in values.get("rollbacks", ()))
             return cls(**values)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise WorkFolderError(

@@ -5,21 +5,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chidu.errors import SettingError
+from chidu.errors import SettingError, nearest
 from chidu.runs.config import from_mapping
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import write_atomic
 
-__all__ = ["LEAST_VOCABULARY", "SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
+__all__ = ["LEAST_VOCABULARY", "RECIPE_RANGES", "SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
 
 SETTINGS_FILE = "chidu.toml"
 
 
 LEAST_VOCABULARY = 512
+
+RECIPE_RANGES: dict[str, tuple[float, float]] = {
+    "learning_rate": (1e-6, 10.0),
+    "embedding_learning_rate": (1e-6, 10.0),
+    "head_learning_rate": (1e-6, 10.0),
+    "decay_fraction": (0.0, 1.0),
+    "weight_decay": (0.0, 10.0),
+    "batch_tokens": (1, 1_048_576),
+    "warmup_steps": (0, 100_000),
+    "least_layers": (1, 100),
+}
+"""What a work folder may change of the recipe, and the range of each; ranges of whole numbers are of whole numbers."""
 
 BATCHES = (1024, 512, 256)
 """Tokens in a step, the ones to prefer first: the loss depends on the tokens seen, the time on the steps too."""
@@ -49,6 +62,8 @@ class Settings:
     """A law's name, or `auto`: the one that best forecasts the dearest rungs from the cheaper ones."""
     language: str = "en"
     """Language of the report page: `en` or `zh`."""
+    recipe: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What differs from the built-in recipe, by its names: what `chidu tune` found, or somebody wrote."""
 
     def __post_init__(self) -> None:
         paths: object = self.text  # a TOML file may say anything
@@ -70,10 +85,12 @@ class Settings:
             object.__setattr__(
                 self, name, _number(name, getattr(self, name), self.sequence_tokens if low is None else low, high)
             )
-        if self.batch_tokens % self.sequence_tokens:
-            raise SettingError(
-                f"batch_tokens ({self.batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
-            )
+        object.__setattr__(self, "recipe", _recipe_changes(self.recipe))
+        for batch_tokens in (self.batch_tokens, int(self.recipe.get("batch_tokens", 0))):
+            if batch_tokens % self.sequence_tokens:
+                raise SettingError(
+                    f"batch_tokens ({batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
+                )
         if self.language not in ("en", "zh"):
             raise SettingError(f"language is {self.language!r}; it must be 'en' or 'zh'")
         if self.law not in ("auto", "additive", "coupled"):
@@ -99,10 +116,12 @@ class Settings:
     def recipes(self) -> list[Recipe]:
         """The rules for runs of every size that may be used, the one to prefer first."""
         length = self.sequence_tokens
+        changes: dict[str, Any] = dict(self.recipe)
+        wanted = changes.pop("batch_tokens", self.batch_tokens)
         # Every batch that is tried costs a probe of some ten seconds: a tour has no time to try.
         tried = BATCHES[-1:] if self.is_tour else BATCHES
-        batches = [self.batch_tokens] if self.batch_tokens else [t for t in tried if t % length == 0] or [length]
-        return [Recipe(self.words, self.sequence_tokens, batch_tokens) for batch_tokens in batches]
+        batches = [wanted] if wanted else [t for t in tried if t % length == 0] or [length]
+        return [Recipe(self.words, self.sequence_tokens, batch_tokens, **changes) for batch_tokens in batches]
 
     @property
     def is_tour(self) -> bool:
@@ -117,6 +136,18 @@ class Settings:
 
 def _by_minutes(minutes: float, choices: tuple[int, int, int]) -> int:
     return choices[0 if minutes <= 15 else 1 if minutes <= 120 else 2]
+
+
+def _recipe_changes(values: object) -> dict[str, float]:
+    """Check the table `[recipe]`. Raises SettingError for an unknown key, or a value out of range."""
+    if not isinstance(values, Mapping):
+        raise SettingError(
+            f"recipe is {values!r}; it must be a table [recipe] of numbers, such as learning_rate = 0.01"
+        )
+    for name in values:
+        if name not in RECIPE_RANGES:
+            raise SettingError(f"recipe: unknown key {name!r}{nearest(str(name), RECIPE_RANGES)}")
+    return {name: _number(f"recipe.{name}", value, *RECIPE_RANGES[name]) for name, value in sorted(values.items())}
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:
@@ -150,8 +181,12 @@ def read_settings(folder: Path, **flags: Any) -> Settings:
 def write_settings(folder: Path, settings: Settings) -> None:
     """Write `chidu.toml`, so that the next call in this folder needs no flags."""
     lines = ["# Settings of this work folder; a stage is redone when what it depends on changes."]
-    for name, value in dataclasses.asdict(settings).items():
+    values = dataclasses.asdict(settings)
+    recipe = values.pop("recipe")
+    for name, value in values.items():
         # JSON's strings, numbers and lists of strings are TOML's, but for one character.
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         lines.append(f"{name} = {text}")
+    if recipe:
+        lines += ["", "[recipe]", *(f"{name} = {json.dumps(value)}" for name, value in recipe.items())]
     write_atomic(folder / SETTINGS_FILE, "\n".join(lines) + "\n")

@@ -14,7 +14,7 @@ from typing import Any
 from chidu.errors import WorkFolderError
 from chidu.runs.record import Record, changes, file_digest, fingerprint, machine, now, read_json, versions, write_json
 
-__all__ = ["Outcome", "run_stage"]
+__all__ = ["Outcome", "making", "run_stage"]
 
 Make = Callable[[Path], Mapping[str, Any]]
 
@@ -63,6 +63,12 @@ def run_stage(
     assert begun is not None
     record = _make(folder, name, settings, inputs, make, begun)
     return Outcome(record, "resumed" if resume else "redone" if why else "made", why)
+
+
+def making(folder: Path) -> str:
+    """Name this making of the stage under way: a stage that is resumed keeps the name, one that is redone does not."""
+    begun = read_json(folder / "begun.json")
+    return fingerprint([begun["fingerprint"], begun["started"]])
 
 
 def _make(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from chidu.errors import TextError, WorkFolderError
 from chidu.runs.record import read_json
+from chidu.tokens.bpe import END_OF_TEXT_ID
 from chidu.tokens.packed import beside
 
 __all__ = ["TokenFile"]
@@ -97,11 +98,26 @@ class TokenFile:
         They are spread evenly over the file and have at most ``tokens_limit`` targets together (but at least one
         window); without a limit, every window comes once.
         """
+        chosen = self._held_out(context_length, tokens_limit)
+        for first in range(0, len(chosen), sequences):
+            yield self._windows(chosen[first : first + sequences], context_length)
+
+    def held_out_documents(self, context_length: int, tokens_limit: int | None = None) -> Windows:
+        """Return which document of the file each target of `held_out_batches` is of: int64, [windows, context_length].
+
+        A document ends with its end of text. Windows know no documents: one may have parts of several, and a document
+        parts in several windows.
+        """
+        ends = np.flatnonzero(self.array == END_OF_TEXT_ID)
+        targets = self._held_out(context_length, tokens_limit)[:, None] * context_length
+        return np.searchsorted(ends, targets + np.arange(1, context_length + 1)).astype(np.int64)
+
+    def _held_out(self, context_length: int, tokens_limit: int | None) -> npt.NDArray[np.int64]:
+        """Return the windows for evaluation."""
         windows = self.unique_sequences(context_length)
         wanted = windows if tokens_limit is None else min(windows, max(1, tokens_limit // context_length))
-        chosen = (2 * np.arange(wanted, dtype=np.int64) + 1) * windows // (2 * wanted)
-        for first in range(0, wanted, sequences):
-            yield self._windows(chosen[first : first + sequences], context_length)
+        chosen: npt.NDArray[np.int64] = (2 * np.arange(wanted, dtype=np.int64) + 1) * windows // (2 * wanted)
+        return chosen
 
     def _windows(self, chosen: npt.NDArray[np.int64], context_length: int) -> Windows:
         positions = chosen[:, None] * context_length + np.arange(context_length + 1)

@@ -5,10 +5,16 @@ target.py       one run with every core at it
 design.py       which ladder and target fit the time and the text
 probe.py        how fast this machine is
 loop.py         the step, and going on from a checkpoint
+steadiness.py   batches passed over, and runs taken back
 weights.py      flat float32 masters and the copies the model computes with
-optimiser.py    AdamW and the schedule
+optimiser.py    Muon, Adam and the schedule
 checkpoint.py   checkpoints that survive a kill
 held_out.py     loss on text that was held out
+tune.py         a better recipe, or the news that there is none
+search.py       Optuna over recipes at one width
+tuning_plan.py  how much of everything tuning runs
+sweep.py        short runs, judged on text they did not read
+noise_scale.py  how large a batch pays
 """
 
 from __future__ import annotations

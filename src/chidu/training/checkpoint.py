@@ -24,6 +24,7 @@ __all__ = [
     "prune",
     "read_checkpoint",
     "seal",
+    "step_of",
     "why_files_torn",
     "why_torn",
     "write_checkpoint",
@@ -35,6 +36,11 @@ FILES = ("tensors.safetensors", "state.json")
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Return where `folder` keeps the checkpoint of a step."""
     return folder / f"step-{step:08d}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step whose checkpoint a path names."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], keep: int = 2) -> Path:
@@ -75,13 +81,18 @@ def seal(temporary: Path, final: Path, manifest: dict[str, Any]) -> None:
     sync_folder(final.parent)
 
 
-def latest_checkpoint(folder: Path, why_not: Callable[[Path], str] | None = None) -> tuple[Path | None, list[str]]:
+def latest_checkpoint(
+    folder: Path, step: int | None = None, why_not: Callable[[Path], str] | None = None
+) -> tuple[Path | None, list[str]]:
     """Return the newest checkpoint that verifies (None where there is none), and why newer ones were passed over.
 
-    `why_not` says why a folder can't be trusted, or nothing: `why_torn`, where it is not given.
+    With `step`, only those of that step or of earlier ones are looked at. `why_not` says why a folder can't be
+    trusted, or nothing: `why_torn`, where it is not given.
     """
     passed_over: list[str] = []
     for path in sorted(folder.glob("step-????????"), reverse=True):
+        if step is not None and step_of(path) > step:
+            continue
         why = (why_not or why_torn)(path)
         if not why:
             return path, passed_over

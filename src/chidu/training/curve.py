@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,9 +21,11 @@ class Curve(list[tuple[int, float]]):
         self._losses: list[float] = []
 
     def note(self, step: int, loss: float) -> None:
-        """Count the loss of the step that ended as the run reached `step`."""
-        self._losses.append(loss)
-        if step % max(1, self.steps // CURVE_POINTS) == 0 or step == self.steps:
+        """Count the loss of the step that ended as the run reached `step`, where it is a number."""
+        if math.isfinite(loss):
+            self._losses.append(loss)
+        is_point = step % max(1, self.steps // CURVE_POINTS) == 0 or step == self.steps
+        if is_point and self._losses:
             self.append((step, sum(self._losses) / len(self._losses)))
             self._losses = []
 

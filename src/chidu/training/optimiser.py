@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -90,15 +92,20 @@ class Optimiser:
         """Return the second moments of weights that are no matrices."""
         return self._second[place.start - self.matrices.stop : place.stop - self.matrices.stop]
 
-    def step(self, step: int) -> None:
-        """Move the weights by the gradient that autograd left, at the rate of this step."""
-        self.weights.clip(self.config.gradient_clip)
+    def step(self, step: int) -> bool:
+        """Move the weights by the gradient that autograd left, at the rate of this step.
+
+        Moves nothing, and returns False, where the gradient is not finite.
+        """
+        if not math.isfinite(float(self.weights.clip(self.config.gradient_clip))):
+            return False
         factor = rate_factor(self.config, step)
         for group in self.adam.param_groups:
             group["lr"] = self.rates[group["name"]] * factor
         self.adam.step()
         self._step_matrices(self.config.learning_rate * factor)
         self.weights.publish()
+        return True
 
     @torch.no_grad()
     def _step_matrices(self, rate: float) -> None:

@@ -15,7 +15,7 @@ from chidu.parallel import Emit, map_processes
 from chidu.runs.config import RunConfig
 from chidu.training.team import Team, join, shared_bytes
 
-__all__ = ["RandomTokens", "Speed", "best_precision", "measure_speed"]
+__all__ = ["RandomTokens", "Speed", "best_precision", "measure_apart", "measure_speed"]
 
 WARM_STEPS = 3
 LEAST_STEPS = 12
@@ -49,7 +49,7 @@ class RandomTokens:
 
 def measure_speed(apart: Sequence[RunConfig], together: RunConfig, cores: int) -> Speed:
     """Time a few steps of each config in `cores` processes at once, then of `together` shared by all cores."""
-    at_once = map_processes(_time_apart, [tuple(apart)] * cores, cores)
+    seconds = measure_apart(apart, cores)
     processes = team_size(together, cores)
     found = {}
     for threads in sorted({1, cores // processes}):
@@ -57,7 +57,13 @@ def measure_speed(apart: Sequence[RunConfig], together: RunConfig, cores: int) -
         memory = shared_bytes(together.shape.params, processes)
         found[threads] = max(map_processes(_time_together, items, processes, shared_bytes=memory))
     best = min(found, key=found.__getitem__)
-    return Speed(tuple(statistics.mean(column) for column in zip(*at_once, strict=True)), found[best], best, processes)
+    return Speed(seconds, found[best], best, processes)
+
+
+def measure_apart(configs: Sequence[RunConfig], cores: int) -> tuple[float, ...]:
+    """Return the seconds a step of each config takes one thread while every other core does the same."""
+    at_once = map_processes(_time_apart, [tuple(configs)] * cores, cores)
+    return tuple(statistics.mean(column) for column in zip(*at_once, strict=True))
 
 
 def team_size(config: RunConfig, cores: int) -> int:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chidu.errors import TrainingError, WorkerError
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.distributed_c10d import Store
 
-__all__ = ["Ranks", "launched", "naming_lost_ranks", "noted_signals"]
+__all__ = ["Ranks", "launched", "naming_lost_ranks"]
 
 Result = TypeVar("Result")
 
@@ -153,31 +151,3 @@ def naming_lost_ranks() -> Iterator[None]:
         if "gloo" not in str(error):
             raise
         raise WorkerError(LOST) from error
-
-
-@dataclass
-class Noted:
-    """The first signal that came; 0 where none did."""
-
-    number: int = 0
-
-
-@contextlib.contextmanager
-def noted_signals() -> Iterator[Noted]:
-    """Note SIGTERM and Ctrl-C instead of stopping in the middle of a step.
-
-    What stands noted at the end is raised again, for whoever handled it before.
-    """
-    noted = Noted()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        noted.number = noted.number or number
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if noted.number:
-        signal.raise_signal(noted.number)

@@ -6,6 +6,8 @@ and that run branches off there (Hägele et al., 2405.18392). Every branch equal
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +16,20 @@ from typing import TYPE_CHECKING, Any
 from chidu.errors import SettingError
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
+from chidu.runs.live import LiveWarning, RunEvent, Steps
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
 if TYPE_CHECKING:
     from chidu.tokens import TokenFile
-    from chidu.training.loop import Trainer
-    from chidu.training.sharded import ShardedTrainer
+    from chidu.training.underway import Underway
 
-__all__ = ["Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
+__all__ = ["STOP_SECONDS", "Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
 
 
 TRUNK = "-trunk.scratch"
+STOP_SECONDS = 10.0
+"""What a run that is asked to stop may take to finish its step and to save."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,13 @@ class Branch:
     text: Text
 
 
-def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Callable[[str, int], None]) -> list[Run]:
+def train_ladder(
+    rungs: Sequence[Rung], text: Text, folder: Path, on_event: Callable[[str, RunEvent], None]
+) -> list[Run]:
     """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
 
     A run that `folder` holds already is not repeated; one that was cut goes on from
-    its last checkpoint. `on_steps` is told the group and the number of optimiser steps done, as they are.
+    its last checkpoint. `on_event` is told the group and the optimiser steps done, as they are, and what went amiss.
     """
     trunks = _trunks(rungs, text, folder)
     branches = [
@@ -93,8 +99,10 @@ def train_ladder(rungs: Sequence[Rung], text: Text, folder: Path, on_steps: Call
     place = {trunk.folder: index for index, trunk in enumerate(ordered)}
     items: list[Trunk | Branch] = [*ordered, *branches]
     after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
-    groups = [item.rung.group if isinstance(item, Branch) else item.folder.name.removesuffix(TRUNK) for item in items]
-    map_processes(_train_item, items, cores(), lambda index, steps: on_steps(groups[index], steps), after)
+    groups = [item.rung.group if isinstance(item, Branch) else _trunk_name(item.folder) for item in items]
+    map_processes(
+        _train_item, items, cores(), lambda index, event: on_event(groups[index], event), after, grace=STOP_SECONDS
+    )
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
 
@@ -118,6 +126,11 @@ def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]
     return trunks
 
 
+def _trunk_name(folder: Path) -> str:
+    """Return the group whose trunk lies in this folder."""
+    return folder.name.removesuffix(TRUNK)
+
+
 def _train_item(item: Trunk | Branch, emit: Emit) -> None:
     import torch
 
@@ -130,14 +143,21 @@ def _train_item(item: Trunk | Branch, emit: Emit) -> None:
 
 def _train_trunk(trunk: Trunk, emit: Emit) -> None:
     from chidu.tokens import TokenFile
-    from chidu.training.loop import forget, train
+    from chidu.training.loop import train
+    from chidu.training.underway import forget
 
     if (trunk.folder / "done.json").exists():
-        emit(trunk.stop)
+        emit(Steps(_trunk_name(trunk.folder), 0, trunk.stop))
         return
-    count = StepCount(emit)
+    count = StepCount(emit, _trunk_name(trunk.folder), trunk.config)
     train(
-        trunk.config, TokenFile.open(trunk.text.train), trunk.folder, stop=trunk.stop, marks=trunk.marks, progress=count
+        trunk.config,
+        TokenFile.open(trunk.text.train),
+        trunk.folder,
+        stop=trunk.stop,
+        marks=trunk.marks,
+        progress=count,
+        tell=count.warn,
     )
     count.flush()
     write_json(trunk.folder / "done.json", {"steps": trunk.stop})
@@ -147,61 +167,94 @@ def _train_trunk(trunk: Trunk, emit: Emit) -> None:
 def _train_branch(branch: Branch, emit: Emit) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.checkpoint import checkpoint_path
-    from chidu.training.loop import forget, train
+    from chidu.training.loop import train
+    from chidu.training.underway import forget
 
     config, path = branch.rung.config, branch.folder / "run.json"
     if path.exists():
-        emit(config.decay_steps)
+        emit(Steps(branch.rung.name, config.trunk_steps, config.steps))
         return
-    count = StepCount(emit, config.trunk_steps)
+    count = StepCount(emit, branch.rung.name, config, config.trunk_steps)
     mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
-    trainer = train(config, tokens, branch.folder, start=mark, progress=count)
+    trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn)
     count.flush()
-    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, steps=config.decay_steps)
+    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, first=config.trunk_steps)
     write_json(path, run.as_dict())
     forget(branch.folder)
 
 
-def finished_run(
-    rung: Rung, trainer: Trainer | ShardedTrainer, tokens: TokenFile, held_out: TokenFile, text: Text, steps: int
-) -> Run:
-    """Measure a trained model on the held-out tokens; `steps` are those it cost by itself."""
+def finished_run(rung: Rung, trainer: Underway, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
+    """Measure a trained model on the held-out tokens; the steps from `first` on are its own."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 
     config = rung.config
-    sequences = held_out.held_out_batches(config.shape.context_length, text.held_out_tokens, SEQUENCES_AT_ONCE)
-    measured = held_out_loss(trainer.model, sequences)
+    length = config.shape.context_length
+    sequences = held_out.held_out_batches(length, text.held_out_tokens, SEQUENCES_AT_ONCE)
+    measured = held_out_loss(trainer.model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
     return Run(
         name=rung.name,
         group=rung.group,
         config=config,
         loss=measured.loss,
         loss_standard_error=measured.standard_error,
+        loss_document_standard_error=measured.document_standard_error,
+        loss_by_position=measured.by_position,
         bytes_per_token=held_out.bytes_per_token,
         unique_tokens=tokens.tokens,
         seconds=trainer.seconds,
-        flops_spent=float(steps) * config.batch_tokens * config.shape.flops_per_token(),
+        flops_spent=float(config.steps - first + trainer.course.steps_lost(first))
+        * config.batch_tokens
+        * config.shape.flops_per_token(),
         curve=tuple(trainer.curve),
+        passed_over=tuple(trainer.steadiness.passed_over),
+        rollbacks=trainer.course.rollbacks,
     )
 
 
 class StepCount:
-    """Tells the steps done since it last told, a few times a second at the most."""
+    """Tells the steps of a run since it last told, with their mean loss: every 20 steps, or 5 seconds of slow ones."""
 
     EVERY = 20
+    SECONDS = 5.0
 
-    def __init__(self, emit: Emit, start: int = 0) -> None:
+    def __init__(self, emit: Emit, run: str, config: RunConfig, start: int = 0) -> None:
         self.emit = emit
+        self.run = run
+        self.config = config
         self.told = start
         self.step = start
+        self._losses, self._counted = 0.0, 0
+        self._clock: float | None = None
 
-    def __call__(self, step: int) -> None:
+    def warn(self, step: int, line: str) -> None:
+        """Tell something that people should know."""
+        self.emit(LiveWarning(self.run, step, f"{self.run}: {line}"))
+
+    def __call__(self, step: int, loss: float) -> None:
+        if step <= self.told:
+            # The run was taken back.
+            self.told, self._losses, self._counted = step - 1, 0.0, 0
+        if self._clock is None:
+            self._clock = time.monotonic()
+            if step - 1 > self.told:
+                # An earlier process came so far.
+                self.emit(Steps(self.run, self.told, step - 1))
+                self.told = step - 1
         self.step = step
-        if step - self.told >= self.EVERY:
+        if math.isfinite(loss):
+            self._losses += loss
+            self._counted += 1
+        if step - self.told >= self.EVERY or time.monotonic() - self._clock > self.SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Tell the rest."""
-        self.emit(self.step - self.told)
-        self.told = self.step
+        from chidu.training.optimiser import rate_factor
+
+        if self._clock is None or self.step == self.told or not self._counted:
+            return
+        now = time.monotonic()
+        mean, rate = self._losses / self._counted, rate_factor(self.config, self.step - 1)
+        self.emit(Steps(self.run, self.told, self.step, mean, rate, now - self._clock))
+        self.told, self._losses, self._counted, self._clock = self.step, 0.0, 0, now

@@ -7,16 +7,15 @@ process has one and they talk by NCCL; else they talk by gloo. GPUs have not bee
 
 from __future__ import annotations
 
-import shutil
-import signal
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
@@ -25,22 +24,22 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chidu.errors import TrainingError
 from chidu.model.transformer import Transformer
+from chidu.parallel import Emit, heeding_stops
 from chidu.runs.config import RunConfig
+from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 from chidu.tokens import TokenFile
-from chidu.training.curve import Curve
-from chidu.training.loop import CHECKPOINT_SECONDS, Batches, refuse_divergence
-from chidu.training.ranks import Ranks, naming_lost_ranks, noted_signals
+from chidu.training.loop import go_on, take_steps
+from chidu.training.ranks import Ranks, naming_lost_ranks
 from chidu.training.rungs import Rung, StepCount, Text, finished_run
-from chidu.training.sharded_checkpoint import latest_sharded, read_sharded, write_sharded
+from chidu.training.sharded_checkpoint import latest_sharded, read_sharded, read_state, write_sharded
 from chidu.training.sharded_optimiser import ShardedOptimiser
 from chidu.training.target import WEIGHTS
+from chidu.training.underway import SHARDED, Heard, Underway, forget
 from chidu.training.weights import flat_groups, write_weights
 
 __all__ = ["Crew", "ShardedTrainer", "Thrift", "follow", "train_sharded"]
-
-CHECKPOINTS = "sharded.scratch"
 
 
 @dataclass(frozen=True)
@@ -61,46 +60,37 @@ class Crew:
     thrift: Thrift
 
 
-class ShardedTrainer:
-    """A model on its way, sharded over all processes: weights, optimiser, step and seconds, the training curve so far.
+class ShardedTrainer(Underway):
+    """A model on its way, sharded over all processes: weights, optimiser, and the rest.
 
     Raises TrainingError where the batch can't be shared out evenly.
     """
 
+    checkpoints = SHARDED
+
     def __init__(self, config: RunConfig, ranks: Ranks, mesh: DeviceMesh, thrift: Thrift | None = None) -> None:
+        super().__init__(config)
         if config.sequences % ranks.size:
             raise TrainingError(
                 f"{config.sequences} sequences a step can't be split over {ranks.size} processes: "
                 "start a number that divides them, or set batch_tokens"
             )
-        self.config, self.ranks, self.thrift = config, ranks, thrift or Thrift()
+        self.ranks, self.thrift = ranks, thrift or Thrift()
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.model = sharded_model(config, mesh, ranks.device, dtype, self.thrift.recompute)
         self.optimiser = ShardedOptimiser(dict(self.model.named_parameters()), config, ranks, dtype)
-        self.step = 0
-        self.seconds = 0.0
-        self.curve = Curve(config.steps)
 
-    def advance(self, batches: Batches, wish: tuple[bool, bool] = (False, False)) -> tuple[bool, bool]:
-        """Take one step. Of two wishes, each is granted to all where any process has it.
-
-        One sum over the processes serves the loss and the wishes. Raises TrainingError, in all processes, where the
-        loss is no number.
-        """
-        config = self.config
-        batch = batches.batch(self.step, config.sequences, config.shape.context_length, config.seed)
+    def _differentiate(self, batch: NDArray[np.int64], stops: bool, is_due: bool) -> Heard:
         tokens = torch.from_numpy(batch[self.ranks.rank :: self.ranks.size]).to(self.ranks.device)
-        loss = self._differentiate(tokens)
-        told = torch.stack([loss / self.ranks.size, *(loss.new_tensor(float(each)) for each in wish)])
+        loss = self._own_gradient(tokens)
+        # One sum serves all that must be agreed on. When to save, the clock of the first process says.
+        wishes = (float(stops), float(is_due and self.ranks.rank == 0))
+        told = torch.stack([loss / self.ranks.size, *(loss.new_tensor(wish) for wish in wishes)])
         dist.all_reduce(told)
-        value, *granted = told.tolist()
-        refuse_divergence(config, self.step, value)
-        self.optimiser.step(self.step)
-        self.step += 1
-        self.curve.note(self.step, value)
-        return granted[0] > 0, granted[1] > 0
+        value, must_stop, must_save = told.tolist()
+        return Heard(value, must_stop > 0, must_save > 0)
 
-    def _differentiate(self, tokens: Tensor) -> Tensor:
+    def _own_gradient(self, tokens: Tensor) -> Tensor:
         """Leave the gradient of all processes' mean loss in the weights; return this process's loss."""
         total = torch.zeros((), device=tokens.device)
         for part in torch.split(tokens, self.thrift.sequences_at_once or len(tokens)):
@@ -109,22 +99,43 @@ class ShardedTrainer:
             total += loss.detach()
         return total
 
+    def _move(self) -> bool:
+        return self.optimiser.step(self.step)
+
+    def _pass_over(self) -> None:
+        self.optimiser.forget_gradient()
+
+    def restart(self) -> None:
+        """Go back to step 0."""
+        draw_weights(self.model, self.config.seed)
+        self.optimiser.restart()
+        self._forget()
+
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return all that a checkpoint stores, by kind and name; filling them goes on from there."""
         weights = {name: weight.detach() for name, weight in self.model.named_parameters()}
         return {"weights": weights, **self.optimiser.tensors()}
 
-    def save(self, folder: Path) -> None:
+    def latest(self, folder: Path, step: int | None = None) -> tuple[Path | None, list[str]]:
+        """Return the newest checkpoint of ours that verifies, of that step at the latest; and what was passed over."""
+        return latest_sharded(folder, self.ranks, step)
+
+    def save(self, folder: Path, keep: int = 2) -> None:
         """Write a checkpoint of this step. All processes call this alike."""
-        state = {"config": self.config.as_dict(), **self.curve.as_dict(), "seconds": self.seconds}
-        write_sharded(folder, self.step, self.tensors(), state | {"processes": self.ranks.size}, self.ranks)
+        write_sharded(
+            folder, self.step, self.tensors(), {**self._state(), "processes": self.ranks.size}, self.ranks, keep
+        )
 
     def load(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint, of any number of processes. All processes call this alike."""
-        state = read_sharded(checkpoint, self.tensors())
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        """Go on from a checkpoint, of any number of processes. All processes call this alike.
+
+        Raises TrainingError where it is another run's.
+        """
+        state = read_state(checkpoint)
+        self._check(state, checkpoint)
+        read_sharded(checkpoint, self.tensors())
+        self._take(state)
         self.optimiser.begin_at(self.step)
-        self.curve.take(state)
 
     def whole_weights(self) -> dict[str, Tensor]:
         """Return the weights, whole, by name, in the memory of the first process; nothing in the others."""
@@ -152,12 +163,18 @@ def sharded_model(
     model.to_empty(device=device)
     with device:
         model.fill_buffers()
-    with torch.no_grad():
-        for weight, drawn in model.drawn_weights(config.seed):
-            assert isinstance(weight, DTensor)
-            # Every process draws the same and takes its own rows: nothing is sent.
-            weight.copy_(distribute_tensor(drawn.to(device), mesh, weight.placements, src_data_rank=None))
+    draw_weights(model, config.seed)
     return model
+
+
+@torch.no_grad()
+def draw_weights(model: Transformer, seed: int) -> None:
+    """Give sharded weights the values that `Transformer.initialise` would give them."""
+    for weight, drawn in model.drawn_weights(seed):
+        assert isinstance(weight, DTensor)
+        # Every process draws the same and takes its own rows: nothing is sent.
+        whole = distribute_tensor(drawn.to(weight.device), weight.device_mesh, weight.placements, src_data_rank=None)
+        weight.copy_(whole)
 
 
 def train_sharded(
@@ -165,7 +182,7 @@ def train_sharded(
     text: Text,
     folder: Path,
     crew: Crew,
-    on_steps: Callable[[int], None],
+    on_event: Callable[[RunEvent], None],
     say: Callable[[str], None],
 ) -> Run:
     """Train one run in all processes; leave `run.json` and the final weights in `folder`, as `train_target` does.
@@ -173,7 +190,8 @@ def train_sharded(
     The first process calls this, while the others are in `follow`. Goes on from the newest checkpoint of an earlier
     call, also of another number of processes; the same number gives the same bits. All hosts must see `folder` and the
     text under the same paths. SIGTERM and Ctrl-C, to any process, save a checkpoint first. Raises WorkerError where a
-    process is lost, TrainingError where the run diverges or checkpoints are refused.
+    process is lost, StoppedError where another was asked to stop, and TrainingError where the run diverges or
+    checkpoints are refused.
     """
     path = folder / "run.json"
     if not path.exists():
@@ -185,8 +203,8 @@ def train_sharded(
                 "thrift": asdict(crew.thrift),
             }
         )
-        _train(rung, text, folder, crew, StepCount(on_steps), say)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        _train(rung, text, folder, crew, on_event, say)
+    forget(folder)
     return Run.from_dict(read_json(path))
 
 
@@ -197,19 +215,23 @@ def follow(ranks: Ranks) -> None:
         return
     told = order["text"]
     text = Text(Path(told["train"]), Path(told["held_out"]), int(told["held_out_tokens"]))
-    crew, count = Crew(ranks, Thrift(**order["thrift"])), StepCount(lambda _: None)
-    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), crew, count, lambda _: None)
+    crew = Crew(ranks, Thrift(**order["thrift"]))
+    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), crew, lambda _: None, lambda _: None)
 
 
-def _train(rung: Rung, text: Text, folder: Path, crew: Crew, count: StepCount, say: Callable[[str], None]) -> None:
+def _train(rung: Rung, text: Text, folder: Path, crew: Crew, emit: Emit, say: Callable[[str], None]) -> None:
     """Train the run to its end, measure it, and write what `train_sharded` promises. Every process is here at once."""
     ranks = crew.ranks
-    with naming_lost_ranks(), ranks.meeting() as mesh:
+    count = StepCount(emit, rung.name, rung.config)
+    with heeding_stops(), naming_lost_ranks(), ranks.meeting() as mesh:
         tokens, held_out = ranks.together(lambda: (TokenFile.open(text.train), TokenFile.open(text.held_out)))
         trainer = ShardedTrainer(rung.config, ranks, mesh, crew.thrift)
-        _run_steps(trainer, tokens, folder / CHECKPOINTS, count, say)
+        go_on(trainer, folder, None, count.warn)
+        say(f"target: {ranks.size} processes train it, from step {trainer.step} on")
+        take_steps(trainer, tokens, folder, progress=count, tell=count.warn)
+        count.flush()
         # Every process measures all of it: the held-out tokens are few, and the gathered weights pass by anyway.
-        run = finished_run(rung, trainer, tokens, held_out, text, trainer.config.steps)
+        run = finished_run(rung, trainer, tokens, held_out, text, first=0)
         whole = trainer.whole_weights()
 
         def finish() -> None:
@@ -218,31 +240,3 @@ def _train(rung: Rung, text: Text, folder: Path, crew: Crew, count: StepCount, s
                 write_json(folder / "run.json", run.as_dict())
 
         ranks.together(finish)
-
-
-def _run_steps(
-    trainer: ShardedTrainer, batches: Batches, own: Path, count: StepCount, say: Callable[[str], None]
-) -> None:
-    """Take all steps that are left, going on from the newest checkpoint, and leaving one now and then."""
-    newest, passed_over = latest_sharded(own, trainer.ranks)
-    for why in passed_over:
-        say(f"target: passed over a checkpoint: {why}")
-    if newest is not None:
-        trainer.load(newest)
-    count(trainer.step)
-    saved = clock = time.monotonic()
-    with noted_signals() as noted:
-        say(f"target: {trainer.ranks.size} processes train it, from step {trainer.step} on")
-        while trainer.step < trainer.config.steps:
-            is_time = time.monotonic() - saved > CHECKPOINT_SECONDS and trainer.ranks.rank == 0
-            must_save, must_stop = trainer.advance(batches, (is_time, noted.number > 0))
-            trainer.seconds += time.monotonic() - clock
-            clock = time.monotonic()
-            count(trainer.step)
-            if (must_save or must_stop) and trainer.step < trainer.config.steps:
-                trainer.save(own)
-                saved = time.monotonic()
-            if must_stop:
-                noted.number = noted.number or signal.SIGTERM
-                break
-    count.flush()

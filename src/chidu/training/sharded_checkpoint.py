@@ -32,7 +32,7 @@ from chidu.training.ranks import Ranks
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["latest_sharded", "read_sharded", "why_refused", "write_sharded"]
+__all__ = ["latest_sharded", "read_sharded", "read_state", "why_refused", "write_sharded"]
 
 METADATA, STATE = ".metadata", "state.json"
 
@@ -73,13 +73,14 @@ def write_sharded(
     return final
 
 
-def latest_sharded(folder: Path, ranks: Ranks) -> tuple[Path | None, list[str]]:
+def latest_sharded(folder: Path, ranks: Ranks, step: int | None = None) -> tuple[Path | None, list[str]]:
     """Return the newest checkpoint that verifies and bears this user's mark, and why newer ones were passed over.
 
-    The first process looks, and tells the others. Raises TrainingError where there are checkpoints and none bears the
-    mark: to train anew over another's run, or to run another's code, must be somebody's decision.
+    With `step`, only those of that step or of earlier ones are looked at. The first process looks, and tells the
+    others. Raises TrainingError where there are checkpoints and none bears the mark: to train anew over another's run,
+    or to run another's code, must be somebody's decision.
     """
-    found, passed_over = ranks.from_first(lambda: latest_checkpoint(folder, why_refused))
+    found, passed_over = ranks.from_first(lambda: latest_checkpoint(folder, step, why_refused))
     if found is None and any(NOT_OURS in why for why in passed_over):
         raise TrainingError(
             f"{folder} holds checkpoints that are {NOT_OURS} ({mark.key_path()}); opening them can run code, so they "
@@ -106,8 +107,17 @@ def why_refused(path: Path) -> str:
     return why_files_torn(path, files)
 
 
-def read_sharded(path: Path, tensors: Tensors) -> dict[str, Any]:
-    """Fill the tensors with what a checkpoint that `latest_sharded` found has of them; return its state."""
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the state of a checkpoint that `latest_sharded` found."""
+    state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
+    return state
+
+
+def read_sharded(path: Path, tensors: Tensors) -> None:
+    """Fill the tensors with what a checkpoint that `latest_sharded` found has of them.
+
+    All processes call this alike. Raises TrainingError where it lacks one.
+    """
     from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict_loader import load
@@ -118,8 +128,6 @@ def read_sharded(path: Path, tensors: Tensors) -> dict[str, Any]:
         raise TrainingError(
             f"{path} does not fit this run ({_first_failure(error)}): delete it to train again"
         ) from error
-    state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
-    return state
 
 
 def _save(tensors: Tensors, folder: Path) -> None:

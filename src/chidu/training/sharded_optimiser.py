@@ -10,6 +10,8 @@ n times as much, which at 64 GPUs is a good part of a step. Memory: the whole ma
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -61,10 +63,21 @@ class ShardedOptimiser:
                 "exp_avg_sq": rows(self.second[name]),
             }
 
+    def restart(self) -> None:
+        """Go back to step 0."""
+        for kind in self.tensors().values():
+            for moment in kind.values():
+                rows(moment).zero_()
+        self.begin_at(0)
+
     @torch.no_grad()
-    def step(self, step: int) -> None:
-        """Move the weights by the gradient that FSDP2 left, at the rate of this step; then forget the gradient."""
-        self.clip(self.config.gradient_clip)
+    def step(self, step: int) -> bool:
+        """Move the weights by the gradient that FSDP2 left, at the rate of this step; then forget the gradient.
+
+        Moves nothing, and returns False, where the gradient is not finite, in any process.
+        """
+        if not math.isfinite(float(self.clip(self.config.gradient_clip))):
+            return False
         factor = rate_factor(self.config, step)
         if self.adam is not None:
             for group in self.adam.param_groups:
@@ -73,6 +86,11 @@ class ShardedOptimiser:
             self.adam.step()
         for turn, kind in enumerate(PLACES):
             self._step_kind(kind, turn, self.config.learning_rate * factor)
+        self.forget_gradient()
+        return True
+
+    def forget_gradient(self) -> None:
+        """Let the next gradient be added to nothing."""
         for weight in self.weights.values():
             weight.grad = None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.parallel import Emit, map_processes
+from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
-from chidu.training.rungs import Rung, StepCount, Text, finished_run
+from chidu.training.rungs import STOP_SECONDS, Rung, StepCount, Text, finished_run
 from chidu.training.team import join, shared_bytes
 
 __all__ = ["WEIGHTS", "train_target"]
@@ -32,18 +32,22 @@ class Target:
 
 
 def train_target(
-    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_steps: Callable[[int], None]
+    rung: Rung, text: Text, folder: Path, processes: int, threads: int, on_event: Callable[[RunEvent], None]
 ) -> Run:
     """Train one run in so many processes of so many threads; leave `run.json` and the final weights in `folder`.
 
     Goes on from the newest checkpoint of an earlier call. The same numbers of processes and threads give the same bits.
     """
+    from chidu.training.underway import forget
+
     path = folder / "run.json"
     if not path.exists():
         items = [Target(folder, rung, text, rank, processes, threads) for rank in range(processes)]
         memory = shared_bytes(rung.config.shape.params, processes)
-        map_processes(_train, items, processes, lambda _, steps: on_steps(steps), shared_bytes=memory)
-    shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)
+        map_processes(
+            _train, items, processes, lambda _, event: on_event(event), shared_bytes=memory, grace=STOP_SECONDS
+        )
+    forget(folder)
     return Run.from_dict(read_json(path))
 
 
@@ -55,12 +59,12 @@ def _train(target: Target, emit: Emit) -> None:
 
     torch.set_num_threads(target.threads)
     team = join(target.rank, target.processes)
-    count = StepCount(emit if target.rank == 0 else lambda _: None)
+    count = StepCount(emit if target.rank == 0 else lambda _: None, target.rung.name, target.rung.config)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
-    trainer = train(target.rung.config, tokens, target.folder, progress=count, team=team)
+    trainer = train(target.rung.config, tokens, target.folder, progress=count, tell=count.warn, team=team)
     if target.rank > 0:
         return
     count.flush()
-    run = finished_run(target.rung, trainer, tokens, held_out, target.text, trainer.config.steps)
+    run = finished_run(target.rung, trainer, tokens, held_out, target.text, first=0)
     trainer.save_weights(target.folder / WEIGHTS)
     write_json(target.folder / "run.json", run.as_dict())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chidu.errors import MissingPackageError
+from chidu.runs.live import LiveRecord
 from chidu.runs.settings import Settings
 from chidu.work.estimate import Preview, preview
 from chidu.work.results import summary, write_work_report
@@ -33,11 +34,12 @@ def run(
     crew: Crew | None = None,
 ) -> Work:
     """Run the stages in order up to `last`; what is made already is not made again. A `crew` trains the target."""
-    work = Work(folder, settings, voice, recollect, crew)
-    for name, stage in STAGES.items():
-        stage(work)
-        if name == last:
-            break
+    with LiveRecord.open(folder, voice.say) as live:
+        work = Work(folder, settings, voice, live, recollect, crew)
+        for name, stage in STAGES.items():
+            stage(work)
+            if name == last:
+                break
     return work
 
 

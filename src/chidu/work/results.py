@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,20 @@ from chidu.runs.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from chidu.laws import Fit
+    from chidu.report import ReportContent
+    from chidu.runs.picture import Picture
 
-__all__ = ["LADDER_TABLE", "read_fit", "read_records", "read_run", "summary", "write_work_report"]
+__all__ = [
+    "LADDER_TABLE",
+    "ORDER",
+    "read_fit",
+    "read_records",
+    "read_run",
+    "rung_runs",
+    "summary",
+    "write_live_page",
+    "write_work_report",
+]
 
 LADDER_TABLE = "ladder.csv"
 ORDER = ("collect", "corpus", "tokens", "design", "ladder", "law", "forecast", "target", "score", "model", "report")
@@ -47,40 +59,59 @@ def write_work_report(folder: Path, page: Path, language: str | None = None) -> 
 
     A missing part is left out. Raises WorkFolderError where there is not even a ladder yet.
     """
-    from chidu.report import ReportContent, write_report
-    from chidu.report.texts import check_language
+    from chidu.report import write_report
 
     check_work_folder(folder)
-    table = folder / "ladder" / LADDER_TABLE
-    if not table.exists():
+    if not (folder / "ladder" / LADDER_TABLE).exists():
         raise WorkFolderError(f"{folder} has no finished ladder: run chidu demo or chidu build --work {folder} first")
+    write_report(page, _content(folder, language))
+
+
+def write_live_page(
+    folder: Path, picture: Picture, page: Path, refresh: int | None, language: str | None = None
+) -> None:
+    """Draw the page of an undertaking at work, with its picture; the browser loads it again after `refresh` seconds.
+
+    Once the undertaking is finished, this is the page of `write_work_report`.
+    """
+    from chidu.report import write_report
+
+    content = _content(folder, language)
+    if picture.state != "finished":
+        content = replace(content, picture=picture, refresh=refresh)
+    write_report(page, content)
+
+
+def _content(folder: Path, language: str | None) -> ReportContent:
+    """Gather what a work folder holds so far."""
+    from chidu.report import ReportContent
+    from chidu.report.texts import check_language
+
+    table = folder / "ladder" / LADDER_TABLE
     records = read_records(folder)
     fitted = read_fit(folder) if "law" in records else None
     measured = read_run(folder) if "target" in records else None
     settings = read_settings(folder)
-    write_report(
-        page,
-        ReportContent(
-            title=settings_title(settings),
-            ladder=Ladder.read(table),
-            runs=tuple(rung_runs(folder)),
-            fit=fitted,
-            forecast=forecast_and_score(folder),
-            target=measured,
-            data_card=records["corpus"].result if "corpus" in records else None,
-            plan=[fitted.plan(flops=flops).as_dict() for flops in budgets(measured)] if fitted and measured else None,
-            sample=read_json(folder / "model" / "sample.json") if "model" in records else None,
-            costs=[
-                {"stage": name, "seconds": record.seconds, "flops": record.result.get("flops")}
-                for name, record in records.items()
-            ],
-            settings=settings_used(settings, measured),
-            versions=versions(),
-            machine=machine(),
-            bytes_per_token=measured.bytes_per_token if measured else None,
-            language=check_language(language or settings.language),
-            is_tour=settings.is_tour,
-        ),
+    return ReportContent(
+        title=settings_title(settings),
+        ladder=Ladder.read(table) if table.exists() else None,
+        runs=tuple(rung_runs(folder)) if table.exists() else (),
+        fit=fitted,
+        forecast=forecast_and_score(folder),
+        target=measured,
+        data_card=records["corpus"].result if "corpus" in records else None,
+        plan=[fitted.plan(flops=flops).as_dict() for flops in budgets(measured)] if fitted and measured else None,
+        sample=read_json(folder / "model" / "sample.json") if "model" in records else None,
+        costs=[
+            {"stage": name, "seconds": record.seconds, "flops": record.result.get("flops")}
+            for name, record in records.items()
+        ],
+        settings=settings_used(settings, measured),
+        versions=versions(),
+        machine=machine(),
+        bytes_per_token=measured.bytes_per_token if measured else None,
+        language=check_language(language or settings.language),
+        is_tour=settings.is_tour,
     )
 
 
@@ -89,7 +120,9 @@ def settings_used(settings: Settings, target: Run | None) -> dict[str, Any]:
     chosen = {"vocabulary": settings.words, "context_length": settings.sequence_tokens}
     if target is not None:
         chosen["batch_tokens"] = target.config.batch_tokens
-    return asdict(settings) | chosen | {"text": settings_title(settings)}
+    recipe = {f"recipe.{name}": value for name, value in settings.recipe.items()}
+    shown = {name: value for name, value in asdict(settings).items() if name != "recipe"}
+    return shown | chosen | {"text": settings_title(settings)} | recipe
 
 
 def settings_title(settings: Settings) -> str:

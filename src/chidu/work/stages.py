@@ -12,11 +12,14 @@ from chidu.errors import ForecastError
 from chidu.parallel import cores
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
+from chidu.runs.live import RunEvent, Steps
 from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
+from chidu.runs.stage import making
 from chidu.units import count_of, format_bytes, format_count
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
-from chidu.work.results import LADDER_TABLE, read_fit, read_run, write_work_report
+from chidu.work.judging import TargetJudge, peers
+from chidu.work.results import LADDER_TABLE, read_fit, read_run, rung_runs, write_work_report
 from chidu.work.undertaking import OBJECTIVE, RESAMPLES, StepTeller, Work
 
 __all__ = ["STAGES"]
@@ -128,6 +131,9 @@ def ladder(work: Work) -> None:
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
+        work.live.begin(
+            dict.fromkeys(name for rung in chosen.rungs for name in (rung.group, rung.name)), making(folder)
+        )
         steps = StepTeller(work, "ladder", chosen)
         runs = train_ladder(chosen.rungs, work.text, folder, steps)
         Ladder.from_runs(runs).write(folder / LADDER_TABLE)
@@ -233,19 +239,25 @@ def target(work: Work) -> None:
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
-        teller = StepTeller(work, "target", chosen)
+        work.live.begin([chosen.target.name], making(folder))
+        tell = StepTeller(work, "target", chosen)
+        written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
+        config = chosen.target.config
+        judge = TargetJudge(peers(rung_runs(work.folder), config), config, written, work.folder, work.live, work.voice)
 
-        def on_steps(count: int) -> None:
-            teller("target", count)
+        def on_event(event: RunEvent) -> None:
+            tell(chosen.target.group, event)
+            if isinstance(event, Steps):
+                judge(event)
 
         if work.crew is None:
             from chidu.training.target import train_target
 
-            run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_steps)
+            run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_event)
         else:
             from chidu.training.sharded import train_sharded
 
-            run = train_sharded(chosen.target, work.text, folder, work.crew, on_steps, work.voice.say)
+            run = train_sharded(chosen.target, work.text, folder, work.crew, on_event, work.voice.say)
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chidu.runs.live import LiveRecord, LiveWarning, RunEvent, Steps
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
@@ -29,11 +30,13 @@ def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return what each stage is told: a stage is made again when this, or what it is made from, changes."""
     seed, held_out = {"seed": settings.seed}, {"held_out_tokens": settings.held_out_tokens}
     lengths = {"context_length": settings.sequence_tokens, "batch_tokens": settings.batch_tokens}
+    # Named only where it is another than the built-in one, so that older records stay what they were.
+    recipe = {"recipe": dict(settings.recipe)} if settings.recipe else {}
     return {
         "collect": {"source": "installed packages"},
         "corpus": seed,
         "tokens": {"vocabulary": settings.words},
-        "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed},
+        "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed, **recipe},
         "ladder": held_out,
         "law": {
             "law": settings.law,
@@ -66,11 +69,18 @@ class Work:
     """One undertaking: a folder, its settings, and who is told."""
 
     def __init__(
-        self, folder: Path, settings: Settings, voice: Voice, recollect: bool = False, crew: Crew | None = None
+        self,
+        folder: Path,
+        settings: Settings,
+        voice: Voice,
+        live: LiveRecord,
+        recollect: bool = False,
+        crew: Crew | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.voice = voice
+        self.live = live
         self.recollect = recollect
         self.crew = crew
         self.records: dict[str, Record] = {}
@@ -78,18 +88,24 @@ class Work:
 
     def stage(self, name: str, inputs: dict[str, str], make: Callable[[Path], Mapping[str, Any]]) -> Record:
         """Run one stage and keep its record."""
+        self.live.stage(name)
         outcome = run_stage(self.folder / name, stage_settings(self.settings)[name], inputs, make, self.voice.say)
         self.records[name] = outcome.record
         if outcome.how == "skipped":
             self.skipped.append(name)
         else:
-            self.voice.progress(name, 1.0, "", None)
+            self.progress(name, 1.0, "", None)
             self.voice.say(f"{name}: done in {format_seconds(outcome.record.seconds)}")
         return outcome.record
 
     def teller(self, stage: str) -> Callable[[float, str], None]:
         """Return a `progress(fraction, words)` for a stage of unknown length."""
-        return lambda fraction, words: self.voice.progress(stage, fraction, words, None)
+        return lambda fraction, words: self.progress(stage, fraction, words, None)
+
+    def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
+        """Tell how far a stage is: whoever began it, and whoever watches."""
+        self.voice.progress(stage, fraction, words, seconds)
+        self.live.stage(stage, fraction, words, seconds)
 
     @property
     def text(self) -> Text:
@@ -127,6 +143,15 @@ class StepTeller:
         self.seconds = chosen.target_seconds if stage == "target" else chosen.ladder_seconds
         self.done = 0.0
 
-    def __call__(self, group: str, steps: int) -> None:
-        self.done += self.weight[group] * steps
-        self.work.voice.progress(self.stage, min(1.0, self.done / self.total), f"training {group}", self.seconds)
+    def __call__(self, group: str, event: RunEvent) -> None:
+        """Hear of steps, or of something that went amiss."""
+        if isinstance(event, LiveWarning):
+            self.work.live.warn(event)
+            self.work.voice.say(f"warning: {event.text}")
+        else:
+            self._count(group, event)
+
+    def _count(self, group: str, steps: Steps) -> None:
+        self.done += self.weight[group] * steps.count
+        self.work.live.steps(steps)
+        self.work.progress(self.stage, min(1.0, self.done / self.total), f"training {group}", self.seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from chidu.errors import TableError
 from chidu.runs.cells import Sheet, flatten
 from chidu.runs.exports.tracked import FINISHED, left_out
+from chidu.runs.record import parse_json
 
 __all__ = ["read_download"]
 
@@ -58,7 +58,7 @@ def _mapping(path: Path, number: int, name: str, cell: Any) -> dict[str, Any]:
     if not isinstance(cell, str) or not cell.strip():
         return {}
     try:
-        return flatten(json.loads(cell))
+        return flatten(parse_json(cell))
     except ValueError:
         pass
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chidu.errors import MissingPackageError, TableError
 from chidu.runs.exports.tracked import TrackedRun
+from chidu.runs.record import parse_json
 
 __all__ = ["find_event_files", "read_tensorboard"]
 
@@ -80,7 +80,7 @@ def _json_object(value: Any) -> dict[str, Any]:
     if len(cells) != 1 or not isinstance(cells[0], bytes):
         return {}
     try:
-        read = json.loads(cells[0])
+        read = parse_json(cells[0])
     except ValueError:
         return {}
     return read if isinstance(read, dict) else {}

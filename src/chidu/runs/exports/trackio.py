@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from chidu.errors import TableError
 from chidu.runs.exports.sqlite import open_readonly
 from chidu.runs.exports.tracked import TrackedRun
+from chidu.runs.record import parse_json
 
 __all__ = ["read_trackio"]
 
@@ -53,7 +53,7 @@ def _key(connection: sqlite3.Connection, table: str) -> str:
 
 def _object(path: Path, run: str, what: str, text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError as error:
         raise TableError(f"{path}: the {what} of run {run!r} are not JSON ({error})") from error
     if not isinstance(values, dict):

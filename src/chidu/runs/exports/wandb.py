@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from chidu.errors import MissingPackageError, TableError
 from chidu.runs.exports.tracked import FINISHED, TrackedRun
+from chidu.runs.record import parse_json
 
 __all__ = ["find_wandb_files", "read_wandb"]
 
@@ -75,7 +75,7 @@ def _items(file: Path, items: Any) -> dict[str, Any]:
                 text = value
         if text:
             try:
-                values[name] = json.loads(text)
+                values[name] = parse_json(text)
             except ValueError as error:
                 raise TableError(f"{file}: the value of {name!r} is not JSON ({error})") from error
     # Under `_wandb` stands what W&B says of itself.
