@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["tell"]
+__all__ = ["row", "tell"]
 
 
 def tell(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
@@ -23,3 +23,19 @@ def tell(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
         )
     if as_json:
         print(json.dumps({"rows": found}, ensure_ascii=False))
+
+
+def row(
+    what: str, mine: float, theirs: float, ratio: float, reach: str, unit: str, note: str, rival: str = "nanoGPT"
+) -> dict[str, Any]:
+    """One line of the result; a ratio above 1 is better than the rival, unless it says otherwise."""
+    return {
+        "what": what,
+        "ours": round(mine, 3),
+        "rival": rival,
+        "theirs": round(theirs, 3),
+        "ratio": round(ratio, 3),
+        "reach": reach,
+        "unit": unit,
+        "note": note,
+    }

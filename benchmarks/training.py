@@ -2,12 +2,15 @@
 
 Both take whole steps (forward, backward, clipping, optimiser) on the same batches of random tokens, with a vocabulary
 of 4096, a context of 256 and 2,048 tokens a step. nanoGPT trains its GPT-2 with AdamW in float32 (on a processor it
-ignores bf16), ours the layout of `chidu.model` at the same width and depth with Muon, in bf16 where the processor has
-it: flops a token are printed for both. Each lives in a process of one thread; only one works at a time.
+ignores bf16), ours the same model with AdamW (`Recipe.gpt2`), in bf16 where the processor has it; a second row has
+Chidu's own layout and Muon at the same width and depth: flops a token are printed for both. Each lives in a process of
+one thread; only one works at a time.
 
     NANOGPT=FOLDER python benchmarks/training.py [--json] [--only train_S,train_M]
+    NANOGPT=FOLDER python benchmarks/training.py --work FOLDER --output FOLDER [--only recipe,trunk]
 
-FOLDER holds nanoGPT's model.py. Nothing is downloaded.
+NANOGPT holds nanoGPT's model.py. With --work, a finished undertaking on whose text both train, come rows of what a loss
+costs (`to_loss.py`); their trainings are kept in --output and made once. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -19,20 +22,24 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from results import tell
+import to_loss
+from idle import SECONDS, idle
+from results import row, tell
 
-from chidu.parallel import worker_environment
+from chidu.parallel import open_place, worker_environment
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
 
 VOCABULARY, CONTEXT, BATCH = 4096, 256, 2048
 TURNS = 5
 TURN_SECONDS = 3.0
+RUNS = 10
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,27 @@ class Size:
         """Heads of 32."""
         return self.width // 32
 
-    def config(self, precision: str) -> RunConfig:
-        """Return ours: the recipe's, but for the depth."""
-        config = Recipe(VOCABULARY, CONTEXT, BATCH, precision=precision).config(self.width, 10_000, 0)
+    def config(self, recipe: Recipe) -> RunConfig:
+        """Return a recipe's training of this size, but for the depth."""
+        config = recipe.config(self.width, 10_000, 0)
         heads = {"heads": self.heads, "kv_heads": self.heads, "head_width": 32}
-        mlp_width = 16 * round(self.width * 8 / 3 / 16)
-        return replace(config, shape=replace(config.shape, layers=self.layers, mlp_width=mlp_width, **heads))
+        return replace(config, shape=replace(config.shape, layers=self.layers, **heads))
 
 
 SIZES = (Size("train_S", 64, 4, 2.5), Size("train_M", 128, 4, 1.8), Size("train_L", 256, 6, 2.0))
 
 
-def ours(size: Size, pipe: Connection) -> None:
+def classic(precision: str) -> Recipe:
+    """Return the recipe that trains what nanoGPT does."""
+    return Recipe.gpt2(VOCABULARY, CONTEXT, BATCH, precision=precision)
+
+
+def own(precision: str) -> Recipe:
+    """Return Chidu's own recipe."""
+    return Recipe(VOCABULARY, CONTEXT, BATCH, precision=precision)
+
+
+def ours(size: Size, recipe: Callable[[str], Recipe], pipe: Connection) -> None:
     """Train with Chidu, a turn at a time."""
     begun = time.perf_counter()
     import torch
@@ -69,7 +85,7 @@ def ours(size: Size, pipe: Connection) -> None:
     from chidu.training.loop import Trainer
     from chidu.training.probe import RandomTokens, best_precision
 
-    config = size.config(best_precision())
+    config = size.config(recipe(best_precision()))
     trainer, tokens = Trainer(config), RandomTokens(VOCABULARY)
     trainer.advance(tokens)
     facts = {
@@ -150,10 +166,10 @@ def take_turns(advance: Any, facts: dict[str, Any], pipe: Connection) -> None:
 class Runner:
     """A process that trains when it is called."""
 
-    def __init__(self, target: Any, size: Size) -> None:
+    def __init__(self, target: Any, *what: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=target, args=(size, theirs), daemon=True)
+        self.process = context.Process(target=target, args=(*what, theirs), daemon=True)
         self.process.start()
         self.facts: dict[str, Any] = self.pipe.recv()
         self.speeds: list[float] = []
@@ -174,22 +190,17 @@ class Runner:
 def compare(size: Size) -> list[dict[str, Any]]:
     """Let both train in turns; return what came of it."""
     with worker_environment():
-        mine = Runner(ours, size)
+        mine, ownly = Runner(ours, size, classic), Runner(ours, size, own)
     theirs = Runner(nanogpt, size)
+    runners = (mine, theirs, ownly)
     for _ in range(TURNS):
-        mine.turn()
-        theirs.turn()
-    mine.end()
-    theirs.end()
-    pairs = [a / b for a, b in zip(mine.speeds, theirs.speeds, strict=True)]
-    speed, rival = statistics.median(mine.speeds), statistics.median(theirs.speeds)
-    part = speed * mine.facts["flops"] / mine.facts["peak"]
-    note = (
-        f"{mine.facts['precision']}, {part:.0%} of this core's {mine.facts['peak'] / 1e9:.0f} GFLOP/s; flops a token "
-        f"{mine.facts['flops']:.3g} and {theirs.facts['flops']:.3g}"
-    )
+        for runner in runners:
+            runner.turn()
+    for runner in runners:
+        runner.end()
     return [
-        row(size.what, speed, rival, statistics.median(pairs), f"≥ {size.reach} ×", "tokens/s and core", note),
+        speed_row(size.what, mine, theirs, f"≥ {size.reach} ×"),
+        speed_row(f"{size.what}: own recipe", ownly, theirs, ""),
         row(
             f"{size.what}: memory",
             mine.memory,
@@ -211,31 +222,93 @@ def compare(size: Size) -> list[dict[str, Any]]:
     ]
 
 
-def row(what: str, mine: float, theirs: float, ratio: float, reach: str, unit: str, note: str) -> dict[str, Any]:
-    """One line of the result; ratio > 1 is better than the rival."""
-    return {
-        "what": what,
-        "ours": round(mine, 3),
-        "rival": "nanoGPT",
-        "theirs": round(theirs, 3),
-        "ratio": round(ratio, 3),
-        "reach": reach,
-        "unit": unit,
-        "note": note,
-    }
+def speed_row(what: str, mine: Runner, theirs: Runner, reach: str) -> dict[str, Any]:
+    """Tokens a second of both, the ratio of each pair of turns, and the part of the core's peak."""
+    pairs = [a / b for a, b in zip(mine.speeds, theirs.speeds, strict=True)]
+    speed, rival = statistics.median(mine.speeds), statistics.median(theirs.speeds)
+    part = speed * mine.facts["flops"] / mine.facts["peak"]
+    note = (
+        f"{mine.facts['precision']}, {part:.0%} of this core's {mine.facts['peak'] / 1e9:.0f} GFLOP/s; flops a token "
+        f"{mine.facts['flops']:.3g} and {theirs.facts['flops']:.3g}"
+    )
+    return row(what, speed, rival, statistics.median(pairs), reach, "tokens/s and core", note)
+
+
+def checkpoint_row(size: Size) -> dict[str, Any]:
+    """What checkpoints cost, one a minute: seconds to write one, and the part of the training time."""
+    import tempfile
+
+    from chidu.training.loop import Trainer
+    from chidu.training.probe import RandomTokens, best_precision
+
+    trainer, tokens = Trainer(size.config(own(best_precision()))), RandomTokens(VOCABULARY)
+    trainer.advance(tokens)
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(TURNS):
+            clock = time.perf_counter()
+            trainer.save(Path(folder))
+            times.append(time.perf_counter() - clock)
+            trainer.advance(tokens)
+        size_in_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2
+    seconds = statistics.median(times)
+    note = f"{size_in_bytes / 1e6:.1f} MB, written and synced, at one a minute"
+    return row(f"{size.what}: checkpoint", seconds, 60.0, seconds / 60, "≤ 0.02", "s", note, rival="a minute")
+
+
+def speed_rows(size: Size) -> list[dict[str, Any]]:
+    """All rows of a size."""
+    return [*compare(size), checkpoint_row(size)]
+
+
+def place_row() -> dict[str, Any]:
+    """What a run costs beyond its own time on a Ray cluster of this machine, beside processes of this machine."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    beyond = {}
+    for on in ("ray", "local"):
+        with open_place(on) as place:
+            at_once = place.cores
+            place.map(idle, range(at_once))
+            clock = time.perf_counter()
+            place.map(idle, range(RUNS * at_once))
+            beyond[on] = (time.perf_counter() - clock) / RUNS - SECONDS
+    note = f"what {RUNS} runs after another of {SECONDS} s took longer, a run; the cluster was there"
+    return row("ray", beyond["ray"], beyond["local"], beyond["local"] / beyond["ray"], "", "s", note, "local")
+
+
+def rows(only: Sequence[str], work: Path | None, kept: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows asked for."""
+    for size in SIZES:
+        if not only or size.what in only:
+            yield from speed_rows(size)
+    if not only or "ray" in only:
+        yield place_row()
+    if work is None:
+        return
+    if not only or {"recipe", "to_loss"} & set(only):
+        yield from to_loss.to_loss_rows(work, kept)
+    if not only or "trunk" in only:
+        yield from to_loss.trunk_rows(work)
 
 
 def main() -> int:
     """Run the comparison; print it, and with --json end with one document."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="names of rows, with commas")
+    parser.add_argument("--work", type=Path, help="a finished undertaking, whose text both train on")
+    parser.add_argument("--output", type=Path, help="where trainings on that text are kept")
     parser.add_argument("--json", action="store_true", help="end with one JSON document")
     flags = parser.parse_args()
     if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file() or not os.environ.get("NANOGPT"):
         print("training: NANOGPT must name a folder that holds nanoGPT's model.py", file=sys.stderr)
         return 1
-    sizes = [size for size in SIZES if not flags.only or size.what in flags.only.split(",")]
-    tell((each for size in sizes for each in compare(size)), as_json=flags.json)
+    if flags.work and not flags.output:
+        print("training: --work needs --output, a folder for what is trained on its text", file=sys.stderr)
+        return 1
+    only = [name for name in flags.only.split(",") if name]
+    if flags.output:
+        flags.output.mkdir(parents=True, exist_ok=True)
+    tell(rows(only, flags.work, flags.output), as_json=flags.json)
     return 0
 
 

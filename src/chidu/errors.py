@@ -9,8 +9,11 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 ├── TrainingError           a run diverged or its checkpoints can't be used
 │   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
+│   └── LeaseError          a run's folder is another worker's by now
+├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── WorkerError             a worker process ended before its work did
+├── ClusterError            a cluster is not there, is gone, or does not see the work folder
 └── MissingPackageError     an optional package is not installed
 """
 
@@ -21,12 +24,15 @@ from collections.abc import Iterable
 
 __all__ = [
     "ChiduError",
+    "ClusterError",
     "FitError",
     "ForecastError",
     "InputError",
+    "LeaseError",
     "MissingPackageError",
     "SettingError",
     "StoppedError",
+    "StorageError",
     "TableError",
     "TextError",
     "TrainingError",
@@ -72,12 +78,24 @@ class WorkFolderError(ChiduError):
     """A work folder is in use by another process, of a newer version, or damaged."""
 
 
+class LeaseError(WorkFolderError):
+    """A run's folder is held by another worker, perhaps on another machine: this one may not write into it."""
+
+
+class StorageError(ChiduError, OSError):
+    """Storage failed in a way that often passes, and did not pass while it was tried again."""
+
+
 class ForecastError(ChiduError):
     """A forecast was changed after it was written down, or can't be scored."""
 
 
 class WorkerError(ChiduError):
     """A worker process ended before its work did."""
+
+
+class ClusterError(ChiduError):
+    """A cluster can't be reached, is gone, or has nodes that can't do the work."""
 
 
 class MissingPackageError(ChiduError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import json
 import os
@@ -255,7 +256,7 @@ def test_corpus_and_tokenize_end_with_one_document(call: Call, text_folder: Path
 
 def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "chidu.training.probe.measure_speed", lambda apart, one, cores: Speed((0.005,) * len(apart), 0.01, 1)
+        "chidu.training.probe.measure_speed", lambda apart, one, place: Speed((0.005,) * len(apart), 0.01, 1)
     )
     told = call("demo", "--dry-run", "--json")
     assert told.code == 0, told.err
@@ -266,6 +267,38 @@ def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
     assert "together" in call("demo", "--dry-run", "--minutes", "5").out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["demo", "ladder", "train"])
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [
+        ("rays", "--on 'rays' is no place: write local, ray, ray:HOST:PORT"),
+        ("ray:head", "--on 'ray:head' is no place"),
+        (
+            "ray:127.0.0.1:1",
+            "no head of a Ray cluster answers at 127.0.0.1:1 (",
+        ),
+    ],
+)
+def test_a_place_that_is_none_is_said_before_anything_is_made(
+    verb: str, on: str, expected: str, call: Call, tmp_path: Path
+) -> None:
+    assert expected in call(verb, "--work", "work", "--on", on).complaint
+    assert not any(path.is_dir() for path in tmp_path.glob("work/*"))
+
+
+def test_ray_takes_the_cluster_that_the_environment_names(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
+    assert "answers at 127.0.0.1:2" in call("demo", "--work", "work", "--on", "ray").complaint
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert "name the head" in call("demo", "--work", "work", "--on", "ray").complaint
+
+
+def test_a_missing_ray_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ray" else real(name))
+    assert "pip install 'chidu[ray]'" in call("demo", "--work", "work", "--on", "ray").complaint
 
 
 @pytest.mark.parametrize(
@@ -302,32 +335,42 @@ import sys
 import parallel_work
 import chidu.corpus
 from chidu.cli import main
-from chidu.parallel import map_processes
+from chidu.parallel import map_processes, open_place
+
+def work(*_, **__):
+    if on == "local":
+        return map_processes(parallel_work.wait_long, [seen] * 2, 2)
+    with open_place(on) as place:
+        return place.map(parallel_work.wait_long, [seen] * 2)
 
 if __name__ == "__main__":
-    seen = sys.argv.pop()
-    chidu.corpus.build_corpus = lambda *_, **__: map_processes(parallel_work.wait_long, [seen] * 2, 2)
+    on, seen = sys.argv.pop(), sys.argv.pop()
+    chidu.corpus.build_corpus = work
     main()
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("on", ["local", pytest.param("ray", marks=pytest.mark.verify)])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_stage_says_how_to_go_on_and_leaves_nobody(
-    number: signal.Signals, code: int, text_folder: Path, tmp_path: Path
+    number: signal.Signals, code: int, on: str, text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from cluster import descendants
     from test_parallel import alive, wait_for
 
     (tmp_path / "slow.py").write_text(SLOW)
     seen = tmp_path / "seen"
     seen.mkdir()
-    words = ["corpus", "--text", str(text_folder), "--work", str(tmp_path / "work"), str(seen)]
+    words = ["corpus", "--text", str(text_folder), "--work", str(tmp_path / "work"), str(seen), on]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "slow.py"), *words],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for(lambda: len(list(seen.iterdir())) == 2)
+    started = descendants(process.pid)
     if number == signal.SIGINT:
         # As a terminal does: to all processes of the group.
         os.killpg(process.pid, number)
@@ -338,7 +381,9 @@ def test_an_interrupted_stage_says_how_to_go_on_and_leaves_nobody(
     assert err.strip().splitlines()[-1] == "chidu: interrupted; run the same command again to go on from here"
     assert "Traceback" not in err
     assert out == ""
-    assert not any(alive(int(path.name)) for path in seen.iterdir())
+    if on == "local":
+        assert not any(alive(int(path.name)) for path in seen.iterdir())
+    wait_for(lambda: not any(alive(pid) for pid in started))
     begun = json.loads((tmp_path / "work" / "corpus" / "begun.json").read_text())
     assert begun["seconds"] > 0
     with open_work_folder(tmp_path / "work"):

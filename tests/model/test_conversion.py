@@ -45,7 +45,7 @@ def folder(tmp_path: Path, small_tokenizer: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("name", ["plain", "grouped", "tied", "one key head, odd MLP"])
+@pytest.mark.parametrize("name", ["plain", "grouped", "tied", "one key head, odd MLP", "gpt2"])
 def test_transformers_computes_the_same_logits(name: str, small_tokenizer: Path, tmp_path: Path) -> None:
     model = saved(tmp_path, small_tokenizer, SHAPES[name])
     assert logit_difference(tmp_path, model) <= 1e-4

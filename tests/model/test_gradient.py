@@ -25,6 +25,9 @@ SHAPE: dict[str, Any] = {
 }
 
 
+GPT2: dict[str, Any] = {"layout": "gpt2", "tied": True}
+
+
 def lively(shape: Shape, dtype: torch.dtype = torch.float32) -> Transformer:
     """A model whose every weight matters: none is zero or one, as they are at the start."""
     model = Transformer(shape)
@@ -57,7 +60,7 @@ def assert_near(pairs: dict[str, tuple[torch.Tensor, ...]], part: float) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"kv_heads": 2}, {"kv_heads": 1}, {"tied": True}, {"layers": 1, "mlp_width": 7}, {"head_width": 6}],
+    [{}, {"kv_heads": 2}, {"kv_heads": 1}, {"tied": True}, {"layers": 1, "mlp_width": 7}, {"head_width": 6}, GPT2],
     ids=str,
 )
 def test_it_is_autograds(change: dict[str, Any]) -> None:
@@ -68,9 +71,9 @@ def test_it_is_autograds(change: dict[str, Any]) -> None:
     assert_near(pairs, 2e-5)
 
 
-@given(sequences=st.integers(1, 5), length=st.integers(1, 16))
-def test_any_number_of_tokens(sequences: int, length: int) -> None:
-    model = lively(Shape(**SHAPE))
+@given(sequences=st.integers(1, 5), length=st.integers(1, 16), layout=st.sampled_from([{}, GPT2]))
+def test_any_number_of_tokens(sequences: int, length: int, layout: dict[str, Any]) -> None:
+    model = lively(Shape(**SHAPE, **layout))
     tokens = torch.randint(300, (sequences, length + 1), generator=torch.Generator().manual_seed(length))
     (theirs, ours), pairs = both(model, tokens)
     assert ours == pytest.approx(theirs, rel=1e-6)

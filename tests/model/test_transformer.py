@@ -21,6 +21,7 @@ SHAPES = {
     "grouped": Shape(64, 8, 16, 3, 4, 2, 4, 20),
     "one key head, odd MLP": Shape(97, 12, 24, 2, 6, 1, 4, 37),
     "tied": Shape(50, 8, 16, 2, 2, 1, 8, 24, tied=True),
+    "gpt2": Shape(64, 8, 16, 2, 2, 2, 8, 40, tied=True, layout="gpt2"),
     "wide heads": Shape(33, 5, 10, 1, 3, 3, 14, 7),
     "recipe": dataclasses.replace(Recipe().shape(32), vocabulary=300, context_length=32),
 }

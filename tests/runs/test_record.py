@@ -201,6 +201,7 @@ def test_a_full_disk_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(record_module.os, "fsync", full)
+    monkeypatch.setattr("chidu.runs.storage.PAUSES", (0.0,))
     with pytest.raises(OSError, match="No space"):
         write_atomic(path, "new")
     assert path.read_text() == "old"

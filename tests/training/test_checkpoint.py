@@ -98,6 +98,7 @@ def test_a_full_disk_is_an_os_error_and_leaves_the_old_one(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("chidu.runs.storage.PAUSES", (0.0,))
     with pytest.raises(OSError, match="No space"):
         write(tmp_path, 2)
     assert list(tmp_path.iterdir()) == [old]

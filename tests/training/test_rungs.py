@@ -20,6 +20,7 @@ from chidu.runs.live import Steps
 from chidu.runs.record import read_json
 from chidu.training import Design, Rung, Text, train_ladder, train_target
 from chidu.training.rungs import run_path
+from cluster import descendants
 
 LADDER = """
 import json, os, sys
@@ -112,18 +113,6 @@ def test_rungs_that_share_no_recipe_share_no_trunk(rungs: list[Rung], packed_tex
     other = dataclasses.replace(rungs[1], config=dataclasses.replace(rungs[1].config, seed=5))
     with pytest.raises(SettingError, match="differ in more than their steps"):
         train_ladder([rungs[0], other], packed_text, tmp_path, lambda group, steps: None)
-
-
-def descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rsplit(")", 1)[1].split()[:2]
-        except OSError:
-            continue
-        if int(parent) == pid and state != "Z":
-            found |= {int(stat.parent.name)} | descendants(int(stat.parent.name))
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.distributed.device_mesh import DeviceMesh
 
-from chidu.runs import RunConfig
+from chidu.runs import Recipe, RunConfig
 from chidu.tokens import TokenFile
 from chidu.training.loop import train
 from chidu.training.ranks import Ranks
@@ -47,6 +47,16 @@ def other_config(config: RunConfig) -> RunConfig:
     """Joined q, k, v; more rows than processes divide; decay; a batch of four sequences."""
     shape = dataclasses.replace(config.shape, kv_heads=2, mlp_width=37, vocabulary=301)
     return dataclasses.replace(config, shape=shape, weight_decay=0.1, batch_tokens=64)
+
+
+def classic_config(config: RunConfig) -> RunConfig:
+    """GPT-2's layout, AdamW, a cosine; of the context and batch of the tiny config."""
+    shape = config.shape
+    recipe = Recipe.gpt2(shape.vocabulary, shape.context_length, config.batch_tokens, precision="float32")
+    return recipe.config(32, config.steps, config.seed)
+
+
+CONFIGS = {"tiny": lambda config: config, "other": other_config, "classic": classic_config}
 
 
 def run_two(folder: Path, tokens: TokenFile, *parts: dict[str, Any]) -> None:
@@ -102,11 +112,11 @@ def result(trainer: ShardedTrainer) -> tuple[dict[str, torch.Tensor], list[Any]]
     return trainer.whole_weights(), list(trainer.curve)
 
 
-@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_sharded_over_one_process_is_the_plain_run(
-    changed: bool, alone: tuple[Ranks, DeviceMesh], tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path
+    name: str, alone: tuple[Ranks, DeviceMesh], tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path
 ) -> None:
-    config = other_config(tiny_config) if changed else tiny_config
+    config = CONFIGS[name](tiny_config)
     assert_close(result(by_one(alone, config, train_tokens)), single(config, train_tokens, tmp_path), 1e-6)
 
 
@@ -118,6 +128,7 @@ def test_two_processes_train_the_run_of_one(
         tmp_path,
         train_tokens,
         part("plain", tiny_config),
+        part("classic", classic_config(tiny_config)),
         part("other", other),
         part("thrifty", other, thrift={"sequences_at_once": 1, "recompute": True}),
         part("cut", other, stop=5, save=True),
@@ -125,6 +136,9 @@ def test_two_processes_train_the_run_of_one(
         part("half", other, stop=5, save=True),
     )
     assert_close(found(tmp_path / "plain"), single(tiny_config, train_tokens, tmp_path / "one"), 1e-6)
+    assert_close(
+        found(tmp_path / "classic"), single(classic_config(tiny_config), train_tokens, tmp_path / "classic one"), 1e-6
+    )
     whole = found(tmp_path / "other")
     assert_close(whole, single(other, train_tokens, tmp_path / "two"), 1e-6)
     assert_close(whole, result(by_one(alone, other, train_tokens)), 1e-6)

@@ -34,12 +34,17 @@ def train_in(folder: Path, config: RunConfig, text: Text, processes: int) -> tup
     return run.loss, load_file(folder / WEIGHTS)
 
 
-@pytest.mark.parametrize("change", [{}, {"tied": True}, {"kv_heads": 2, "mlp_width": 37}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"tied": True}, {"kv_heads": 2, "mlp_width": 37}, {"layout": "gpt2", "tied": True, "kv_heads": 2}],
+    ids=str,
+)
 def test_two_processes_train_as_one_does(
     change: dict[str, Any], tiny_config: RunConfig, packed_text: Text, tmp_path: Path
 ) -> None:
     shape = dataclasses.replace(tiny_config.shape, **change)
-    config = dataclasses.replace(tiny_config, shape=shape, weight_decay=0.1)
+    optimiser = "adamw" if shape.is_gpt2 else "muon"
+    config = dataclasses.replace(tiny_config, shape=shape, weight_decay=0.1, optimiser=optimiser)
     one, weights = train_in(tmp_path / "one", config, packed_text, 1)
     two, others = train_in(tmp_path / "two", config, packed_text, 2)
     assert two == pytest.approx(one, abs=1e-5)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from chidu.errors import TextError
+from chidu.parallel import Local
 from chidu.runs.config import RunConfig
 from chidu.runs.settings import Settings
 from chidu.training import probe
@@ -30,7 +31,7 @@ def machine(flops_a_second: float, monkeypatch: pytest.MonkeyPatch) -> list[RunC
 def test_a_slow_machine_takes_longer_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     settings, budget = Settings(), Budget(500.0, 2, 10**9, 8.0)
     probes = machine(1.4e10, monkeypatch)
-    chosen = choose_design(settings, budget)
+    chosen = choose_design(settings, budget, Local())
     seconds = chosen.ladder_seconds + chosen.target_seconds
     assert budget.seconds < seconds <= 2 * budget.seconds
     assert len(probes) == len(set(probes))  # nothing is timed twice, however often the time is stretched
@@ -41,7 +42,7 @@ def test_a_slow_machine_takes_longer_and_says_so(monkeypatch: pytest.MonkeyPatch
 
 def test_a_fast_machine_keeps_its_time_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(2e11, monkeypatch)
-    chosen = choose_design(Settings(), Budget(500.0, 2, 10**9, 8.0))
+    chosen = choose_design(Settings(), Budget(500.0, 2, 10**9, 8.0), Local())
     assert chosen.ladder_seconds + chosen.target_seconds <= 500
     said: list[str] = []
     describe_design(chosen, Settings(), said.append)
@@ -51,4 +52,4 @@ def test_a_fast_machine_keeps_its_time_and_says_nothing(monkeypatch: pytest.Monk
 def test_a_machine_far_too_slow_is_refused_with_the_minutes_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(1e9, monkeypatch)
     with pytest.raises(TextError, match=r"8\.3 minutes of training are too few .*, which needs about (\d+): give more"):
-        choose_design(Settings(), Budget(500.0, 2, 10**9, 8.0))
+        choose_design(Settings(), Budget(500.0, 2, 10**9, 8.0), Local())

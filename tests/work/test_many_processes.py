@@ -17,6 +17,7 @@ import tiny
 
 from chidu.cli.processes import count_of_processes, in_processes, words_without_on
 from chidu.errors import SettingError
+from chidu.parallel import open_place
 from chidu.runs.record import read_json
 from chidu.work.results import read_records, read_run
 
@@ -27,14 +28,19 @@ TORCHRUN = (
 TRAIN = ("-m", "chidu", "train", "--work")
 
 
-@pytest.mark.parametrize("on", ["torchrun", "torchrun:0", "torchrun:x", "ray", ""])
-def test_other_places_are_refused(on: str) -> None:
-    with pytest.raises(SettingError, match="must be local, or torchrun:2"):
+@pytest.mark.parametrize("on", ["torchrun", "torchrun:0", "torchrun:x", "torchrun:2:3"])
+def test_a_number_of_processes_is_needed(on: str) -> None:
+    with pytest.raises(SettingError, match="write torchrun:2"):
         in_processes(on, lambda _: None)
 
 
+def test_several_processes_are_for_the_target_alone() -> None:
+    with pytest.raises(SettingError, match="for the target of `chidu train`"), open_place("torchrun:2"):
+        pass
+
+
 def test_processes_are_counted_and_started_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [count_of_processes(on) for on in ("local", "torchrun:2", "torchrun:64")] == [0, 2, 64]
+    assert [count_of_processes(on) for on in ("local", "ray", "torchrun:2", "torchrun:64")] == [0, 0, 2, 64]
     assert words_without_on(["train", "--on", "torchrun:2", "--work", "x"]) == ["train", "--work", "x"]
     assert words_without_on(["train", "--work", "x", "--on=torchrun:2"]) == ["train", "--work", "x"]
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
@@ -145,7 +151,7 @@ def test_started_by_us_it_says_in_one_line_who_was_killed(work: Path) -> None:
     started = Started((sys.executable, *TRAIN[:-1], "--on", "torchrun:2", "--work"), work)
     started.until("2 processes train it")
     os.kill(started.worker(1), signal.SIGKILL)
-    assert started.end() == 1
+    assert started.end() == 1, started.said
     assert "Traceback" not in started.said
     assert started.said.strip().splitlines()[-1].startswith("chidu: ")
     assert "run the same command again" in started.said

@@ -47,7 +47,7 @@ def _shrunk() -> Iterator[None]:
         for module in (search, sweep, tune_module):
             patch.setattr(module, "map_processes", map_here)
         patch.setattr(tuning_plan, "plan_tuning", small_plan)
-        patch.setattr(probe, "measure_apart", lambda configs, cores: (1e-3,) * len(configs))
+        patch.setattr(probe, "measure_apart", lambda configs, place, at_once: (1e-3,) * len(configs))
         yield
 
 
@@ -208,7 +208,7 @@ from chidu.training import probe, tuning_plan
 if __name__ == "__main__":
     tiny.shrink()
     tuning_plan.WIDTHS, tuning_plan.plan_tuning = test_tune_stage.WIDTHS, test_tune_stage.small_plan
-    probe.measure_apart = lambda configs, cores: (1e-3,) * len(configs)
+    probe.measure_apart = lambda configs, place, at_once: (1e-3,) * len(configs)
     print("ready", flush=True)
     test_tune_stage.tuned(Path(sys.argv[1]), read_settings(Path(sys.argv[1])))
 """

@@ -16,6 +16,8 @@ import tiny
 
 from chidu.cli.undertaking import check_other_text
 from chidu.errors import ForecastError, SettingError
+from chidu.parallel import open_place
+from chidu.parallel.cluster import SHARED_FILE
 from chidu.runs import Ladder, Record
 from chidu.runs.forecast import WrittenForecast
 from chidu.runs.live import Live
@@ -141,6 +143,23 @@ def test_a_second_call_starts_no_training_and_needs_no_torch(finished: Path, tex
         [sys.executable, "-c", program, str(finished), str(text_folder)], cwd=here, capture_output=True, text=True
     )
     assert result.stdout.split() == [str(len(MADE)), "False"], result.stderr
+
+
+@pytest.mark.verify
+def test_on_a_cluster_of_its_own_everything_is_the_same(
+    finished: Path, text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with open_place("ray") as place:
+        tiny.undertake(tmp_path / "far", text_folder, "score", place)
+    assert measured(tmp_path / "far") == measured(finished)
+    ours, theirs = read_records(finished), read_records(tmp_path / "far")
+    for name in ("corpus", "tokens", "design", "ladder"):
+        assert ours[name].fingerprint == theirs[name].fingerprint, name
+    # The same folder goes on where it is: nothing is made again elsewhere.
+    work, _ = tiny.undertake(tmp_path / "far", text_folder, "score")
+    assert work.skipped == list(theirs)
+    assert not list((tmp_path / "far").glob(f"{SHARED_FILE}*"))
 
 
 def test_another_language_draws_the_page_alone(copied: Path, text_folder: Path) -> None:

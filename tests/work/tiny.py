@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chidu.parallel import Place
 from chidu.runs import settings
 from chidu.runs.folder import open_work_folder
 from chidu.runs.recipe import Recipe
@@ -58,7 +59,7 @@ def shrink(change: Callable[[Any, str, Any], None] = setattr) -> None:
     change(design, "LEAST_STEPS", 20)
     # What the clock says of the stages before must not decide a length here.
     change(design, "_steps_by_time", lambda *_: 20)
-    change(probe, "measure_speed", lambda apart, together, cores: Speed((1e-4,) * len(apart), 1e-4, 1))
+    change(probe, "measure_speed", lambda apart, together, place: Speed((1e-4,) * len(apart), 1e-4, 1))
     change(settings, "Recipe", functools.partial(Recipe, warmup_steps=5))
 
 
@@ -66,16 +67,18 @@ def tiny_settings(text: Path, **changes: Any) -> Settings:
     return Settings(text=(str(text),), **{**SETTINGS, **changes})
 
 
-def undertake(folder: Path, text: Path, last: str = "report", **changes: Any) -> tuple[Work, list[str]]:
+def undertake(
+    folder: Path, text: Path, last: str = "report", place: Place | None = None, **changes: Any
+) -> tuple[Work, list[str]]:
     voice = Lines()
-    return whole(folder, tiny_settings(text, **changes), voice, last), voice.said
+    return whole(folder, tiny_settings(text, **changes), voice, last, place), voice.said
 
 
-def whole(folder: Path, chosen: Settings, voice: Lines, last: str = "report") -> Work:
+def whole(folder: Path, chosen: Settings, voice: Lines, last: str = "report", place: Place | None = None) -> Work:
     """Run as the command line does: holding the folder, its settings written down."""
     with open_work_folder(folder):
         write_settings(folder, chosen)
-        return run(folder, chosen, voice, last)
+        return run(folder, chosen, voice, last, place=place)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chidu.cli import stages
 from chidu.cli.undertaking import DEFAULT_FOLDER, undertake
 
 __all__ = ["command"]
@@ -21,6 +22,7 @@ def command(
         int | None, typer.Option(help="Tokens in the vocabulary; else 1024 or more, by minutes.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="Language of the page: en or zh.")] = None,
+    on: stages.On = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and how long; do nothing.")
     ] = False,
@@ -33,6 +35,6 @@ def command(
     if not text and not read_settings(work).text:
         raise SettingError("build needs text: name files or folders with --text, or try `chidu demo` first")
     undertake(
-        work, "report", dry_run=dry_run, as_json=as_json, text=text,
+        work, "report", dry_run=dry_run, as_json=as_json, on=on, text=text,
         minutes=minutes, seed=seed, vocabulary=vocabulary, language=language,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chidu.cli import stages
 from chidu.cli.undertaking import DEFAULT_FOLDER, undertake
 
 __all__ = ["command"]
@@ -18,6 +19,7 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Seeds split, data order, weights and resampling.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the page: en or zh.")] = None,
     recollect: Annotated[bool, typer.Option(help="Collect the text anew, not from the folder's snapshot.")] = False,
+    on: stages.On = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and how long; do nothing.")
     ] = False,
@@ -25,6 +27,6 @@ def command(
 ) -> None:
     """Collect text, train a ladder, forecast a larger run, train it, score the forecast: in ten minutes."""
     undertake(
-        work, "report", dry_run=dry_run, as_json=as_json, recollect=recollect,
+        work, "report", dry_run=dry_run, as_json=as_json, on=on, recollect=recollect,
         minutes=minutes, seed=seed, language=language,
     )  # fmt: skip

@@ -25,6 +25,7 @@ PURPOSES = {
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "--on ray": ("ray", ("ray",)),
 }
 
 

@@ -22,12 +22,13 @@ def train(
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: stages.Minutes = None,
     seed: stages.Seed = None,
+    on: stages.On = "local",
     dry_run: stages.DryRun = False,
     as_json: stages.AsJson = False,
 ) -> None:
     """Train the ladder; leave the table of runs (ladder/ladder.csv). Or `ladder design`: which one to train."""
     if context.invoked_subcommand is None:
-        stages.ladder(text, folder, minutes, seed, dry_run, as_json)
+        stages.ladder(text, folder, minutes, seed, on, dry_run, as_json)
 
 
 @app.command()

@@ -19,12 +19,12 @@ __all__ = ["in_processes"]
 def in_processes(on: str, work: Callable[[Ranks | None], None]) -> None:
     """Do `work`: here; or in N processes started here, where `on` is ``torchrun:N``; or as one of torchrun's.
 
-    Of several processes the first does the work, and the others wait for what it hands out. Raises SettingError for
-    another `on`, and WorkerError where a process was killed.
+    Of several processes the first does the work, and the others wait for what it hands out. Raises SettingError where
+    `on` starts processes beside torchrun's, and WorkerError where a process was killed.
     """
     processes = count_of_processes(on)
     if launched_by_torchrun():
-        if on != "local":
+        if processes:
             raise SettingError("--on starts processes, and torchrun has started this one: leave one of them out")
         work_among(work)
     elif processes:
@@ -36,10 +36,10 @@ def in_processes(on: str, work: Callable[[Ranks | None], None]) -> None:
 
 
 def count_of_processes(on: str) -> int:
-    """Return the N of ``torchrun:N``, or 0 for ``local``."""
+    """Return the N of ``torchrun:N``, or 0 for any other place."""
     match = re.fullmatch(r"torchrun:([1-9]\d{0,3})", on)
-    if match is None and on != "local":
-        raise SettingError(f"--on is {on!r}; it must be local, or torchrun:2 for two processes of this machine")
+    if match is None and on.startswith("torchrun"):
+        raise SettingError(f"--on is {on!r}; write torchrun:2 for two processes of this machine")
     return int(match[1]) if match else 0
 
 

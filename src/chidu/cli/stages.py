@@ -25,6 +25,7 @@ Text = Annotated[
 Folder = Annotated[Path, typer.Option("--work", help="The work folder.")]
 Minutes = Annotated[float | None, typer.Option(help="Wall time of the whole undertaking, 3 to 600.")]
 Seed = Annotated[int | None, typer.Option(help="Seeds split, data order, weights and resampling.")]
+On = Annotated[str, typer.Option("--on", help="Where the ladder trains: local, ray, ray:HOST:PORT or ray://HOST:PORT.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long; do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 
@@ -58,11 +59,12 @@ def ladder(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
+    on: On = "local",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the ladder; leave the table of runs (ladder/ladder.csv)."""
-    undertake(folder, "ladder", dry_run=dry_run, as_json=as_json, text=text, minutes=minutes, seed=seed)
+    undertake(folder, "ladder", dry_run=dry_run, as_json=as_json, on=on, text=text, minutes=minutes, seed=seed)
 
 
 def train(
@@ -70,7 +72,14 @@ def train(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
-    on: Annotated[str, typer.Option(help="local, or torchrun:N for N processes of this machine (FSDP2).")] = "local",
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            help="torchrun:N for N processes of this machine (FSDP2); or where the ladder trains: local, ray, "
+            "ray:HOST:PORT or ray://HOST:PORT.",
+        ),
+    ] = "local",
     sequences_at_once: Annotated[
         int | None, typer.Option(help="With several processes: sequences each passes at once; all.", min=1)
     ] = None,
@@ -88,6 +97,7 @@ def train(
             "model",
             dry_run=dry_run,
             as_json=as_json,
+            on=on,
             text=text,
             crew=crew_of(ranks, sequences_at_once, recompute),
             minutes=minutes,

@@ -47,14 +47,10 @@ def command(
         for name, seconds in expected.items():
             typer.echo(f"{name:10} {'done already' if not seconds else 'about ' + format_seconds(seconds)}")
         return
-    voice = open_voice()
-    try:
-        with open_work_folder(folder):
-            write_settings(folder, settings)
-            work = run(folder, settings, voice, "tokens")
-            record = tune(work, minutes, settings.seed if seed is None else seed)
-    finally:
-        voice.close()
+    with open_voice() as voice, open_work_folder(folder):
+        write_settings(folder, settings)
+        work = run(folder, settings, voice, "tokens")
+        record = tune(work, minutes, settings.seed if seed is None else seed)
     if as_json:
         typer.echo(json.dumps(record.result, ensure_ascii=False, indent=1))
     elif record.result["recipe"]:

@@ -27,15 +27,18 @@ def undertake(
     dry_run: bool = False,
     as_json: bool = False,
     recollect: bool = False,
+    on: str = "local",
     text: list[Path] | None = None,
     crew: Crew | None = None,
     **flags: Any,
 ) -> None:
     """Run the stages up to `last` in a work folder, or with `dry_run` say what that would do.
 
-    A `crew` of several processes trains the target.
+    `on` is where the ladder trains. It is no setting: nothing that is made depends on it. A `crew` of several processes
+    trains the target.
     """
     from chidu.cli.voice import open_voice
+    from chidu.parallel import open_place
     from chidu.runs.folder import check_work_folder, open_work_folder
     from chidu.runs.settings import read_settings, write_settings
     from chidu.work import check_lab, preview, run, summary
@@ -47,10 +50,9 @@ def undertake(
     settings = read_settings(folder, **flags)
     check_text(settings.text)
     check_other_text(folder, settings)
-    voice = open_voice()
-    try:
+    with open_voice() as voice, open_place(on) as place:
         if dry_run:
-            tell_preview(preview(folder, settings, voice.say), last, as_json)
+            tell_preview(preview(folder, settings, voice.say, place), last, as_json)
             return
         with open_work_folder(folder):
             if last == "report" and not (folder / "corpus").exists():
@@ -59,9 +61,7 @@ def undertake(
                     "train the larger model, score the forecast. Ctrl-C is safe: the same command goes on"
                 )
             write_settings(folder, settings)
-            work = run(folder, settings, voice, last, recollect, crew)
-    finally:
-        voice.close()
+            work = run(folder, settings, voice, last, recollect, place, crew)
     if as_json:
         typer.echo(
             json.dumps(summary(folder) if last == "report" else stage_results(work), ensure_ascii=False, indent=1)

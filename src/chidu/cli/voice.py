@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from chidu.units import format_seconds, time_left
@@ -11,7 +14,7 @@ from chidu.units import format_seconds, time_left
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["BarVoice", "LineVoice", "Remaining", "open_voice"]
+__all__ = ["BarVoice", "LineVoice", "LogVoice", "Remaining", "open_voice"]
 
 
 class Remaining:
@@ -110,6 +113,26 @@ class BarVoice:
         self.bar.stop()
 
 
-def open_voice() -> LineVoice | BarVoice:
-    """Return bars on a terminal, lines elsewhere."""
-    return BarVoice() if sys.stderr.isatty() else LineVoice()
+class LogVoice(logging.Handler):
+    """Says what rooms below warn of."""
+
+    def __init__(self, voice: LineVoice | BarVoice) -> None:
+        super().__init__(logging.WARNING)
+        self.voice = voice
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one line."""
+        self.voice.say(record.getMessage())
+
+
+@contextlib.contextmanager
+def open_voice() -> Iterator[LineVoice | BarVoice]:
+    """Yield bars on a terminal, lines elsewhere; they tell warnings of the log too."""
+    voice: LineVoice | BarVoice = BarVoice() if sys.stderr.isatty() else LineVoice()
+    log, warnings = logging.getLogger("chidu"), LogVoice(voice)
+    log.addHandler(warnings)
+    try:
+        yield voice
+    finally:
+        log.removeHandler(warnings)
+        voice.close()

@@ -1,4 +1,4 @@
-"""Our weights in the layout that Hugging Face calls Qwen3, and back."""
+"""Our weights in the layout that Hugging Face calls Qwen3, and back; GPT-2's is in `chidu.model.gpt2_folder`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chidu.errors import InputError, SettingError
+from chidu.model import gpt2_folder
 from chidu.model.transformer import NORM_EPSILON, ROPE_THETA, Transformer
 from chidu.runs.record import write_atomic, write_json
 from chidu.runs.shape import Shape
@@ -31,6 +32,8 @@ BLOCK_NAMES = {
     "mlp_norm.weight": "post_attention_layernorm.weight",
     "mlp.down.weight": "mlp.down_proj.weight",
 }
+EVERY_CONFIG = {"use_cache": True, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "dtype": "float32"}
+"""What `config.json` says of every model."""
 WHOLE_NAMES = {
     "embedding.weight": "model.embed_tokens.weight",
     "norm.weight": "model.norm.weight",
@@ -40,6 +43,8 @@ WHOLE_NAMES = {
 
 def to_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     """Rename our weights, and split the joined ones (query, key, value; gate, up)."""
+    if shape.is_gpt2:
+        return gpt2_folder.to_hugging_face(weights, shape)
     D, H, K = shape.head_width, shape.heads, shape.kv_heads
     renamed = {theirs: weights[ours] for ours, theirs in WHOLE_NAMES.items()}
     if shape.tied:
@@ -63,6 +68,8 @@ def to_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Tenso
 
 def from_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     """Undo `to_hugging_face`. Raises KeyError where a weight is missing."""
+    if shape.is_gpt2:
+        return gpt2_folder.from_hugging_face(weights, shape)
     ours = {name: weights[other] for name, other in WHOLE_NAMES.items() if other in weights}
     if shape.tied:
         ours["head.weight"] = ours["embedding.weight"]
@@ -77,6 +84,10 @@ def from_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Ten
 
 def config_json(shape: Shape) -> dict[str, Any]:
     """Return the `config.json` of this shape."""
+    return {**(gpt2_folder.config_json(shape) if shape.is_gpt2 else _qwen3_json(shape)), **EVERY_CONFIG}
+
+
+def _qwen3_json(shape: Shape) -> dict[str, Any]:
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
@@ -95,44 +106,48 @@ def config_json(shape: Shape) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
         "attention_bias": False,
         "attention_dropout": 0.0,
-        "use_cache": True,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-        "dtype": "float32",
     }
 
 
 def shape_of(config: dict[str, Any]) -> Shape:
-    """Read a shape out of a `config.json` of our layout. Raises InputError where it is another one."""
-    if config.get("model_type") != "qwen3":
-        raise InputError(f"this folder holds a {config.get('model_type')!r} model, not one of Chidu's layout (qwen3)")
-    rope = config.get("rope_parameters") or {}
-    for name, found, ours in (
-        ("rope_theta", rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)), ROPE_THETA),
-        ("rope_type", rope.get("rope_type", "default"), "default"),
-        ("rms_norm_eps", config.get("rms_norm_eps", NORM_EPSILON), NORM_EPSILON),
-        ("hidden_act", config.get("hidden_act", "silu"), "silu"),
-        ("attention_bias", config.get("attention_bias", False), False),
-    ):
+    """Read a shape out of a `config.json` of our layouts. Raises InputError where it is another one."""
+    kind = config.get("model_type")
+    if kind not in ("qwen3", "gpt2"):
+        raise InputError(f"this folder holds a {kind!r} model, not one of Chidu's layouts (qwen3, gpt2)")
+    for name, found, ours in gpt2_folder.computed(config) if kind == "gpt2" else _qwen3_computed(config):
         if found != ours:
             raise InputError(
                 f"config.json: {name} is {found!r}; Chidu computes with {ours!r}: open it with transformers"
             )
     try:
-        return Shape(
-            vocabulary=config["vocab_size"],
-            context_length=config["max_position_embeddings"],
-            width=config["hidden_size"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            kv_heads=config["num_key_value_heads"],
-            head_width=config["head_dim"],
-            mlp_width=config["intermediate_size"],
-            tied=config.get("tie_word_embeddings", False),
-        )
-    except (KeyError, TypeError, SettingError) as error:
+        return gpt2_folder.shape_of(config) if kind == "gpt2" else _qwen3_shape(config)
+    except (KeyError, TypeError, ZeroDivisionError, SettingError) as error:
         raise InputError(f"config.json is incomplete or absurd: {error}") from error
+
+
+def _qwen3_computed(config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    rope = config.get("rope_parameters") or {}
+    return [
+        ("rope_theta", rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)), ROPE_THETA),
+        ("rope_type", rope.get("rope_type", "default"), "default"),
+        ("rms_norm_eps", config.get("rms_norm_eps", NORM_EPSILON), NORM_EPSILON),
+        ("hidden_act", config.get("hidden_act", "silu"), "silu"),
+        ("attention_bias", config.get("attention_bias", False), False),
+    ]
+
+
+def _qwen3_shape(config: dict[str, Any]) -> Shape:
+    return Shape(
+        vocabulary=config["vocab_size"],
+        context_length=config["max_position_embeddings"],
+        width=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        kv_heads=config["num_key_value_heads"],
+        head_width=config["head_dim"],
+        mlp_width=config["intermediate_size"],
+        tied=config.get("tie_word_embeddings", False),
+    )
 
 
 def check_sizes(folder: Path, shape: Shape, found: int) -> None:
@@ -192,10 +207,10 @@ def load_model(folder: Path) -> Transformer:
         raise InputError(f"{folder}: config.json is not a JSON object")
     shape = shape_of(config)
     if shape.tied and (head := weights.pop("lm_head.weight", None)) is not None:
-        embedding = weights.get("model.embed_tokens.weight")
+        embedding = weights.get("transformer.wte.weight" if shape.is_gpt2 else "model.embed_tokens.weight")
         if embedding is None or not torch.equal(head, embedding):
             raise InputError(f"{folder}: config.json and model.safetensors don't match (tied, but with its own head)")
-    check_sizes(folder, shape, sum(tensor.numel() for tensor in weights.values()))
+    check_sizes(folder, shape, sum(each.numel() for name, each in weights.items() if not name.endswith(".bias")))
     with torch.device("meta"):
         model = Transformer(shape)
     model = model.to_empty(device="cpu")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chidu.model.transformer import NORM_EPSILON, Block, Transformer
+from chidu.model.transformer import LAYER_NORM_EPSILON, MLP, NORM_EPSILON, Block, GeluMLP, Transformer
 
 __all__ = ["GradientPass"]
 
@@ -46,18 +46,25 @@ class GradientPass:
         Overwrites the gradient `.grad` of every weight, which must be there.
         """
         model, index = self.model, tokens.flatten()
-        turn = Turn.of(model, tokens.shape[1])
+        is_gpt2, length = model.shape.is_gpt2, tokens.shape[1]
+        turn = Turn.of(model, length)
         x = F.embedding(index, model.embedding.weight)
-        layers = []
+        if is_gpt2:
+            x = (x.view(len(tokens), length, -1) + model.positions.weight[:length]).flatten(0, 1)
+        layers: list[LayerPass] = []
         for block in model.blocks:
             assert isinstance(block, Block)
-            layers.append(LayerPass(block, turn, len(tokens)))
+            layers.append((GPT2LayerPass if is_gpt2 else LayerPass)(block, turn, len(tokens)))
             x = layers[-1].forward(x)
-        norm = NormPass(model.norm.weight)
+        norm = (LayerNormPass if is_gpt2 else NormPass)(model.norm.weight)
         loss, gradient = self._head(norm.forward(x), targets.flatten())
         gradient = norm.backward(gradient)
         for layer in reversed(layers):
             gradient = layer.backward(gradient)
+        if is_gpt2:
+            by_position = _grad(model.positions.weight)
+            by_position[:length].copy_(gradient.view(len(tokens), length, -1).float().sum(dim=0))
+            by_position[length:].zero_()
         by_word = torch.ops.aten.embedding_dense_backward(gradient.float(), index, model.shape.vocabulary, -1, False)
         if model.shape.tied:
             _grad(model.embedding.weight).add_(by_word)
@@ -117,6 +124,31 @@ class NormPass:
         return by_x.to(gradient.dtype) if onto is None else by_x.add_(onto).to(gradient.dtype)
 
 
+class LayerNormPass:
+    """LayerNorm of the last dimension, with a weight and no bias."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normed x, in its own dtype."""
+        self.x = x
+        found, self.mean, self.inverse = torch.ops.aten.native_layer_norm(
+            x, self.weight.shape, self.weight, None, LAYER_NORM_EPSILON
+        )
+        normed: Tensor = found
+        return normed
+
+    def backward(self, gradient: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Write the weight's gradient; return that by x, added to `onto` where given."""
+        by_x, by_weight, _ = torch.ops.aten.native_layer_norm_backward(
+            gradient, self.x, self.weight.shape, self.mean, self.inverse, self.weight, None, [True, True, False]
+        )
+        _grad(self.weight).copy_(by_weight)
+        found: Tensor = by_x if onto is None else by_x.add_(onto)
+        return found
+
+
 def normed(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return x over its root mean square along the last dimension, float32, and the inverse of that root."""
     wide = x.float()
@@ -162,9 +194,12 @@ class Turn:
 class LayerPass:
     """One block, forward and backward; keeps what the way back needs."""
 
+    norm: type[NormPass] | type[LayerNormPass] = NormPass
+
     def __init__(self, block: Block, turn: Turn, B: int) -> None:
         self.block, self.turn, self.B = block, turn, B
-        self.attention_norm, self.mlp_norm = NormPass(block.attention_norm.weight), NormPass(block.mlp_norm.weight)
+        self.attention_norm = self.norm(block.attention_norm.weight)
+        self.mlp_norm = self.norm(block.mlp_norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the stream [N, C] after this block."""
@@ -173,22 +208,34 @@ class LayerPass:
         self.mixed = self._attend(self.read @ block.attention.qkv.weight.T)
         x = torch.addmm(x, self.mixed, block.attention.out.weight.T)
         self.seen = self.mlp_norm.forward(x)
-        self.gate, self.up = (self.seen @ block.mlp.gate_up.weight.T).chunk(2, dim=-1)
-        self.open = F.silu(self.gate)
-        self.hidden = self.open * self.up
+        self.hidden = self._activate()
         return torch.addmm(x, self.hidden, block.mlp.down.weight.T)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Write the gradients of the block's weights, given that by its output; return that by its input."""
         block = self.block
         by_hidden = _through(block.mlp.down, gradient, self.hidden)
-        by_both = gradient.new_empty(len(gradient), 2 * by_hidden.shape[1])
+        gradient = self.mlp_norm.backward(self._by_seen(by_hidden), gradient)
+        by_qkv = self._by_qkv(_through(block.attention.out, gradient, self.mixed))
+        return self.attention_norm.backward(_through(block.attention.qkv, by_qkv, self.read), gradient)
+
+    def _activate(self) -> Tensor:
+        """Return the MLP's inner vectors [N, F] of the normed stream."""
+        mlp = self.block.mlp
+        assert isinstance(mlp, MLP)
+        self.gate, self.up = (self.seen @ mlp.gate_up.weight.T).chunk(2, dim=-1)
+        self.open = F.silu(self.gate)
+        return self.open * self.up
+
+    def _by_seen(self, by_hidden: Tensor) -> Tensor:
+        """Write the gradient of the MLP's first matrix; return that by the normed stream."""
+        mlp = self.block.mlp
+        assert isinstance(mlp, MLP)
+        by_both = by_hidden.new_empty(len(by_hidden), 2 * by_hidden.shape[1])
         by_gate, by_up = by_both.chunk(2, dim=-1)
         torch.mul(by_hidden, self.open, out=by_up)
         torch.ops.aten.silu_backward.grad_input(by_hidden * self.up, self.gate, grad_input=by_gate)
-        gradient = self.mlp_norm.backward(_through(block.mlp.gate_up, by_both, self.seen), gradient)
-        by_qkv = self._by_qkv(_through(block.attention.out, gradient, self.mixed))
-        return self.attention_norm.backward(_through(block.attention.qkv, by_qkv, self.read), gradient)
+        return _through(mlp.gate_up, by_both, self.seen)
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Return the mixed values [N, H·D] of queries, keys and values [N, (H + 2K)·D]."""
@@ -206,23 +253,31 @@ class LayerPass:
         )
         turned = self.turn.forward(self.unit * self.weight).transpose(1, 2)
         turned = turned.to(qkv.dtype, memory_format=torch.contiguous_format)
-        self.q, self.k = self._heads(turned[:, :H]), self._heads(turned[:, H:])
-        self.v = self._heads(v.transpose(1, 2))
-        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(B, H, len(self.turn.mask), -1).add_(self.turn.mask)
+        return self._mix(self._heads(turned[:, :H]), self._heads(turned[:, H:]), self._heads(v.transpose(1, 2)))
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return the mixed values [N, H·D] of scaled queries, keys and values [B·H, T, D]."""
+        H, D = self.block.attention.heads, q.shape[-1]
+        self.q, self.k, self.v = q, k, v
+        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(self.B, H, len(self.turn.mask), -1).add_(self.turn.mask)
         self.shares = scores.softmax(dim=-1).flatten(0, 1)  # [B·H, T, T]
         mixed = torch.bmm(self.shares, self.v)
-        return mixed.view(B, H, -1, D).transpose(1, 2).reshape(-1, H * D)
+        return mixed.view(self.B, H, -1, D).transpose(1, 2).reshape(-1, H * D)
+
+    def _by_mix(self, by_mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients by the queries, keys and values that were mixed, [B·H, T, D]."""
+        H, D = self.block.attention.heads, self.q.shape[-1]
+        by_mixed = by_mixed.view(self.B, -1, H, D).transpose(1, 2).reshape(self.B * H, -1, D)
+        by_v = torch.bmm(self.shares.transpose(1, 2), by_mixed)
+        by_shares = torch.bmm(by_mixed, self.v.transpose(1, 2))
+        by_scores = torch.ops.aten._softmax_backward_data(by_shares, self.shares, -1, self.shares.dtype)
+        return torch.bmm(by_scores, self.k), torch.bmm(by_scores.transpose(1, 2), self.q), by_v
 
     def _by_qkv(self, by_mixed: Tensor) -> Tensor:
         """Return the gradient by queries, keys and values; write those of their norms."""
         attention, B = self.block.attention, self.B
         H, K, D = attention.heads, attention.kv_heads, attention.head_width
-        by_mixed = by_mixed.view(B, -1, H, D).transpose(1, 2).reshape(B * H, -1, D)
-        by_v = torch.bmm(self.shares.transpose(1, 2), by_mixed)
-        by_shares = torch.bmm(by_mixed, self.v.transpose(1, 2))
-        by_scores = torch.ops.aten._softmax_backward_data(by_shares, self.shares, -1, self.shares.dtype)
-        by_q = torch.bmm(by_scores, self.k)
-        by_k = torch.bmm(by_scores.transpose(1, 2), self.q)
+        by_q, by_k, by_v = self._by_mix(by_mixed)
         T = by_q.shape[1]
         by_both = torch.cat((by_q.view(B, H, T, D), self._own(by_k)), dim=1).transpose(1, 2).float()
         by_weighted = self.turn.backward(by_both)
@@ -245,6 +300,35 @@ class LayerPass:
         T, D = gradient.shape[1:]
         found = gradient.view(self.B, self.block.attention.kv_heads, -1, T, D)
         return found[:, :, 0] if found.shape[2] == 1 else found.sum(dim=2)
+
+
+class GPT2LayerPass(LayerPass):
+    """One block of GPT-2's layout."""
+
+    norm = LayerNormPass
+
+    def _activate(self) -> Tensor:
+        mlp = self.block.mlp
+        assert isinstance(mlp, GeluMLP)
+        self.up = self.seen @ mlp.up.weight.T
+        return F.gelu(self.up)
+
+    def _by_seen(self, by_hidden: Tensor) -> Tensor:
+        mlp = self.block.mlp
+        assert isinstance(mlp, GeluMLP)
+        by_up = torch.ops.aten.gelu_backward(by_hidden, self.up)
+        return _through(mlp.up, by_up, self.seen)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        H, D = self.block.attention.heads, self.block.attention.head_width
+        q, k, v = qkv.view(self.B, -1, 3, H, D).permute(2, 0, 3, 1, 4).reshape(3, self.B * H, -1, D)
+        return self._mix(q * (1 / math.sqrt(D)), k, v)
+
+    def _by_qkv(self, by_mixed: Tensor) -> Tensor:
+        H, D = self.block.attention.heads, self.block.attention.head_width
+        by_q, by_k, by_v = self._by_mix(by_mixed)
+        together = torch.stack((by_q.mul_(1 / math.sqrt(D)), by_k, by_v)).view(3, self.B, H, -1, D)
+        return together.permute(1, 3, 0, 2, 4).reshape(-1, 3 * H * D)
 
 
 def _through(linear: nn.Linear, gradient: Tensor, read: Tensor) -> Tensor:

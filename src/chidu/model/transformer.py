@@ -1,5 +1,7 @@
 """Our Transformer: Qwen3's layout, written for small models on a processor as well as large ones on a GPU.
 
+For comparisons it takes GPT-2's layout too (`chidu.runs.shape`).
+
 Query, key and value are one product, and so are the MLP's gate and up: at small widths the number of operations costs
 more than their size. `chidu.model.conversion` splits them for the Hugging Face layout.
 Shapes: B sequences, T tokens, C width, H query heads, K key heads, D head width, F MLP width, V vocabulary.
@@ -17,10 +19,12 @@ from torch.utils.checkpoint import checkpoint
 
 from chidu.runs.shape import Shape
 
-__all__ = ["NORM_EPSILON", "ROPE_THETA", "KeyValues", "Transformer"]
+__all__ = ["LAYER_NORM_EPSILON", "NORM_EPSILON", "ROPE_THETA", "KeyValues", "Transformer"]
 
 NORM_EPSILON = 1e-6
+LAYER_NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
+BRANCH_ENDS = ("attention.out.weight", "mlp.down.weight")
 
 KeyValues = tuple[Tensor, Tensor]
 """Keys and values of the tokens already read, each [B, K, T, D]."""
@@ -52,16 +56,34 @@ class Norm(nn.Module):
         return normed
 
 
+class LayerNorm(nn.Module):
+    """LayerNorm (Ba et al., 1607.06450) with a weight for each entry and no bias: GPT-2's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, None, LAYER_NORM_EPSILON)
+
+
+def norm_of(shape: Shape) -> Norm | LayerNorm:
+    """Return the layout's norm of the stream."""
+    return LayerNorm(shape.width) if shape.is_gpt2 else Norm(shape.width)
+
+
 class Attention(nn.Module):
-    """Causal attention with rotary positions and a norm on each head's query and key."""
+    """Causal attention; in Qwen3's layout with rotary positions and a norm on each head's query and key."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self.is_turned = not shape.is_gpt2
         self.heads, self.kv_heads, self.head_width = shape.heads, shape.kv_heads, shape.head_width
         self.qkv = nn.Linear(shape.width, (shape.heads + 2 * shape.kv_heads) * shape.head_width, bias=False)
         self.out = nn.Linear(shape.heads * shape.head_width, shape.width, bias=False)
-        self.q_norm = Norm(shape.head_width)
-        self.k_norm = Norm(shape.head_width)
+        if self.is_turned:
+            self.q_norm = Norm(shape.head_width)
+            self.k_norm = Norm(shape.head_width)
 
     def forward(
         self, x: Tensor, cosine: Tensor, sine: Tensor, mask: Tensor, past: KeyValues | None
@@ -73,8 +95,9 @@ class Attention(nn.Module):
             .transpose(1, 2)  # [B, H + 2K, T, D]
             .split((self.heads, self.kv_heads, self.kv_heads), dim=1)
         )
-        q = rotate(self.q_norm(q), cosine, sine)
-        k = rotate(self.k_norm(k), cosine, sine)
+        if self.is_turned:
+            q = rotate(self.q_norm(q), cosine, sine)
+            k = rotate(self.k_norm(k), cosine, sine)
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
         mixed = self.attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1)
@@ -105,15 +128,28 @@ class MLP(nn.Module):
         return mixed
 
 
+class GeluMLP(nn.Module):
+    """GPT-2's MLP."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.width, shape.mlp_width, bias=False)
+        self.down = nn.Linear(shape.mlp_width, shape.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed: Tensor = self.down(F.gelu(self.up(x)))
+        return mixed
+
+
 class Block(nn.Module):
     """Attention, then MLP, each on a normed copy and added to the stream."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.attention_norm = Norm(shape.width)
+        self.attention_norm = norm_of(shape)
         self.attention = Attention(shape)
-        self.mlp_norm = Norm(shape.width)
-        self.mlp = MLP(shape)
+        self.mlp_norm = norm_of(shape)
+        self.mlp = GeluMLP(shape) if shape.is_gpt2 else MLP(shape)
 
     def forward(
         self, x: Tensor, cosine: Tensor, sine: Tensor, mask: Tensor, past: KeyValues | None = None
@@ -136,8 +172,10 @@ class Transformer(nn.Module):
         self.recompute = recompute
         """True where training keeps of each block only what it read, and computes the rest again on the way back."""
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        if shape.is_gpt2:
+            self.positions = nn.Embedding(shape.context_length, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = Norm(shape.width)
+        self.norm = norm_of(shape)
         self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
         if shape.tied:
             self.head.weight = self.embedding.weight
@@ -163,13 +201,17 @@ class Transformer(nn.Module):
         One at a time, so that a model which no single memory holds can take them too.
 
         Matrices have standard deviation 1/sqrt(fan-in); the last matrix of each branch starts at zero, so every block
-        starts as the identity, and the head starts small, so the first loss is log V.
+        starts as the identity, and the head starts small, so the first loss is log V. In GPT-2's layout all have 0.02,
+        the last matrix of each branch that over sqrt(2 · layers).
         """
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.dim() < 2:
                 yield weight, torch.ones(weight.shape)
-            elif name.endswith(("attention.out.weight", "mlp.down.weight")):
+            elif self.shape.is_gpt2:
+                depth = (2 * self.shape.layers) ** -0.5 if name.endswith(BRANCH_ENDS) else 1.0
+                yield weight, torch.empty(weight.shape).normal_(std=0.02 * depth, generator=generator)
+            elif name.endswith(BRANCH_ENDS):
                 yield weight, torch.zeros(weight.shape)
             else:
                 deviation = {"embedding.weight": 0.7, "head.weight": 0.02}.get(name, weight.shape[1] ** -0.5)
@@ -185,6 +227,8 @@ class Transformer(nn.Module):
         start = past[0][0].shape[2] if past else 0
         stop = start + tokens.shape[1]
         x = self.embedding(tokens)
+        if self.shape.is_gpt2:
+            x = x + self.positions.weight[start:stop]
         cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
         mask = self.mask[start:stop, :stop].to(x.dtype)
         present = []

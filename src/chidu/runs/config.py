@@ -14,6 +14,10 @@ __all__ = ["RunConfig", "from_mapping"]
 
 Made = TypeVar("Made")
 
+PRECISIONS = ("bf16", "float32")
+OPTIMISERS = ("muon", "adamw")
+DECAYS = ("linear", "cosine")
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -26,29 +30,34 @@ class RunConfig:
     batch_tokens: int
     """Tokens in one step; a multiple of the context length."""
     learning_rate: float
-    """Peak rate of the matrices inside the layers (AdamW)."""
+    """Peak rate of the matrices inside the layers."""
     embedding_learning_rate: float
-    """Peak rate of embedding and norms (AdamW)."""
+    """Peak rate of embedding and norms."""
     head_learning_rate: float
-    """Peak rate of the head (AdamW)."""
+    """Peak rate of the head, where it has its own weights."""
     warmup_steps: int
     """Steps over which the rate rises linearly from 0."""
     decay_fraction: float
-    """Part of the steps, at the end, over which the rate falls linearly to 0."""
+    """Part of the steps, at the end, over which a linear decay takes the rate to 0."""
     weight_decay: float = 0.1
-    """Decoupled decay of the matrices, times the rate."""
+    """Decoupled decay of the matrices, times the rate; under AdamW of embedding and head too."""
     gradient_clip: float = 1.0
     """Largest norm of the whole gradient."""
     seed: int = 0
     """Seeds the weights and the order of the data."""
     precision: str = "bf16"
     """`bf16` (products in bfloat16, weights and moments in float32) or `float32`."""
+    optimiser: str = "muon"
+    """`muon` for the matrices and Adam for the rest, or `adamw` for all."""
+    decay: str = "linear"
+    """How the rate falls: `linear` to 0 over the last part, or `cosine` to a tenth from the end of the warm-up on."""
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"steps is {self.steps}; it must be at least 1")
         _require(0 <= self.warmup_steps <= self.steps, f"warmup_steps ({self.warmup_steps}) must be in 0..steps")
         _require(0 <= self.decay_fraction <= 1, f"decay_fraction ({self.decay_fraction}) must be in 0..1")
-        _require(self.precision in ("bf16", "float32"), f"precision {self.precision!r} is not bf16 or float32")
+        for name, known in (("precision", PRECISIONS), ("optimiser", OPTIMISERS), ("decay", DECAYS)):
+            _require(getattr(self, name) in known, f"{name} {getattr(self, name)!r} is not {' or '.join(known)}")
         rows, rest = divmod(self.batch_tokens, self.shape.context_length)
         _require(
             rest == 0 and rows >= 1,
@@ -73,7 +82,7 @@ class RunConfig:
     @property
     def decay_steps(self) -> int:
         """Steps of the falling rate at the end."""
-        return round(self.steps * self.decay_fraction)
+        return self.steps - self.warmup_steps if self.decay == "cosine" else round(self.steps * self.decay_fraction)
 
     @property
     def trunk_steps(self) -> int:

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from chidu.errors import WorkFolderError
+from chidu.errors import StorageError, WorkFolderError
 from chidu.parallel import cores
+from chidu.runs.storage import steadily
 
 __all__ = [
     "Record",
@@ -115,9 +116,13 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    with open_whole(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    """Write a file whole or not at all. Raises StorageError where storage fails again and again."""
+
+    def write() -> None:
+        with open_whole(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+    steadily(write, path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -144,9 +149,14 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of a work folder. Raises WorkFolderError where it is damaged."""
+    """Read a JSON file of a work folder.
+
+    Raises WorkFolderError where it is damaged, StorageError where storage fails again and again.
+    """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(steadily(lambda: path.read_text(encoding="utf-8"), path))
+    except StorageError:
+        raise
     except (ValueError, OSError) as error:
         raise WorkFolderError(f"{path} can't be read ({error}): delete it to have it made again") from error
 

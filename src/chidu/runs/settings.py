@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from chidu.errors import SettingError, nearest
-from chidu.runs.config import from_mapping
+from chidu.runs.config import DECAYS, OPTIMISERS, from_mapping
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import write_atomic
+from chidu.runs.shape import LAYOUTS
 
 __all__ = ["LEAST_VOCABULARY", "RECIPE_RANGES", "SETTINGS_FILE", "Settings", "read_settings", "write_settings"]
 
@@ -33,6 +34,9 @@ RECIPE_RANGES: dict[str, tuple[float, float]] = {
     "least_layers": (1, 100),
 }
 """What a work folder may change of the recipe, and the range of each; ranges of whole numbers are of whole numbers."""
+
+RECIPE_WORDS: dict[str, tuple[str, ...]] = {"layout": LAYOUTS, "optimiser": OPTIMISERS, "decay": DECAYS}
+"""And what is one of a few words."""
 
 BATCHES = (1024, 512, 256)
 """Tokens in a step, the ones to prefer first: the loss depends on the tokens seen, the time on the steps too."""
@@ -62,7 +66,7 @@ class Settings:
     """A law's name, or `auto`: the one that best forecasts the dearest rungs from the cheaper ones."""
     language: str = "en"
     """Language of the report page: `en` or `zh`."""
-    recipe: Mapping[str, float] = field(default_factory=dict, hash=False)
+    recipe: Mapping[str, float | str] = field(default_factory=dict, hash=False)
     """What differs from the built-in recipe, by its names: what `chidu tune` found, or somebody wrote."""
 
     def __post_init__(self) -> None:
@@ -86,7 +90,7 @@ class Settings:
                 self, name, _number(name, getattr(self, name), self.sequence_tokens if low is None else low, high)
             )
         object.__setattr__(self, "recipe", _recipe_changes(self.recipe))
-        for batch_tokens in (self.batch_tokens, int(self.recipe.get("batch_tokens", 0))):
+        for batch_tokens in (self.batch_tokens, int(self.recipe.get("batch_tokens", 0))):  # a whole number, as checked
             if batch_tokens % self.sequence_tokens:
                 raise SettingError(
                     f"batch_tokens ({batch_tokens}) must be a multiple of context_length ({self.sequence_tokens})"
@@ -138,16 +142,25 @@ def _by_minutes(minutes: float, choices: tuple[int, int, int]) -> int:
     return choices[0 if minutes <= 15 else 1 if minutes <= 120 else 2]
 
 
-def _recipe_changes(values: object) -> dict[str, float]:
+def _recipe_changes(values: object) -> dict[str, float | str]:
     """Check the table `[recipe]`. Raises SettingError for an unknown key, or a value out of range."""
     if not isinstance(values, Mapping):
         raise SettingError(
-            f"recipe is {values!r}; it must be a table [recipe] of numbers, such as learning_rate = 0.01"
+            f"recipe is {values!r}; it must be a table [recipe], with lines such as learning_rate = 0.01"
         )
+    known = [*RECIPE_RANGES, *RECIPE_WORDS]
     for name in values:
-        if name not in RECIPE_RANGES:
-            raise SettingError(f"recipe: unknown key {name!r}{nearest(str(name), RECIPE_RANGES)}")
-    return {name: _number(f"recipe.{name}", value, *RECIPE_RANGES[name]) for name, value in sorted(values.items())}
+        if name not in known:
+            raise SettingError(f"recipe: unknown key {name!r}{nearest(str(name), known)}")
+    return {name: _recipe_change(name, value) for name, value in sorted(values.items())}
+
+
+def _recipe_change(name: str, value: object) -> float | str:
+    if name in RECIPE_RANGES:
+        return _number(f"recipe.{name}", value, *RECIPE_RANGES[name])
+    if not isinstance(value, str) or value not in RECIPE_WORDS[name]:
+        raise SettingError(f"recipe.{name} is {value!r}; it must be {' or '.join(map(repr, RECIPE_WORDS[name]))}")
+    return value
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:

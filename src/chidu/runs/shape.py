@@ -1,7 +1,8 @@
 """The shape of a Transformer, and what it costs in closed form: params, flops, bytes.
 
 The layout is Qwen3's: RMSNorm, rotary positions, grouped-query attention with a norm on each head's query and key,
-SwiGLU, no biases. A test equates every formula here with the modules of ``chidu.model`` and with torch's flop counter.
+SwiGLU, no biases. For comparisons there is GPT-2's, without biases: LayerNorm, learned positions, GELU, the head tied.
+A test equates every formula here with the modules of ``chidu.model`` and with torch's flop counter.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 
 from chidu.errors import SettingError
 
-__all__ = ["Shape"]
+__all__ = ["LAYOUTS", "Shape"]
+
+LAYOUTS = ("qwen3", "gpt2")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Shape:
     """Length of the MLP's inner vector (`intermediate_size`)."""
     tied: bool = False
     """True where the head is the transpose of the embedding."""
+    layout: str = "qwen3"
+    """`qwen3`, or `gpt2` for comparisons."""
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "context_length", "width", "layers", "heads", "kv_heads", "head_width", "mlp_width"):
@@ -45,16 +50,30 @@ class Shape:
             raise SettingError(f"shape: kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.head_width % 2:
             raise SettingError(f"shape: head_width ({self.head_width}) must be even")
+        if self.layout not in LAYOUTS:
+            raise SettingError(f"shape: layout is {self.layout!r}; it must be {' or '.join(LAYOUTS)}")
+        if self.is_gpt2 and not (
+            self.tied and self.heads == self.kv_heads and self.heads * self.head_width == self.width
+        ):
+            raise SettingError("shape: the gpt2 layout is tied, and its heads split the width evenly")
+
+    @property
+    def is_gpt2(self) -> bool:
+        """True for GPT-2's layout."""
+        return self.layout == "gpt2"
 
     @property
     def params_matmul(self) -> int:
         """Params that a token is multiplied with: the matrices of all layers, and the head."""
         attention = self.width * self.head_width * 2 * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.width * self.mlp_width) + self.vocabulary * self.width
+        mlp = (2 if self.is_gpt2 else 3) * self.width * self.mlp_width
+        return self.layers * (attention + mlp) + self.vocabulary * self.width
 
     @property
     def params(self) -> int:
-        """All params: matrices, head, embedding (once where tied) and norms."""
+        """All params: matrices, head, embedding (once where tied), learned positions and norms."""
+        if self.is_gpt2:
+            return self.params_matmul + (2 * self.layers + 1 + self.context_length) * self.width
         norms = self.layers * (2 * self.width + 2 * self.head_width) + self.width
         embedding = 0 if self.tied else self.vocabulary * self.width
         return self.params_matmul + norms + embedding

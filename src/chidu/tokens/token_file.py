@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chidu.errors import TextError, WorkFolderError
+from chidu.errors import StorageError, TextError, WorkFolderError
 from chidu.runs.record import read_json
+from chidu.runs.storage import steadily
 from chidu.tokens.bpe import END_OF_TEXT_ID
 from chidu.tokens.packed import beside
 
@@ -49,11 +50,13 @@ class TokenFile:
         values = read_json(beside(path))
         try:
             dtype = np.dtype(values["dtype"]).newbyteorder("<")
-            expected, found = values["tokens"] * dtype.itemsize, path.stat().st_size
+            expected, found = values["tokens"] * dtype.itemsize, steadily(path.stat, path).st_size
             if expected != found or not found:
                 raise ValueError(f"{found} bytes, {expected} expected")
-            tokens = np.memmap(path, dtype, "r")
+            tokens = steadily(lambda: np.memmap(path, dtype, "r"), path)
             return cls(path, values, tokens)
+        except StorageError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkFolderError(f"{path} is damaged ({error}): delete its folder to have it made again") from error
 

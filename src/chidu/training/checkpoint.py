@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from chidu.runs.record import file_digest, sync_folder
+from chidu.runs.storage import passes, steadily
 
 __all__ = [
     "checkpoint_path",
@@ -43,12 +44,32 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], keep: int = 2) -> Path:
-    """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder."""
+def write_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    state: dict[str, Any],
+    keep: int = 2,
+    may_write: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write the checkpoint of `step` into `folder`, then prune all but the newest `keep`. Returns its folder.
+
+    `may_write` is called at the last moment before the checkpoint takes its name, and raises where it may not. Raises
+    StorageError where storage fails again and again.
+    """
+    final = checkpoint_path(folder, step)
+    steadily(lambda: _write(final, step, tensors, state, may_write), final)
+    prune(folder, step, keep)
+    return final
+
+
+def _write(
+    final: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], may_write: Callable[[], None]
+) -> None:
     from safetensors.torch import save
 
+    folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
-    final = checkpoint_path(folder, step)
     temporary = folder / f"{final.name}.tmp-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -57,12 +78,10 @@ def write_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state:
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         (temporary / "tensors.safetensors").write_bytes(content)
         (temporary / "state.json").write_text(json.dumps({"step": step, **state}), encoding="utf-8")
-        seal(temporary, final, {name: describe_file(temporary / name) for name in FILES})
+        seal(temporary, final, {name: describe_file(temporary / name) for name in FILES}, may_write)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    prune(folder, step, keep)
-    return final
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -71,11 +90,12 @@ def describe_file(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
 
 
-def seal(temporary: Path, final: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a folder whose files are on the disk, and give the folder its name."""
+def seal(temporary: Path, final: Path, manifest: dict[str, Any], may_write: Callable[[], None]) -> None:
+    """Write the manifest of a folder whose files are on the disk, and give the folder its name, if `may_write`."""
     (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     _sync_file(temporary / "manifest.json")
     sync_folder(temporary)
+    may_write()
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
     sync_folder(final.parent)
@@ -104,14 +124,21 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors and the state of a checkpoint that `latest_checkpoint` verified."""
     from safetensors.torch import load_file
 
-    return load_file(path / "tensors.safetensors"), json.loads((path / "state.json").read_text(encoding="utf-8"))
+    tensors = steadily(lambda: load_file(path / "tensors.safetensors"), path)
+    return tensors, json.loads(steadily(lambda: (path / "state.json").read_text(encoding="utf-8"), path))
 
 
 def why_torn(path: Path) -> str:
-    """Say why a checkpoint can't be trusted; empty where it can."""
+    """Say why a checkpoint can't be trusted; empty where it can. Raises StorageError where storage keeps failing."""
+    return steadily(lambda: _why_torn(path), path)
+
+
+def _why_torn(path: Path) -> str:
     try:
         manifest = dict(json.loads((path / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, OSError) and passes(error):
+            raise
         return f"no manifest ({error})"
     return why_files_torn(path, {name: manifest.get(name) for name in FILES})
 

@@ -186,8 +186,8 @@ def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
 
 def _ladder_steps(recipe: Recipe, steps: int) -> float:
     """Return the optimiser steps that one size costs: its trunk, and the falling part of each length."""
-    decays = sum(length * steps * recipe.decay_fraction for length in LENGTHS)
-    return LENGTHS[-1] * steps * (1 - recipe.decay_fraction) + decays
+    decays = sum(length * steps * recipe.falling_part for length in LENGTHS)
+    return LENGTHS[-1] * steps * (1 - recipe.falling_part) + decays
 
 
 def _wall_seconds(recipe: Recipe, budget: Budget, speed: Speed, steps: int) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def _wall_seconds(recipe: Recipe, budget: Budget, speed: Speed, steps: int) -> t
     measuring = EVALUATION * budget.held_out_tokens / recipe.batch_tokens
     sizes = []
     for step in speed.apart:
-        decays = [length * steps * recipe.decay_fraction for length in LENGTHS]
+        decays = [length * steps * recipe.falling_part for length in LENGTHS]
         sizes.append(
             (step * (LENGTHS[-1] * steps - decays[-1]), [step * (decay + measuring) for decay in reversed(decays)])
         )

@@ -53,13 +53,11 @@ def launch(words: Sequence[str], processes: int) -> int:
 def _exit_code(failures: dict[int, ProcessFailure], processes: int) -> int:
     """Return the exit code that the processes' own codes come to."""
     codes = {rank: failure.exitcode for rank, failure in failures.items()}
-    for code in codes.values():
-        if code in STOPPED:
-            return STOPPED[code]
+    # First who was killed: the others were asked to stop then, and did.
     for rank, code in codes.items():
-        if code < 0:
+        if code < 0 and code not in STOPPED:
             raise WorkerError(
                 f"process {rank} of {processes} was killed (signal {-code}; out of memory, perhaps): "
                 "run the same command again to go on from the last checkpoint"
             )
-    return 1
+    return next((STOPPED[code] for code in codes.values() if code in STOPPED), 1)

@@ -93,13 +93,12 @@ class Trainer(Underway):
         """Return the newest checkpoint that verifies, of that step at the latest; and what was passed over."""
         return latest_checkpoint(folder, step)
 
-    def save(self, folder: Path, keep: int = 2) -> None:
+    def save(self, folder: Path, keep: int = 2, may_write: Callable[[], None] = lambda: None) -> None:
         """Write a checkpoint of this step; of a team, the first process does."""
         # The others wait at their next step's end until the first one, having saved, gets there.
         if self.team.rank == 0:
-            write_checkpoint(
-                folder, self.step, {**self.weights.tensors(), **self.optimiser.tensors()}, self._state(), keep
-            )
+            tensors = {**self.weights.tensors(), **self.optimiser.tensors()}
+            write_checkpoint(folder, self.step, tensors, self._state(), keep, may_write)
 
     def save_weights(self, path: Path) -> None:
         """Write the final weights alone, float32, flat by group, atomically."""
@@ -128,6 +127,7 @@ def train(
     progress: Progress = lambda _step, _loss: None,
     tell: Tell = lambda _step, _line: None,
     team: Team | None = None,
+    may_write: Callable[[], None] = lambda: None,
 ) -> Trainer:
     """Train until step `stop` (the config's last by default), going on from what `folder` holds.
 
@@ -136,7 +136,10 @@ def train(
     """
     trainer = Trainer(config, team=team)
     go_on(trainer, folder, start, tell)
-    take_steps(trainer, batches, folder, stop=stop, start=start, marks=marks, progress=progress, tell=tell)
+    take_steps(
+        trainer, batches, folder,
+        stop=stop, start=start, marks=marks, progress=progress, tell=tell, may_write=may_write,
+    )  # fmt: skip
     return trainer
 
 
@@ -162,12 +165,14 @@ def take_steps(
     marks: tuple[int, ...] = (),
     progress: Progress = lambda _step, _loss: None,
     tell: Tell = lambda _step, _line: None,
+    may_write: Callable[[], None] = lambda: None,
 ) -> None:
     """Take the steps that are left until step `stop`, leaving a checkpoint now and then.
 
     At each step of `marks` a checkpoint is kept as `folder/marks.scratch/step-…` for runs that branch off. A run astray
-    is taken back a stretch, to its `start` at most, and goes on with other batches. Raises TrainingError where the run
-    diverges for good, and StoppedError, all being saved, where a process of this run was asked to stop.
+    is taken back a stretch, to its `start` at most, and goes on with other batches. `may_write` raises where this
+    worker no longer holds the folder. Raises TrainingError where the run diverges for good, and StoppedError, all being
+    saved, where a process of this run was asked to stop.
     """
     stop = trainer.config.steps if stop is None else stop
     own = folder / trainer.checkpoints
@@ -185,9 +190,9 @@ def take_steps(
         if len(trainer.steadiness.passed_over) > before:
             tell(trainer.step, f"step {trainer.step - 1} was passed over: its loss or gradient is off ({loss:.4g})")
         if trainer.step in marks:
-            trainer.save(folder / "marks.scratch", keep=len(marks))
+            trainer.save(folder / "marks.scratch", len(marks), may_write)
         if (trainer.heard.must_save or trainer.heard.must_stop) and trainer.step < stop:
-            trainer.save(own)
+            trainer.save(own, may_write=may_write)
             saved = time.monotonic()
         if trainer.heard.must_stop and trainer.step < stop:
             raise StoppedError(f"stopped at step {trainer.step} of {stop}, which is saved: run the same command again")

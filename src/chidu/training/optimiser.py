@@ -1,4 +1,7 @@
-"""Muon for the matrices, Adam for the rest, over flat weights; and the warm-up–stable–decay schedule."""
+"""Muon for the matrices, Adam for the rest, over flat weights; and the warm-up–stable–decay schedule.
+
+For comparisons the classics too: AdamW for all, and a cosine.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ __all__ = ["Optimiser", "orthogonalise", "rate_factor", "tall_factor"]
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-12
+ADAMW_BETAS = (0.9, 0.95)
+ADAMW_EPSILON = 1e-8
+LEAST_OF_COSINE = 0.1
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
@@ -22,12 +28,16 @@ NEWTON_SCHULZ_STEPS = 5
 def rate_factor(config: RunConfig, step: int) -> float:
     """Return the part of the peak rate that step 0, 1, … uses: up linearly, 1, then down linearly to 0.
 
-    Hägele et al., 2405.18392. All runs of one recipe are equal up to their `trunk_steps`.
+    Hägele et al., 2405.18392. All runs of one recipe are equal up to their `trunk_steps`. A cosine falls to a tenth
+    (Loshchilov and Hutter, 1608.03983, with the floor of Hoffmann et al., 2203.15556).
     """
     rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
     if step < config.trunk_steps:
         return rise
-    return rise * (config.steps - step) / max(1, config.decay_steps)
+    left = (config.steps - step) / max(1, config.decay_steps)
+    if config.decay == "cosine":
+        return rise * (LEAST_OF_COSINE + (1 - LEAST_OF_COSINE) * 0.5 * (1 - math.cos(math.pi * left)))
+    return rise * left
 
 
 def orthogonalise(stack: Tensor, dtype: torch.dtype) -> Tensor:
@@ -54,6 +64,8 @@ def tall_factor(rows: int, columns: int) -> float:
 class Optimiser:
     """Muon on the matrices of the layers; Adam (Kingma and Ba, 1412.6980) on embedding, head and norms.
 
+    Or AdamW (Loshchilov and Hutter, 1711.05101) on all of them.
+
     Each process of a team moves its own part of the weights; all see all moments.
     """
 
@@ -65,8 +77,12 @@ class Optimiser:
             "norms": config.embedding_learning_rate,
             "head": config.head_learning_rate,
         }
+        is_muon = config.optimiser == "muon"
+        if not is_muon:
+            self.rates["matrices"] = config.learning_rate
         # The matrices lie first: what Muon calls momentum stands where Adam's first moment would, and has no second.
-        self.matrices = weights.places["matrices"]
+        self.matrices = weights.places["matrices"] if is_muon else slice(0, 0)
+        """What Muon moves."""
         master, team = weights.master, weights.team
         self.first = team.zeros((master.numel(),), torch.float32, master.device)
         self._second = team.zeros((master.numel() - self.matrices.stop,), torch.float32, master.device)
@@ -75,8 +91,10 @@ class Optimiser:
             for part in weights.group_parts(group):
                 own = torch.nn.Parameter(master[part])
                 own.grad = weights.gradient[part]
-                groups.append({"params": [own], "name": group, "part": part})
-        self.adam = torch.optim.Adam(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
+                decay = 0.0 if is_muon or group == "norms" else config.weight_decay
+                groups.append({"params": [own], "name": group, "part": part, "weight_decay": decay})
+        betas, epsilon = (BETAS, EPSILON) if is_muon else (ADAMW_BETAS, ADAMW_EPSILON)
+        self.adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon, fused=True)
         self._begin_at(0)
 
     def _begin_at(self, step: int) -> None:
@@ -103,7 +121,8 @@ class Optimiser:
         for group in self.adam.param_groups:
             group["lr"] = self.rates[group["name"]] * factor
         self.adam.step()
-        self._step_matrices(self.config.learning_rate * factor)
+        if self.matrices.stop:
+            self._step_matrices(self.config.learning_rate * factor)
         self.weights.publish()
         return True
 
@@ -125,9 +144,9 @@ class Optimiser:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return momentum and moments by name, as a checkpoint stores them."""
-        found = {"momentum.matrices": self.first[self.matrices]}
+        found = {"momentum.matrices": self.first[self.matrices]} if self.matrices.stop else {}
         for group, place in self.weights.places.items():
-            if group != "matrices":
+            if group in self.rates:
                 found |= {f"exp_avg.{group}": self.first[place], f"exp_avg_sq.{group}": self.second(place)}
         return found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chidu.parallel import Emit, map_processes
+from chidu.parallel import Emit, Place, cores, map_processes
 from chidu.runs.config import RunConfig
 from chidu.training.team import Team, join, shared_bytes
 
@@ -20,6 +20,8 @@ __all__ = ["RandomTokens", "Speed", "best_precision", "measure_apart", "measure_
 WARM_STEPS = 3
 LEAST_STEPS = 12
 TIMED_SECONDS = 0.4
+LENGTHS = 3
+"""Runs of one size: no more are ever at work at once."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,12 @@ class RandomTokens:
         return np.random.default_rng((seed, step)).integers(self.vocabulary, size=(sequences, context_length + 1))
 
 
-def measure_speed(apart: Sequence[RunConfig], together: RunConfig, cores: int) -> Speed:
-    """Time a few steps of each config in `cores` processes at once, then of `together` shared by all cores."""
-    seconds = measure_apart(apart, cores)
-    processes = team_size(together, cores)
+def measure_speed(apart: Sequence[RunConfig], together: RunConfig, place: Place) -> Speed:
+    """Time a few steps of each config on all cores of `place` at once, then of `together` shared by this machine's."""
+    seconds = measure_apart(apart, place, min(place.cores, LENGTHS * len(apart)))
+    processes = team_size(together, cores())
     found = {}
-    for threads in sorted({1, cores // processes}):
+    for threads in sorted({1, cores() // processes}):
         items = [(together, rank, processes, threads) for rank in range(processes)]
         memory = shared_bytes(together.shape.params, processes)
         found[threads] = max(map_processes(_time_together, items, processes, shared_bytes=memory))
@@ -60,10 +62,10 @@ def measure_speed(apart: Sequence[RunConfig], together: RunConfig, cores: int) -
     return Speed(seconds, found[best], best, processes)
 
 
-def measure_apart(configs: Sequence[RunConfig], cores: int) -> tuple[float, ...]:
-    """Return the seconds a step of each config takes one thread while every other core does the same."""
-    at_once = map_processes(_time_apart, [tuple(configs)] * cores, cores)
-    return tuple(statistics.mean(column) for column in zip(*at_once, strict=True))
+def measure_apart(configs: Sequence[RunConfig], place: Place, at_once: int) -> tuple[float, ...]:
+    """Return the seconds a step of each config takes one thread while so many of `place` do the same."""
+    found = place.map(_time_apart, [tuple(configs)] * at_once)
+    return tuple(statistics.mean(column) for column in zip(*found, strict=True))
 
 
 def team_size(config: RunConfig, cores: int) -> int:

@@ -1,4 +1,4 @@
-"""A ladder's runs over the cores of this machine: one trunk a size, and a branch for each length.
+"""A ladder's runs over the cores of a machine or a cluster: one trunk a size, and a branch for each length.
 
 A trunk trains at full rate; where a run of a given length would begin to let its rate fall, the trunk leaves a mark,
 and that run branches off there (Hägele et al., 2405.18392). Every branch equals the run that was trained by itself.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chidu.errors import SettingError
-from chidu.parallel import Emit, cores, map_processes
+from chidu.parallel import Emit, Local, Place
 from chidu.runs.config import RunConfig
+from chidu.runs.lease import Lease, forget_leases, hold
 from chidu.runs.live import LiveWarning, RunEvent, Steps
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
@@ -71,6 +72,21 @@ class Trunk:
     marks: tuple[int, ...]
     text: Text
 
+    @property
+    def group(self) -> str:
+        """The rungs that share it."""
+        return self.folder.name.removesuffix(TRUNK)
+
+    @property
+    def finished(self) -> Path:
+        """The file that is there when it is trained."""
+        return self.folder / "done.json"
+
+    @property
+    def course(self) -> Steps:
+        """The optimiser steps it takes."""
+        return Steps(self.group, 0, self.stop)
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -81,28 +97,51 @@ class Branch:
     trunk: Path
     text: Text
 
+    @property
+    def group(self) -> str:
+        """The rungs that share its trunk."""
+        return self.rung.group
+
+    @property
+    def finished(self) -> Path:
+        """The file that is there when it is trained and measured."""
+        return self.folder / "run.json"
+
+    @property
+    def course(self) -> Steps:
+        """The optimiser steps it takes."""
+        return Steps(self.rung.name, self.rung.config.trunk_steps, self.rung.config.steps)
+
 
 def train_ladder(
-    rungs: Sequence[Rung], text: Text, folder: Path, on_event: Callable[[str, RunEvent], None]
+    rungs: Sequence[Rung],
+    text: Text,
+    folder: Path,
+    on_event: Callable[[str, RunEvent], None],
+    place: Place | None = None,
 ) -> list[Run]:
-    """Train every rung, as many at once as there are cores; return the runs in the rungs' order.
+    """Train every rung, as many at once as `place` (this machine) has cores; return the runs in the rungs' order.
 
-    A run that `folder` holds already is not repeated; one that was cut goes on from
-    its last checkpoint. `on_event` is told the group and the optimiser steps done, as they are, and what went amiss.
+    A run that `folder` holds already is not repeated; one that was cut goes on from its last checkpoint. `on_event` is
+    told the group and the optimiser steps done, as they are, and what went amiss; where a worker was lost, the steps
+    that another one makes again are told again. The place changes no bit.
     """
+    folder = folder.absolute()
+    text = replace(text, train=text.train.absolute(), held_out=text.held_out.absolute())
     trunks = _trunks(rungs, text, folder)
     branches = [
         Branch(folder / rung.name, rung, trunks[rung.group].folder, text)
         for rung in sorted(rungs, key=lambda rung: -rung.config.flops)
     ]
     ordered = sorted(trunks.values(), key=lambda trunk: -trunk.config.flops)
-    place = {trunk.folder: index for index, trunk in enumerate(ordered)}
+    at = {trunk.folder: index for index, trunk in enumerate(ordered)}
     items: list[Trunk | Branch] = [*ordered, *branches]
-    after = [place[item.trunk] if isinstance(item, Branch) else None for item in items]
-    groups = [item.rung.group if isinstance(item, Branch) else _trunk_name(item.folder) for item in items]
-    map_processes(
-        _train_item, items, cores(), lambda index, event: on_event(groups[index], event), after, grace=STOP_SECONDS
+    after = [at[item.trunk] if isinstance(item, Branch) else None for item in items]
+    (place or Local()).map(
+        _train_item, items, lambda index, event: on_event(items[index].group, event), after, grace=STOP_SECONDS
     )
+    for item in items:
+        forget_leases(item.folder)
     return [Run.from_dict(read_json(run_path(folder, rung.name))) for rung in rungs]
 
 
@@ -126,30 +165,28 @@ def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]
     return trunks
 
 
-def _trunk_name(folder: Path) -> str:
-    """Return the group whose trunk lies in this folder."""
-    return folder.name.removesuffix(TRUNK)
-
-
 def _train_item(item: Trunk | Branch, emit: Emit) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if isinstance(item, Trunk):
-        _train_trunk(item, emit)
-    else:
-        _train_branch(item, emit)
+    if not item.finished.exists():
+        with hold(item.folder) as lease:
+            # Who held the folder before may have finished the run.
+            if not item.finished.exists():
+                if isinstance(item, Trunk):
+                    _train_trunk(item, emit, lease)
+                else:
+                    _train_branch(item, emit, lease)
+                return
+    emit(item.course)
 
 
-def _train_trunk(trunk: Trunk, emit: Emit) -> None:
+def _train_trunk(trunk: Trunk, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.loop import train
     from chidu.training.underway import forget
 
-    if (trunk.folder / "done.json").exists():
-        emit(Steps(_trunk_name(trunk.folder), 0, trunk.stop))
-        return
-    count = StepCount(emit, _trunk_name(trunk.folder), trunk.config)
+    count = StepCount(emit, trunk.group, trunk.config)
     train(
         trunk.config,
         TokenFile.open(trunk.text.train),
@@ -158,29 +195,29 @@ def _train_trunk(trunk: Trunk, emit: Emit) -> None:
         marks=trunk.marks,
         progress=count,
         tell=count.warn,
+        may_write=lease.check,
     )
     count.flush()
-    write_json(trunk.folder / "done.json", {"steps": trunk.stop})
+    lease.check()
+    write_json(trunk.finished, {"steps": trunk.stop})
     forget(trunk.folder)
 
 
-def _train_branch(branch: Branch, emit: Emit) -> None:
+def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.checkpoint import checkpoint_path
     from chidu.training.loop import train
     from chidu.training.underway import forget
 
-    config, path = branch.rung.config, branch.folder / "run.json"
-    if path.exists():
-        emit(Steps(branch.rung.name, config.trunk_steps, config.steps))
-        return
+    config = branch.rung.config
     count = StepCount(emit, branch.rung.name, config, config.trunk_steps)
     mark = checkpoint_path(branch.trunk / "marks.scratch", config.trunk_steps)
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
-    trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn)
+    trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn, may_write=lease.check)
     count.flush()
     run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, first=config.trunk_steps)
-    write_json(path, run.as_dict())
+    lease.check()
+    write_json(branch.finished, run.as_dict())
     forget(branch.folder)
 
 

@@ -26,6 +26,7 @@ from chidu.errors import TrainingError
 from chidu.model.transformer import Transformer
 from chidu.parallel import Emit, heeding_stops
 from chidu.runs.config import RunConfig
+from chidu.runs.lease import hold
 from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
@@ -120,11 +121,10 @@ class ShardedTrainer(Underway):
         """Return the newest checkpoint of ours that verifies, of that step at the latest; and what was passed over."""
         return latest_sharded(folder, self.ranks, step)
 
-    def save(self, folder: Path, keep: int = 2) -> None:
-        """Write a checkpoint of this step. All processes call this alike."""
-        write_sharded(
-            folder, self.step, self.tensors(), {**self._state(), "processes": self.ranks.size}, self.ranks, keep
-        )
+    def save(self, folder: Path, keep: int = 2, may_write: Callable[[], None] = lambda: None) -> None:
+        """Write a checkpoint of this step. All processes call this alike; the first one asks whether it may."""
+        state = {**self._state(), "processes": self.ranks.size}
+        write_sharded(folder, self.step, self.tensors(), state, self.ranks, keep, may_write)
 
     def load(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, of any number of processes. All processes call this alike.
@@ -140,7 +140,9 @@ class ShardedTrainer(Underway):
     def whole_weights(self) -> dict[str, Tensor]:
         """Return the weights, whole, by name, in the memory of the first process; nothing in the others."""
         found = get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-        return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+        # A head that is the embedding has an entry of its own there.
+        own = {name for name, _ in self.model.named_parameters()}
+        return {name: tensor for name, tensor in found.items() if name in own and isinstance(tensor, Tensor)}
 
 
 def sharded_model(
@@ -203,7 +205,8 @@ def train_sharded(
                 "thrift": asdict(crew.thrift),
             }
         )
-        _train(rung, text, folder, crew, on_event, say)
+        with hold(folder) as lease:
+            _train(rung, text, folder, crew, on_event, say, lease.check)
     forget(folder)
     return Run.from_dict(read_json(path))
 
@@ -216,10 +219,19 @@ def follow(ranks: Ranks) -> None:
     told = order["text"]
     text = Text(Path(told["train"]), Path(told["held_out"]), int(told["held_out_tokens"]))
     crew = Crew(ranks, Thrift(**order["thrift"]))
-    _train(Rung.from_dict(order["rung"]), text, Path(order["folder"]), crew, lambda _: None, lambda _: None)
+    rung, folder = Rung.from_dict(order["rung"]), Path(order["folder"])
+    _train(rung, text, folder, crew, lambda _: None, lambda _: None, lambda: None)
 
 
-def _train(rung: Rung, text: Text, folder: Path, crew: Crew, emit: Emit, say: Callable[[str], None]) -> None:
+def _train(
+    rung: Rung,
+    text: Text,
+    folder: Path,
+    crew: Crew,
+    emit: Emit,
+    say: Callable[[str], None],
+    may_write: Callable[[], None],
+) -> None:
     """Train the run to its end, measure it, and write what `train_sharded` promises. Every process is here at once."""
     ranks = crew.ranks
     count = StepCount(emit, rung.name, rung.config)
@@ -228,7 +240,7 @@ def _train(rung: Rung, text: Text, folder: Path, crew: Crew, emit: Emit, say: Ca
         trainer = ShardedTrainer(rung.config, ranks, mesh, crew.thrift)
         go_on(trainer, folder, None, count.warn)
         say(f"target: {ranks.size} processes train it, from step {trainer.step} on")
-        take_steps(trainer, tokens, folder, progress=count, tell=count.warn)
+        take_steps(trainer, tokens, folder, progress=count, tell=count.warn, may_write=may_write)
         count.flush()
         # Every process measures all of it: the held-out tokens are few, and the gathered weights pass by anyway.
         run = finished_run(rung, trainer, tokens, held_out, text, first=0)
@@ -236,6 +248,7 @@ def _train(rung: Rung, text: Text, folder: Path, crew: Crew, emit: Emit, say: Ca
 
         def finish() -> None:
             if ranks.rank == 0:
+                may_write()
                 write_weights(folder / WEIGHTS, flat_groups(whole.items()))
                 write_json(folder / "run.json", run.as_dict())
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,13 @@ Tensors = dict[str, dict[str, "Tensor"]]
 
 
 def write_sharded(
-    folder: Path, step: int, tensors: Tensors, state: dict[str, Any], ranks: Ranks, keep: int = 2
+    folder: Path,
+    step: int,
+    tensors: Tensors,
+    state: dict[str, Any],
+    ranks: Ranks,
+    keep: int = 2,
+    may_write: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write the checkpoint of `step` into `folder`, every process its part, then prune all but the newest `keep`.
 
@@ -63,7 +70,7 @@ def write_sharded(
     def finish() -> None:
         if is_first:
             files = {name: entry for part in parts for name, entry in part.items()}
-            seal(temporary, final, {"files": files, "mark": mark.mark(_marked(final.name, files))})
+            seal(temporary, final, {"files": files, "mark": mark.mark(_marked(final.name, files))}, may_write)
             prune(folder, step, keep)
 
     ranks.together(prepare)

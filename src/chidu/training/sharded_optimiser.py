@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from chidu.runs.config import RunConfig
-from chidu.training.optimiser import BETAS, EPSILON, MOMENTUM, orthogonalise, rate_factor, tall_factor
+from chidu.training.optimiser import (
+    ADAMW_BETAS,
+    ADAMW_EPSILON,
+    BETAS,
+    EPSILON,
+    MOMENTUM,
+    orthogonalise,
+    rate_factor,
+    tall_factor,
+)
 from chidu.training.ranks import Ranks
 from chidu.training.weights import PLACES, group_of, joined
 
@@ -26,31 +35,35 @@ __all__ = ["ShardedOptimiser"]
 
 
 class ShardedOptimiser:
-    """Muon on the matrices of the layers; Adam on embedding, head and norms. Moments are sharded as the weights are."""
+    """Muon on the matrices of the layers, Adam on the rest; or AdamW on all. Moments are sharded as the weights are."""
 
     def __init__(self, weights: dict[str, nn.Parameter], config: RunConfig, ranks: Ranks, dtype: torch.dtype) -> None:
         self.config, self.ranks, self.dtype = config, ranks, dtype
         self.weights = weights
         """All weights by name, each a DTensor that FSDP2 sharded by rows."""
-        self.kinds = {
-            kind: {name: weight for name, weight in weights.items() if f"{kind}.weight" in name} for kind in PLACES
-        }
-        rest = {name: weight for name, weight in weights.items() if group_of(name, weight) != "matrices"}
+        is_muon = config.optimiser == "muon"
+        self.kinds = matrices_by_kind(weights) if is_muon else {}
+        """What Muon moves."""
         self.momentum = {name: _zeros(weight) for kind in self.kinds.values() for name, weight in kind.items()}
+        rest = {name: weight for name, weight in weights.items() if name not in self.momentum}
         self.first = {name: _zeros(weight) for name, weight in rest.items()}
         self.second = {name: _zeros(weight) for name, weight in rest.items()}
         self.rates = {
             "embedding": config.embedding_learning_rate,
             "norms": config.embedding_learning_rate,
             "head": config.head_learning_rate,
+            "matrices": config.learning_rate,
         }
         # A process may have no row of a short weight.
-        groups = [
-            {"params": [nn.Parameter(rows(weight))], "name": name, "rate": self.rates[group_of(name, weight)]}
-            for name, weight in rest.items()
-            if rows(weight).numel()
-        ]
-        self.adam = torch.optim.Adam(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True) if groups else None
+        groups = []
+        for name, weight in rest.items():
+            if rows(weight).numel():
+                group = group_of(name, weight)
+                decay = 0.0 if is_muon or group == "norms" else config.weight_decay
+                own = nn.Parameter(rows(weight))
+                groups.append({"params": [own], "name": name, "rate": self.rates[group], "weight_decay": decay})
+        betas, epsilon = (BETAS, EPSILON) if is_muon else (ADAMW_BETAS, ADAMW_EPSILON)
+        self.adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon, fused=True) if groups else None
         self.begin_at(0)
 
     def begin_at(self, step: int) -> None:
@@ -84,7 +97,7 @@ class ShardedOptimiser:
                 group["lr"] = group["rate"] * factor
                 group["params"][0].grad = self.gradient(group["name"])
             self.adam.step()
-        for turn, kind in enumerate(PLACES):
+        for turn, kind in enumerate(self.kinds):
             self._step_kind(kind, turn, self.config.learning_rate * factor)
         self.forget_gradient()
         return True
@@ -119,7 +132,7 @@ class ShardedOptimiser:
             momentum.lerp_(gradient, 1 - MOMENTUM)
             ahead.append(torch.lerp(gradient, momentum, MOMENTUM).to(self.dtype))
             rows(weight).mul_(1 - rate * self.config.weight_decay)
-        parts = joined(self.config.shape)[PLACES.index(kind)]
+        parts = joined(self.config.shape)[kind]
         whole_rows, columns = next(iter(self.kinds[kind].values())).shape
         scale = tall_factor(whole_rows // parts, columns)
         for weight, moved in zip(
@@ -156,6 +169,12 @@ class ShardedOptimiser:
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return momentum and moments by name, as a checkpoint stores them."""
         return {"momentum": {**self.momentum}, "exp_avg": {**self.first}, "exp_avg_sq": {**self.second}}
+
+
+def matrices_by_kind(weights: dict[str, nn.Parameter]) -> dict[str, dict[str, nn.Parameter]]:
+    """Return the matrices of the layers by kind and name; matrices of one kind are of one size."""
+    kinds = {kind: {name: weight for name, weight in weights.items() if f"{kind}.weight" in name} for kind in PLACES}
+    return {kind: found for kind, found in kinds.items() if found}
 
 
 def rows(weight: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""One run with every core at it, as a ladder's target needs: nothing else can train beside it."""
+"""One run with every core of this machine at it, as a ladder's target needs: nothing else can train beside it.
+
+It trains where the command runs, whatever `--on` says: its processes share memory, the design timed it on this machine,
+and with another number of processes it would end in other bits.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.parallel import Emit, map_processes
+from chidu.runs.lease import Lease, forget_leases, hold
 from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
@@ -29,6 +34,7 @@ class Target:
     rank: int
     processes: int
     threads: int
+    lease: Lease
 
 
 def train_target(
@@ -42,12 +48,14 @@ def train_target(
 
     path = folder / "run.json"
     if not path.exists():
-        items = [Target(folder, rung, text, rank, processes, threads) for rank in range(processes)]
-        memory = shared_bytes(rung.config.shape.params, processes)
-        map_processes(
-            _train, items, processes, lambda _, event: on_event(event), shared_bytes=memory, grace=STOP_SECONDS
-        )
+        with hold(folder) as lease:
+            items = [Target(folder, rung, text, rank, processes, threads, lease) for rank in range(processes)]
+            memory = shared_bytes(rung.config.shape.params, processes)
+            map_processes(
+                _train, items, processes, lambda _, event: on_event(event), shared_bytes=memory, grace=STOP_SECONDS
+            )
     forget(folder)
+    forget_leases(folder)
     return Run.from_dict(read_json(path))
 
 
@@ -61,10 +69,14 @@ def _train(target: Target, emit: Emit) -> None:
     team = join(target.rank, target.processes)
     count = StepCount(emit if target.rank == 0 else lambda _: None, target.rung.name, target.rung.config)
     tokens, held_out = TokenFile.open(target.text.train), TokenFile.open(target.text.held_out)
-    trainer = train(target.rung.config, tokens, target.folder, progress=count, tell=count.warn, team=team)
+    trainer = train(
+        target.rung.config, tokens, target.folder,
+        progress=count, tell=count.warn, team=team, may_write=target.lease.check,
+    )  # fmt: skip
     if target.rank > 0:
         return
     count.flush()
     run = finished_run(target.rung, trainer, tokens, held_out, target.text, first=0)
+    target.lease.check()
     trainer.save_weights(target.folder / WEIGHTS)
     write_json(target.folder / "run.json", run.as_dict())

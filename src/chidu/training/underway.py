@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -126,8 +126,11 @@ class Underway(ABC):
         """
 
     @abstractmethod
-    def save(self, folder: Path, keep: int = 2) -> None:
-        """Write a checkpoint of this step, and prune all but the newest `keep`. All processes call this alike."""
+    def save(self, folder: Path, keep: int = 2, may_write: Callable[[], None] = lambda: None) -> None:
+        """Write a checkpoint of this step, and prune all but the newest `keep`. All processes call this alike.
+
+        `may_write` raises where the folder is another worker's by now.
+        """
 
     @abstractmethod
     def load(self, checkpoint: Path) -> None:

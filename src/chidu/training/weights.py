@@ -26,7 +26,7 @@ GROUPS = ("matrices", "embedding", "head", "norms")
 """Weights that share a learning rate: matrices of the layers, embedding, head, weights of the norms."""
 
 
-PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.down")
+PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.up", "mlp.down")
 """Kinds of matrices, in the order in which they lie."""
 
 
@@ -35,21 +35,27 @@ def _place(name: str) -> tuple[int, str]:
     return next((i for i, kind in enumerate(PLACES) if f"{kind}.weight" in name), len(PLACES)), ""
 
 
-def joined(shape: Shape) -> tuple[int, int, int, int]:
+def joined(shape: Shape) -> dict[str, int]:
     """Return how many single matrices each kind of `PLACES` joins in one: q, k, v where they are alike; gate, up."""
-    return (3 if shape.heads == shape.kv_heads else 1, 1, 2, 1)
+    return dict.fromkeys(PLACES, 1) | {"attention.qkv": 3 if shape.heads == shape.kv_heads else 1, "mlp.gate_up": 2}
 
 
 def _matrix_stacks(shape: Shape) -> list[tuple[int, int, int]]:
     """Return count, rows and columns of the matrices in each stack; joined ones (q, k, v; gate, up) count apart."""
-    L, C, D, H, K = shape.layers, shape.width, shape.head_width, shape.heads, shape.kv_heads
-    sizes = (((H + 2 * K) * D, C), (C, H * D), (2 * shape.mlp_width, C), (C, shape.mlp_width))
-    return [(L * parts, rows // parts, columns) for parts, (rows, columns) in zip(joined(shape), sizes, strict=True)]
+    L, C, D, H, K, F = shape.layers, shape.width, shape.head_width, shape.heads, shape.kv_heads, shape.mlp_width
+    sizes = {
+        "attention.qkv": ((H + 2 * K) * D, C),
+        "attention.out": (C, H * D),
+        **({"mlp.up": (F, C)} if shape.is_gpt2 else {"mlp.gate_up": (2 * F, C)}),
+        "mlp.down": (C, F),
+    }
+    parts = joined(shape)
+    return [(L * parts[kind], rows // parts[kind], columns) for kind, (rows, columns) in sizes.items()]
 
 
 def group_of(name: str, weight: Tensor) -> str:
     """Name the group that a weight belongs to."""
-    if name == "embedding.weight":
+    if name in ("embedding.weight", "positions.weight"):
         return "embedding"
     if name == "head.weight":
         return "head"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chidu.errors import MissingPackageError
+from chidu.parallel import Place
 from chidu.runs.live import LiveRecord
+from chidu.runs.record import Record
 from chidu.runs.settings import Settings
 from chidu.work.estimate import Preview, preview
 from chidu.work.results import summary, write_work_report
@@ -31,11 +33,18 @@ def run(
     voice: Voice,
     last: str = "report",
     recollect: bool = False,
+    place: Place | None = None,
     crew: Crew | None = None,
 ) -> Work:
-    """Run the stages in order up to `last`; what is made already is not made again. A `crew` trains the target."""
+    """Run the stages in order up to `last`; what is made already is not made again.
+
+    The ladder trains at `place` (this machine), which is looked at before anything else where there is no ladder yet.
+    A `crew` of several processes trains the target.
+    """
     with LiveRecord.open(folder, voice.say) as live:
-        work = Work(folder, settings, voice, live, recollect, crew)
+        work = Work(folder, settings, voice, live, recollect, place, crew)
+        if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
+            work.place.check(folder)
         for name, stage in STAGES.items():
             stage(work)
             if name == last:

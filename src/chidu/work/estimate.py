@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chidu.errors import TextError
-from chidu.parallel import cores
+from chidu.parallel import Local, Place
 from chidu.runs.folder import check_work_folder
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
@@ -35,8 +35,8 @@ INSTALLED_TOKENS = 9_000_000
 """Tokens of the default corpus, about, before it was collected."""
 
 
-def choose_design(settings: Settings, budget: Budget) -> Design:
-    """Probe this machine, and choose the ladder and target that fit the budget, of the first recipe that has any.
+def choose_design(settings: Settings, budget: Budget, place: Place) -> Design:
+    """Probe a place, and choose the ladder and target that fit the budget, of the first recipe that has any.
 
     A machine too slow for the smallest ladder takes up to four times the time; `describe_design` says so beforehand.
     Raises TextError where the text is too short, or that is not enough either.
@@ -45,7 +45,7 @@ def choose_design(settings: Settings, budget: Budget) -> Design:
     from chidu.training.probe import best_precision, measure_speed
 
     recipes = [replace(recipe, precision=best_precision()) for recipe in settings.recipes]
-    speed = cache(lambda apart, one: measure_speed(apart, one, cores()))
+    speed = cache(lambda apart, one: measure_speed(apart, one, place))
     refusals = []
     for overrun in OVERRUNS:
         longer = replace(budget, seconds=overrun * budget.seconds)
@@ -100,11 +100,11 @@ class Preview:
         return {**asdict(self), "minutes": sum(self.stages.values()) / 60}
 
 
-def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Preview:
+def preview(folder: Path, settings: Settings, say: Callable[[str], None], place: Place | None = None) -> Preview:
     """Say what `Work.run` would do and how long each stage should take; write nothing.
 
-    What the folder holds is taken from its records. The machine is probed (some ten seconds) where the folder has no
-    design yet.
+    What the folder holds is taken from its records. The place where the ladder would train is probed (some ten seconds)
+    where the folder has no design yet.
     """
     check_work_folder(folder)
     from chidu.training.design import Budget, Design
@@ -114,11 +114,14 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None]) -> Pre
     if "design" in done:
         chosen = Design.from_dict(read_json(folder / "design" / "design.json"))
     else:
+        place = place or Local()
         left = settings.minutes * 60 - sum(expected.values()) - AFTER_SECONDS
         _tell_scarce(settings, say)
         say("design: timing a few steps of each size, up to a minute")
         chosen = choose_design(
-            settings, Budget(left, cores(), _expected_tokens(settings), settings.leap, settings.held_out_tokens)
+            settings,
+            Budget(left, place.cores, _expected_tokens(settings), settings.leap, settings.held_out_tokens),
+            place,
         )
     describe_design(chosen, settings, say)
     expected |= {

@@ -103,7 +103,7 @@ def tokens(work: Work) -> None:
 
 
 def design(work: Work) -> None:
-    """Probe the machine once, and choose every length by what it can do in the minutes given."""
+    """Probe the place where the ladder trains once, and choose every length by what it can do in the minutes given."""
     from chidu.training.design import Budget
 
     settings = work.settings
@@ -113,9 +113,9 @@ def design(work: Work) -> None:
         left = settings.minutes * 60 - spent - AFTER_SECONDS - sum(TYPICAL_SECONDS[name] for name in ("design", "law"))
         tokens = work.records["tokens"].result
         held_out = min(settings.held_out_tokens, tokens["held_out"]["tokens"])
-        budget = Budget(left, cores(), tokens["train"]["tokens"], settings.leap, held_out)
+        budget = Budget(left, work.place.cores, tokens["train"]["tokens"], settings.leap, held_out)
         work.teller("design")(0.0, "timing a few steps of each size")
-        chosen = choose_design(settings, budget)
+        chosen = choose_design(settings, budget, work.place)
         write_json(folder / "design.json", chosen.as_dict())
         return {"rungs": len(chosen.rungs), "seconds_available": left}
 
@@ -135,7 +135,7 @@ def ladder(work: Work) -> None:
             dict.fromkeys(name for rung in chosen.rungs for name in (rung.group, rung.name)), making(folder)
         )
         steps = StepTeller(work, "ladder", chosen)
-        runs = train_ladder(chosen.rungs, work.text, folder, steps)
+        runs = train_ladder(chosen.rungs, work.text, folder, steps, work.place)
         Ladder.from_runs(runs).write(folder / LADDER_TABLE)
         for trunk in folder.glob(f"*{TRUNK}"):
             shutil.rmtree(trunk)

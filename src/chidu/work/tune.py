@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chidu.errors import SettingError
-from chidu.parallel import cores
+from chidu.parallel import Local, cores
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import Record, read_json, write_json
 from chidu.runs.settings import SETTINGS_FILE, Settings, write_settings
@@ -71,7 +71,7 @@ def plan_of(work: Work, base: Recipe, folder: Path, minutes: float, seed: int) -
         configs = [recipe.config(width, 100, seed) for width in tuning_plan.WIDTHS]
         tokens = work.records["tokens"].result["train"]["tokens"]
         first = FIRST_SEED + SEEDS_APART * seed
-        speed = measure_apart(configs, cores())
+        speed = measure_apart(configs, Local(), cores())
         plan = tuning_plan.plan_tuning(recipe, minutes * 60, cores(), first, tokens, speed)
         write_json(path, {"plan": asdict(plan), "precision": recipe.precision})
     found = read_json(path)

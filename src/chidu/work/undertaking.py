@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chidu.parallel import Local, Place
 from chidu.runs.live import LiveRecord, LiveWarning, RunEvent, Steps
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
@@ -66,7 +67,7 @@ class Voice(Protocol):
 
 
 class Work:
-    """One undertaking: a folder, its settings, and who is told."""
+    """One undertaking: a folder, its settings, who is told, and where its ladder trains."""
 
     def __init__(
         self,
@@ -75,9 +76,11 @@ class Work:
         voice: Voice,
         live: LiveRecord,
         recollect: bool = False,
+        place: Place | None = None,
         crew: Crew | None = None,
     ) -> None:
         self.folder = folder
+        self.place = place or Local()
         self.settings = settings
         self.voice = voice
         self.live = live
@@ -142,6 +145,8 @@ class StepTeller:
         ) + sum(self.weight[group] * config.trunk_steps for group, config in trunk.items())
         self.seconds = chosen.target_seconds if stage == "target" else chosen.ladder_seconds
         self.done = 0.0
+        self._reached: dict[str, int] = {}
+        """Run → steps it has done."""
 
     def __call__(self, group: str, event: RunEvent) -> None:
         """Hear of steps, or of something that went amiss."""
@@ -152,6 +157,8 @@ class StepTeller:
             self._count(group, event)
 
     def _count(self, group: str, steps: Steps) -> None:
-        self.done += self.weight[group] * steps.count
+        # A run that is taken back, or goes on with another worker, makes steps again.
+        self.done += self.weight[group] * (steps.step - self._reached.get(steps.run, steps.start))
+        self._reached[steps.run] = steps.step
         self.work.live.steps(steps)
         self.work.progress(self.stage, min(1.0, self.done / self.total), f"training {group}", self.seconds)

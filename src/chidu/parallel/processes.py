@@ -1,4 +1,4 @@
-"""One map over processes, with the workers' environment set before torch loads in them.
+"""The map over processes of this machine, with the workers' environment set before torch loads in them.
 
 A small model uses one core well and two cores badly (threads wait for each other at every small operation), so work
 is spread as processes of one thread each. A worker ends by itself when its parent is gone, however it went.
@@ -22,61 +22,19 @@ from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
 from chidu.errors import WorkerError
+from chidu.parallel.environment import worker_environment
+from chidu.parallel.words import Word, words_as_events
 
-__all__ = [
-    "WORKER_ENVIRONMENT",
-    "cores",
-    "heed_stops",
-    "heeding_stops",
-    "is_stop_asked",
-    "map_processes",
-    "meeting",
-    "worker_environment",
-]
+__all__ = ["Emit", "end_with_parent", "heed_stops", "heeding_stops", "is_stop_asked", "map_processes", "meeting"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Emit = Callable[[Any], None]
 
-# One thread a worker. And memory that was freed stays with the process: glibc otherwise gives each large tensor back to
-# the system and has the next one made of fresh pages, thousands of faults a step, a quarter of the time or more.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
-
 _events: SimpleQueue[Any] | None = None
 _shared: tuple[Any, Barrier] | None = None
 _asked: list[int] = []
 """The signal that asked this process to stop, where one did."""
-
-
-def cores() -> int:
-    """Number of processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def worker_environment() -> Iterator[None]:
-    """Set the workers' environment in this process, so that what it starts inherits it, and put the old one back."""
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def map_processes(
@@ -178,18 +136,18 @@ def _wait_for_all(processes: Sequence[BaseProcess], seconds: float) -> None:
 
 
 def is_stop_asked() -> bool:
-    """True once this process was asked to end (SIGTERM) and heeds that: it shall save, and raise StoppedError."""
+    """True once this process was asked to end and heeds that: it shall save, and raise StoppedError."""
     return bool(_asked)
 
 
-def heed_stops() -> None:
-    """From now on, let a first SIGTERM be seen by `is_stop_asked`, and a second one end this process at once."""
-    signal.signal(signal.SIGTERM, _ask_to_stop)
+def heed_stops(signal_number: signal.Signals = signal.SIGTERM) -> None:
+    """From now on, let a first such signal be seen by `is_stop_asked`, and a second one end this process at once."""
+    signal.signal(signal_number, _ask_to_stop)
 
 
 @contextlib.contextmanager
 def heeding_stops() -> Iterator[None]:
-    """Meanwhile let SIGTERM be heeded as `heed_stops` does, and Ctrl-C too.
+    """Meanwhile let SIGTERM and Ctrl-C be heeded as `heed_stops` does.
 
     One that came is raised again at the end, for whoever handled it before.
     """
@@ -218,10 +176,13 @@ class _Reader(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        while (event := self.events.get()) is not None:
-            if self.on_event is not None and self.error is None:
+        while (told := self.events.get()) is not None:
+            index, event = told
+            if isinstance(event, Word):
+                event.say()
+            elif self.on_event is not None and self.error is None:
                 try:
-                    self.on_event(*event)
+                    self.on_event(index, event)
                 except BaseException as error:
                     self.error = error
 
@@ -239,17 +200,23 @@ def _start_worker(events: SimpleQueue[Any], shared: tuple[Any, Barrier] | None, 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if heeds:
         heed_stops()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent(end: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """End this process when the one that started it is gone: at once, or in another way."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for_sentinel([parent.sentinel])
-    os._exit(1)
+    end()
 
 
 def _call(function: Callable[[Item, Emit], Result], index: int, item: Item) -> Result:
     queue = _events
     assert queue is not None
-    return function(item, lambda event: queue.put((index, event)))
+
+    def emit(event: Any) -> None:
+        queue.put((index, event))
+
+    with words_as_events(emit):
+        return function(item, emit)
