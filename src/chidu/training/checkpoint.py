@@ -1,7 +1,8 @@
 """Checkpoints that survive a kill at any moment, and a reader that trusts none it has not verified.
 
-A checkpoint is a folder `step-000123/` with `tensors.safetensors`, `state.json` and `manifest.json` (size and sha256
-of the other two). It is written under a temporary name, synced, then renamed; older ones go last.
+A checkpoint is a folder `step-000123/` with `tensors.safetensors` (and `tensors-2.safetensors`, …, where that would be
+larger than a file may), `state.json`, and `manifest.json` (size and sha256 of the others). It is written under a
+temporary name, synced, then renamed; older ones go last.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from chidu.runs.record import file_digest, sync_folder
@@ -31,7 +33,9 @@ __all__ = [
     "write_checkpoint",
 ]
 
-FILES = ("tensors.safetensors", "state.json")
+STATE = "state.json"
+SHARD_BYTES = 2**30
+"""Most that one file of tensors holds, and most memory that saving takes beside them."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -74,14 +78,39 @@ def _write(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        # Through bytes: the library's own writer hides a full disk's OSError.
-        content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-        (temporary / "tensors.safetensors").write_bytes(content)
-        (temporary / "state.json").write_text(json.dumps({"step": step, **state}), encoding="utf-8")
-        seal(temporary, final, {name: describe_file(temporary / name) for name in FILES}, may_write)
+        names = []
+        for index, shard in enumerate(_shards(tensors)):
+            # Through bytes: the library's own writer hides a full disk's OSError.
+            names.append(_shard_name(index))
+            (temporary / names[-1]).write_bytes(save(shard))
+        (temporary / STATE).write_text(json.dumps({"step": step, **state}), encoding="utf-8")
+        seal(temporary, final, {name: describe_file(temporary / name) for name in (*names, STATE)}, may_write)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _shard_name(index: int) -> str:
+    return f"tensors-{index + 1}.safetensors" if index else "tensors.safetensors"
+
+
+def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors in shards of at most SHARD_BYTES, in their order.
+
+    A larger tensor is cut along its first axis; its further parts are called ``name@1``, ``name@2``, …
+    """
+    shard: dict[str, Tensor] = {}
+    held = 0
+    for name, tensor in tensors.items():
+        rows = max(1, SHARD_BYTES * len(tensor) // max(1, tensor.nbytes)) if tensor.dim() else 1
+        parts = torch.split(tensor, rows) if tensor.dim() and len(tensor) > rows else (tensor,)
+        for index, part in enumerate(parts):
+            if shard and held + part.nbytes > SHARD_BYTES:
+                yield shard
+                shard, held = {}, 0
+            shard[f"{name}@{index}" if index else name] = part.contiguous()
+            held += part.nbytes
+    yield shard
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -124,8 +153,19 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors and the state of a checkpoint that `latest_checkpoint` verified."""
     from safetensors.torch import load_file
 
-    tensors = steadily(lambda: load_file(path / "tensors.safetensors"), path)
-    return tensors, json.loads(steadily(lambda: (path / "state.json").read_text(encoding="utf-8"), path))
+    manifest = json.loads(steadily(lambda: (path / "manifest.json").read_text(encoding="utf-8"), path))
+    parts: dict[str, list[Tensor]] = {}
+    for index in range(len(manifest.keys() - {STATE})):
+        shard = steadily(lambda: load_file(path / _shard_name(index)), path)  # noqa: B023
+        # By number: a file lists its tensors in an order of its own.
+        for name in sorted(shard, key=_part):
+            parts.setdefault(name.partition("@")[0], []).append(shard[name])
+    tensors = {name: found[0] if len(found) == 1 else torch.cat(found) for name, found in parts.items()}
+    return tensors, json.loads(steadily(lambda: (path / STATE).read_text(encoding="utf-8"), path))
+
+
+def _part(name: str) -> int:
+    return int(name.partition("@")[2] or 0)
 
 
 def why_torn(path: Path) -> str:
@@ -140,7 +180,7 @@ def _why_torn(path: Path) -> str:
         if isinstance(error, OSError) and passes(error):
             raise
         return f"no manifest ({error})"
-    return why_files_torn(path, {name: manifest.get(name) for name in FILES})
+    return why_files_torn(path, {_shard_name(0): None, STATE: None} | manifest)
 
 
 def why_files_torn(path: Path, entries: Mapping[str, Any]) -> str:
