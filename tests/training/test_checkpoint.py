@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from chidu.training import checkpoint
 from chidu.training.checkpoint import checkpoint_path, latest_checkpoint, read_checkpoint, write_checkpoint
 
 
@@ -39,6 +40,26 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     tensors, state = read_checkpoint(path)
     assert torch.equal(tensors["weights"], torch.full((64,), 7.0))
     assert state == {"step": 7, "curve": []}
+
+
+def test_no_file_is_larger_than_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 400)
+    tensors = {
+        "large": torch.arange(1234.0),
+        "table": torch.arange(600.0).view(100, 6),
+        "wide": torch.arange(300.0).view(1, 300),
+        "single": torch.tensor(3.0),
+        "none": torch.empty(0),
+    }
+    path = write_checkpoint(tmp_path, 1, tensors, {})
+    files = sorted(path.glob("tensors*.safetensors"))
+    assert len(files) > 15
+    assert sum(file.stat().st_size > 1000 for file in files) == 1, "only what has one row is larger"
+    found, _ = read_checkpoint(path)
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    files[-1].unlink()
+    assert "missing" in latest_checkpoint(tmp_path)[1][0]
 
 
 def test_no_folder_has_no_checkpoint(tmp_path: Path) -> None:

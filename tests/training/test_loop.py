@@ -22,6 +22,7 @@ from chidu.training.checkpoint import checkpoint_path
 from chidu.training.held_out import held_out_loss
 from chidu.training.loop import Trainer, train, trained_model
 from chidu.training.optimiser import BETAS, EPSILON, orthogonalise, rate_factor
+from chidu.training.underway import forget
 from chidu.training.weights import FlatWeights, group_of
 
 precisions = pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -236,7 +237,7 @@ def test_checkpoints_are_written_by_the_clock_and_change_nothing(
     kept = sorted(path.name for path in (tmp_path / "often" / "checkpoints.scratch").iterdir())
     assert kept == ["step-00000010", "step-00000011"]
     assert_same(whole, often)
-    loop.forget(tmp_path / "often")
+    forget(tmp_path / "often")
     assert not (tmp_path / "often" / "checkpoints.scratch").exists()
 
 

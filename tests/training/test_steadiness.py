@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chidu.errors import StoppedError, TrainingError
 from chidu.runs import RunConfig
 from chidu.tokens import TokenFile
-from chidu.training import loop
+from chidu.training import loop, underway
 from chidu.training.loop import Trainer, train
 from chidu.training.steadiness import MOST_PASSED_OVER, WINDOW, Course, Steadiness, Step
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_asked_to_stop_saves_its_step_and_goes_on_to_the_same_bits
     whole = train(tiny_config, train_tokens, tmp_path / "whole")
     steps: list[int] = []
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "is_stop_asked", lambda: len(steps) == 4)
+        patched.setattr(underway, "is_stop_asked", lambda: len(steps) == 4)
         with pytest.raises(StoppedError, match="stopped at step 5 of"):
             train(tiny_config, train_tokens, tmp_path / "cut", progress=lambda step, _: steps.append(step))
     again: list[int] = []

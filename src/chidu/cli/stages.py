@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.processes import in_processes
 from chidu.cli.undertaking import DEFAULT_FOLDER, undertake
+
+if TYPE_CHECKING:
+    from chidu.training.ranks import Ranks
+    from chidu.training.sharded import Crew
 
 __all__ = ["corpus", "ladder", "tokenize", "train"]
 
@@ -67,9 +72,49 @@ def train(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
-    on: On = "local",
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            help="torchrun:N for N processes of this machine (FSDP2); or where the ladder trains: local, ray, "
+            "ray:HOST:PORT or ray://HOST:PORT.",
+        ),
+    ] = "local",
+    sequences_at_once: Annotated[
+        int | None, typer.Option(help="With several processes: sequences each passes at once; all.", min=1)
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="With several processes: activation checkpointing.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the forecast down, train the run it speaks of, and save the model."""
-    undertake(folder, "model", dry_run=dry_run, as_json=as_json, on=on, text=text, minutes=minutes, seed=seed)
+
+    def work(ranks: Ranks | None) -> None:
+        undertake(
+            folder,
+            "model",
+            dry_run=dry_run,
+            as_json=as_json,
+            on=on,
+            text=text,
+            crew=crew_of(ranks, sequences_at_once, recompute),
+            minutes=minutes,
+            seed=seed,
+        )
+
+    in_processes(on, work)
+
+
+def crew_of(ranks: Ranks | None, sequences_at_once: int | None, recompute: bool) -> Crew | None:
+    """Return who trains together, and how they save memory. Raises SettingError where there is one process alone."""
+    from chidu.errors import SettingError
+
+    if ranks is not None:
+        from chidu.training.sharded import Crew, Thrift
+
+        return Crew(ranks, Thrift(sequences_at_once or 0, recompute))
+    if sequences_at_once is not None or recompute:
+        raise SettingError("--sequences-at-once and --recompute are for several processes: add --on torchrun:N")
+    return None

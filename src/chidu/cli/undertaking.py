@@ -13,6 +13,7 @@ from chidu.units import format_bytes, format_level, format_seconds
 
 if TYPE_CHECKING:
     from chidu.runs.settings import Settings
+    from chidu.training.sharded import Crew
 
 __all__ = ["DEFAULT_FOLDER", "undertake"]
 
@@ -28,11 +29,13 @@ def undertake(
     recollect: bool = False,
     on: str = "local",
     text: list[Path] | None = None,
+    crew: Crew | None = None,
     **flags: Any,
 ) -> None:
     """Run the stages up to `last` in a work folder, or with `dry_run` say what that would do.
 
-    `on` is where the ladder trains. It is no setting: nothing that is made depends on it.
+    `on` is where the ladder trains. It is no setting: nothing that is made depends on it. A `crew` of several processes
+    trains the target.
     """
     from chidu.cli.voice import open_voice
     from chidu.parallel import open_place
@@ -58,7 +61,7 @@ def undertake(
                     "train the larger model, score the forecast. Ctrl-C is safe: the same command goes on"
                 )
             write_settings(folder, settings)
-            work = run(folder, settings, voice, last, recollect, place)
+            work = run(folder, settings, voice, last, recollect, place, crew)
     if as_json:
         typer.echo(
             json.dumps(summary(folder) if last == "report" else stage_results(work), ensure_ascii=False, indent=1)

@@ -10,10 +10,12 @@ Shapes: B sequences, T tokens, C width, H query heads, K key heads, D head width
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from chidu.runs.shape import Shape
 
@@ -164,9 +166,11 @@ class Transformer(nn.Module):
     sine: Tensor
     mask: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, recompute: bool = False) -> None:
         super().__init__()
         self.shape = shape
+        self.recompute = recompute
+        """True where training keeps of each block only what it read, and computes the rest again on the way back."""
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         if shape.is_gpt2:
             self.positions = nn.Embedding(shape.context_length, shape.width)
@@ -185,8 +189,16 @@ class Transformer(nn.Module):
         self.register_buffer("sine", sine, persistent=False)
         self.register_buffer("mask", torch.full((length, length), -math.inf).triu(1), persistent=False)
 
+    @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draw the weights from the seed alone, in a fixed order, whatever was drawn before.
+        """Set the weights to those of `drawn_weights`."""
+        for weight, drawn in self.drawn_weights(seed):
+            weight.copy_(drawn)
+
+    def drawn_weights(self, seed: int) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Yield each weight with its first value, float32, drawn from the seed alone in a fixed order on the processor.
+
+        One at a time, so that a model which no single memory holds can take them too.
 
         Matrices have standard deviation 1/sqrt(fan-in); the last matrix of each branch starts at zero, so every block
         starts as the identity, and the head starts small, so the first loss is log V. In GPT-2's layout all have 0.02,
@@ -195,18 +207,20 @@ class Transformer(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.dim() < 2:
-                nn.init.ones_(weight)
+                yield weight, torch.ones(weight.shape)
             elif self.shape.is_gpt2:
                 depth = (2 * self.shape.layers) ** -0.5 if name.endswith(BRANCH_ENDS) else 1.0
-                nn.init.normal_(weight, std=0.02 * depth, generator=generator)
+                yield weight, torch.empty(weight.shape).normal_(std=0.02 * depth, generator=generator)
             elif name.endswith(BRANCH_ENDS):
-                nn.init.zeros_(weight)
+                yield weight, torch.zeros(weight.shape)
             else:
                 deviation = {"embedding.weight": 0.7, "head.weight": 0.02}.get(name, weight.shape[1] ** -0.5)
-                nn.init.normal_(weight, std=deviation, generator=generator)
+                yield weight, torch.empty(weight.shape).normal_(std=deviation, generator=generator)
 
-    def features(self, tokens: Tensor, past: list[KeyValues] | None = None) -> tuple[Tensor, list[KeyValues]]:
-        """Read tokens [B, T]; return the normed stream [B, T, C] and each layer's keys and values.
+    def features(
+        self, tokens: Tensor, past: list[KeyValues] | None = None, keep: bool = True
+    ) -> tuple[Tensor, list[KeyValues]]:
+        """Read tokens [B, T]; return the normed stream [B, T, C] and each layer's keys and values, where `keep` is set.
 
         With `past` (what an earlier call returned) the tokens go on from there.
         """
@@ -219,13 +233,17 @@ class Transformer(nn.Module):
         mask = self.mask[start:stop, :stop].to(x.dtype)
         present = []
         for i, block in enumerate(self.blocks):
-            x, kv = block(x, cosine, sine, mask, past[i] if past else None)
-            present.append(kv)
+            if self.recompute and torch.is_grad_enabled():
+                x, kv = checkpoint(block, x, cosine, sine, mask, use_reentrant=False)
+            else:
+                x, kv = block(x, cosine, sine, mask, past[i] if past else None)
+            if keep:
+                present.append(kv)
         return self.norm(x), present
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits [B, T, V] of the token after each of tokens [B, T]."""
-        logits: Tensor = self.head(self.features(tokens)[0])
+        logits: Tensor = self.head(self.features(tokens, keep=False)[0])
         return logits
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from chidu.parallel.environment import WORKER_ENVIRONMENT, cores, worker_environment
 from chidu.parallel.place import Local, Place, open_place
-from chidu.parallel.processes import Emit, heed_stops, is_stop_asked, map_processes, meeting
+from chidu.parallel.processes import Emit, heed_stops, heeding_stops, is_stop_asked, map_processes, meeting
 
 __all__ = [
     "WORKER_ENVIRONMENT",
@@ -22,6 +22,7 @@ __all__ = [
     "Place",
     "cores",
     "heed_stops",
+    "heeding_stops",
     "is_stop_asked",
     "map_processes",
     "meeting",

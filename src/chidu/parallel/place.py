@@ -94,6 +94,8 @@ def open_place(on: str) -> Iterator[Place]:
 def _address(on: str) -> str | None:
     """Return the address as Ray writes it, or None for a cluster of one's own."""
     scheme, _, rest = on.partition(":")
+    if scheme == "torchrun":
+        raise SettingError(f"--on {on} is for the target of `chidu train` alone; the ladder trains with local or ray")
     if on == "ray":
         named = os.environ.get("RAY_ADDRESS", "")
         if named in ("", "local"):

@@ -6,12 +6,13 @@ is spread as processes of one thread each. A worker ends by itself when its pare
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
@@ -24,7 +25,7 @@ from chidu.errors import WorkerError
 from chidu.parallel.environment import worker_environment
 from chidu.parallel.words import Word, words_as_events
 
-__all__ = ["Emit", "end_with_parent", "heed_stops", "is_stop_asked", "map_processes", "meeting"]
+__all__ = ["Emit", "end_with_parent", "heed_stops", "heeding_stops", "is_stop_asked", "map_processes", "meeting"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +33,8 @@ Emit = Callable[[Any], None]
 
 _events: SimpleQueue[Any] | None = None
 _shared: tuple[Any, Barrier] | None = None
-_stop_asked = threading.Event()
+_asked: list[int] = []
+"""The signal that asked this process to stop, where one did."""
 
 
 def map_processes(
@@ -135,18 +137,34 @@ def _wait_for_all(processes: Sequence[BaseProcess], seconds: float) -> None:
 
 def is_stop_asked() -> bool:
     """True once this process was asked to end and heeds that: it shall save, and raise StoppedError."""
-    return _stop_asked.is_set()
+    return bool(_asked)
 
 
 def heed_stops(signal_number: signal.Signals = signal.SIGTERM) -> None:
     """From now on, let a first such signal be seen by `is_stop_asked`, and a second one end this process at once."""
+    signal.signal(signal_number, _ask_to_stop)
 
-    def ask(number: int, _frame: object) -> None:
-        if _stop_asked.is_set():
-            os._exit(128 + number)
-        _stop_asked.set()
 
-    signal.signal(signal_number, ask)
+@contextlib.contextmanager
+def heeding_stops() -> Iterator[None]:
+    """Meanwhile let SIGTERM and Ctrl-C be heeded as `heed_stops` does.
+
+    One that came is raised again at the end, for whoever handled it before.
+    """
+    before = {number: signal.signal(number, _ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if _asked:
+            signal.raise_signal(_asked.pop())
+
+
+def _ask_to_stop(number: int, _frame: object) -> None:
+    if _asked:
+        os._exit(128 + number)
+    _asked.append(number)
 
 
 class _Reader(threading.Thread):

@@ -88,8 +88,8 @@ class Design:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON form that `from_dict` reads."""
         return {
-            "rungs": [_rung_dict(rung) for rung in self.rungs],
-            "target": _rung_dict(self.target),
+            "rungs": [rung.as_dict() for rung in self.rungs],
+            "target": self.target.as_dict(),
             "processes": self.processes,
             "threads": self.threads,
             "ladder_seconds": self.ladder_seconds,
@@ -99,16 +99,8 @@ class Design:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Design:
         """Read what `as_dict` wrote."""
-        rungs = tuple(_rung_of(rung) for rung in values["rungs"])
-        return cls(**{**values, "rungs": rungs, "target": _rung_of(values["target"])})
-
-
-def _rung_dict(rung: Rung) -> dict[str, Any]:
-    return {"name": rung.name, "group": rung.group, "config": rung.config.as_dict()}
-
-
-def _rung_of(values: Mapping[str, Any]) -> Rung:
-    return Rung(values["name"], values["group"], RunConfig.from_dict(values["config"]))
+        rungs = tuple(Rung.from_dict(rung) for rung in values["rungs"])
+        return cls(**{**values, "rungs": rungs, "target": Rung.from_dict(values["target"])})
 
 
 Probe = Callable[[list[RunConfig], RunConfig], Speed]

@@ -13,7 +13,7 @@ from torch import Tensor
 from chidu.runs.config import RunConfig
 from chidu.training.weights import FlatWeights
 
-__all__ = ["Optimiser", "orthogonalise", "rate_factor"]
+__all__ = ["Optimiser", "orthogonalise", "rate_factor", "tall_factor"]
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-12
@@ -54,6 +54,11 @@ def orthogonalise(stack: Tensor, dtype: torch.dtype) -> Tensor:
         gram = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if is_tall else x
+
+
+def tall_factor(rows: int, columns: int) -> float:
+    """Return what the orthogonal step of a matrix is multiplied with: more where it is taller than wide."""
+    return float(max(1.0, rows / columns) ** 0.5)
 
 
 class Optimiser:
@@ -134,8 +139,8 @@ class Optimiser:
         pairs = zip(weights.stacks(weights.master[whole]), weights.stacks(ahead), strict=True)
         for turn, (stack, direction) in enumerate(pairs):
             own = weights.team.part(len(stack), turn)
-            tall = max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
-            stack[own].add_(orthogonalise(direction[own], weights.working.dtype), alpha=-rate * tall)
+            scale = tall_factor(stack.shape[1], stack.shape[2])
+            stack[own].add_(orthogonalise(direction[own], weights.working.dtype), alpha=-rate * scale)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return momentum and moments by name, as a checkpoint stores them."""

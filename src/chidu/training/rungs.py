@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chidu.errors import SettingError
 from chidu.parallel import Emit, Local, Place
@@ -23,7 +23,7 @@ from chidu.runs.run import Run
 
 if TYPE_CHECKING:
     from chidu.tokens import TokenFile
-    from chidu.training.loop import Trainer
+    from chidu.training.underway import Underway
 
 __all__ = ["STOP_SECONDS", "Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
 
@@ -51,6 +51,15 @@ class Rung:
     group: str
     """Rungs of one group have one shape and one seed, and share a trunk."""
     config: RunConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON form that `from_dict` reads."""
+        return {"name": self.name, "group": self.group, "config": self.config.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Rung:
+        """Read what `as_dict` wrote."""
+        return cls(values["name"], values["group"], RunConfig.from_dict(values["config"]))
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,8 @@ def _train_item(item: Trunk | Branch, emit: Emit) -> None:
 
 def _train_trunk(trunk: Trunk, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
-    from chidu.training.loop import forget, train
+    from chidu.training.loop import train
+    from chidu.training.underway import forget
 
     count = StepCount(emit, trunk.group, trunk.config)
     train(
@@ -196,7 +206,8 @@ def _train_trunk(trunk: Trunk, emit: Emit, lease: Lease) -> None:
 def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     from chidu.tokens import TokenFile
     from chidu.training.checkpoint import checkpoint_path
-    from chidu.training.loop import forget, train
+    from chidu.training.loop import train
+    from chidu.training.underway import forget
 
     config = branch.rung.config
     count = StepCount(emit, branch.rung.name, config, config.trunk_steps)
@@ -210,7 +221,7 @@ def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     forget(branch.folder)
 
 
-def finished_run(rung: Rung, trainer: Trainer, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
+def finished_run(rung: Rung, trainer: Underway, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
     """Measure a trained model on the held-out tokens; the steps from `first` on are its own."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 

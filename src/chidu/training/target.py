@@ -6,7 +6,6 @@ and with another number of processes it would end in other bits.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,8 @@ def train_target(
 
     Goes on from the newest checkpoint of an earlier call. The same numbers of processes and threads give the same bits.
     """
+    from chidu.training.underway import forget
+
     path = folder / "run.json"
     if not path.exists():
         with hold(folder) as lease:
@@ -53,7 +54,7 @@ def train_target(
             map_processes(
                 _train, items, processes, lambda _, event: on_event(event), shared_bytes=memory, grace=STOP_SECONDS
             )
-    shutil.rmtree(folder / "checkpoints.scratch", ignore_errors=True)
+    forget(folder)
     forget_leases(folder)
     return Run.from_dict(read_json(path))
 

@@ -6,20 +6,28 @@ handful of operations each, whatever the number of layers: for small models that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from chidu.model.transformer import Transformer
+from chidu.runs.record import write_atomic
 from chidu.runs.shape import Shape
 from chidu.training.team import Team
 
-__all__ = ["GROUPS", "FlatWeights"]
+__all__ = ["GROUPS", "PLACES", "FlatWeights", "flat_groups", "joined", "write_weights"]
+
+Weight = TypeVar("Weight", bound=Tensor)
 
 GROUPS = ("matrices", "embedding", "head", "norms")
 """Weights that share a learning rate: matrices of the layers, embedding, head, weights of the norms."""
 
 
 PLACES = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.up", "mlp.down")
+"""Kinds of matrices, in the order in which they lie."""
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -27,26 +35,55 @@ def _place(name: str) -> tuple[int, str]:
     return next((i for i, kind in enumerate(PLACES) if f"{kind}.weight" in name), len(PLACES)), ""
 
 
+def joined(shape: Shape) -> dict[str, int]:
+    """Return how many single matrices each kind of `PLACES` joins in one: q, k, v where they are alike; gate, up."""
+    return dict.fromkeys(PLACES, 1) | {"attention.qkv": 3 if shape.heads == shape.kv_heads else 1, "mlp.gate_up": 2}
+
+
 def _matrix_stacks(shape: Shape) -> list[tuple[int, int, int]]:
     """Return count, rows and columns of the matrices in each stack; joined ones (q, k, v; gate, up) count apart."""
-    L, C, D = shape.layers, shape.width, shape.head_width
-    joined = 3 if shape.heads == shape.kv_heads else 1
-    rows = (shape.heads + 2 * shape.kv_heads) * D // joined
-    return [
-        (L * joined, rows, C),
-        (L, C, shape.heads * D),
-        (L if shape.is_gpt2 else 2 * L, shape.mlp_width, C),
-        (L, C, shape.mlp_width),
-    ]
+    L, C, D, H, K, F = shape.layers, shape.width, shape.head_width, shape.heads, shape.kv_heads, shape.mlp_width
+    sizes = {
+        "attention.qkv": ((H + 2 * K) * D, C),
+        "attention.out": (C, H * D),
+        **({"mlp.up": (F, C)} if shape.is_gpt2 else {"mlp.gate_up": (2 * F, C)}),
+        "mlp.down": (C, F),
+    }
+    parts = joined(shape)
+    return [(L * parts[kind], rows // parts[kind], columns) for kind, (rows, columns) in sizes.items()]
 
 
-def group_of(name: str, weight: nn.Parameter) -> str:
+def group_of(name: str, weight: Tensor) -> str:
     """Name the group that a weight belongs to."""
     if name in ("embedding.weight", "positions.weight"):
         return "embedding"
     if name == "head.weight":
         return "head"
     return "matrices" if weight.dim() >= 2 else "norms"
+
+
+def _members(named: Iterable[tuple[str, Weight]]) -> dict[str, list[Weight]]:
+    """Return the weights of each group, in the order in which they lie."""
+    members: dict[str, list[Weight]] = {group: [] for group in GROUPS}
+    for name, weight in sorted(named, key=lambda entry: _place(entry[0])):
+        members[group_of(name, weight)].append(weight)
+    return members
+
+
+def flat_groups(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the weights that a model names as `FlatWeights.tensors` has them: float32, flat by group."""
+    return {
+        f"weights.{group}": torch.cat([weight.detach().float().flatten() for weight in weights])
+        for group, weights in _members(named).items()
+        if weights
+    }
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write final weights, flat by group, atomically."""
+    from safetensors.torch import save
+
+    write_atomic(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 class FlatWeights:
@@ -60,9 +97,7 @@ class FlatWeights:
 
     def __init__(self, model: Transformer, dtype: torch.dtype, team: Team | None = None) -> None:
         self.team = team or Team()
-        members: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
-        for name, weight in sorted(model.named_parameters(), key=lambda entry: _place(entry[0])):
-            members[group_of(name, weight)].append(weight)
+        members = _members(model.named_parameters())
         weights = [weight for group in members.values() for weight in group]
         total, device = sum(weight.numel() for weight in weights), weights[0].device
         self.master = self.team.zeros((total,), torch.float32, device)
@@ -154,7 +189,7 @@ class FlatWeights:
         self.publish()
 
 
-def _places(members: dict[str, list[nn.Parameter]]) -> dict[str, slice]:
+def _places(members: dict[str, list[Weight]]) -> dict[str, slice]:
     """Return where each group that has weights lies."""
     places, start = {}, 0
     for group, weights in members.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chidu.errors import MissingPackageError
 from chidu.parallel import Place
@@ -20,6 +21,9 @@ from chidu.work.results import summary, write_work_report
 from chidu.work.stages import STAGES
 from chidu.work.undertaking import Voice, Work
 
+if TYPE_CHECKING:
+    from chidu.training.sharded import Crew
+
 __all__ = ["STAGES", "Preview", "Voice", "Work", "check_lab", "preview", "run", "summary", "write_work_report"]
 
 
@@ -30,13 +34,15 @@ def run(
     last: str = "report",
     recollect: bool = False,
     place: Place | None = None,
+    crew: Crew | None = None,
 ) -> Work:
     """Run the stages in order up to `last`; what is made already is not made again.
 
     The ladder trains at `place` (this machine), which is looked at before anything else where there is no ladder yet.
+    A `crew` of several processes trains the target.
     """
     with LiveRecord.open(folder, voice.say) as live:
-        work = Work(folder, settings, voice, live, recollect, place)
+        work = Work(folder, settings, voice, live, recollect, place, crew)
         if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
             work.place.check(folder)
         for name, stage in STAGES.items():

@@ -236,8 +236,6 @@ def refuse_changed_forecast(folder: Path) -> None:
 
 def target(work: Work) -> None:
     """Train the run that was forecast."""
-    from chidu.training.target import train_target
-
     chosen = work.design
 
     def make(folder: Path) -> dict[str, Any]:
@@ -252,7 +250,14 @@ def target(work: Work) -> None:
             if isinstance(event, Steps):
                 judge(event)
 
-        run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_event)
+        if work.crew is None:
+            from chidu.training.target import train_target
+
+            run = train_target(chosen.target, work.text, folder, chosen.processes, chosen.threads, on_event)
+        else:
+            from chidu.training.sharded import train_sharded
+
+            run = train_sharded(chosen.target, work.text, folder, work.crew, on_event, work.voice.say)
         return {"loss": run.loss, "seconds": run.seconds, "flops": run.flops_spent}
 
     # The forecast is an input: a record of the target proves that the forecast was there before it.

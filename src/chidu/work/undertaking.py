@@ -16,6 +16,7 @@ from chidu.units import format_seconds
 if TYPE_CHECKING:
     from chidu.training.design import Design
     from chidu.training.rungs import Text
+    from chidu.training.sharded import Crew
 
 __all__ = ["OBJECTIVE", "RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
 
@@ -76,6 +77,7 @@ class Work:
         live: LiveRecord,
         recollect: bool = False,
         place: Place | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.folder = folder
         self.place = place or Local()
@@ -83,6 +85,7 @@ class Work:
         self.voice = voice
         self.live = live
         self.recollect = recollect
+        self.crew = crew
         self.records: dict[str, Record] = {}
         self.skipped: list[str] = []
 
