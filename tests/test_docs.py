@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import typer.main
 
@@ -71,32 +70,9 @@ def flags() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where examples run: `runs.csv`, the same runs as a tracker exports them, those of a better recipe, some that see
-    their text several times, and points."""
+    """Where examples run: beside copies of the tables in docs/examples."""
     made = tmp_path_factory.mktemp("docs")
-    random = np.random.default_rng(0)
-    rows = []
-    for params in np.geomspace(2e7, 4e8, 5).round(-5):
-        for tokens in (params * np.array([10, 20, 40, 80])).round(-7):
-            loss = (1.7 + 400 / params**0.34 + 410 / tokens**0.28) * np.exp(random.normal(0, 0.002))
-            rows.append((int(params), int(tokens), int(6 * params * tokens), round(float(loss), 5)))
-    for name, header in (
-        ("runs.csv", ["params", "tokens", "flops", "loss"]),
-        ("export.csv", ["n_params", "n_tokens", "total_flops", "val/loss"]),
-    ):
-        with (made / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
-    better = [(*row[:3], round(1.62 / 1.7 * row[3] * float(np.exp(random.normal(0, 0.002))), 5)) for row in rows]
-    with (made / "new.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["params", "tokens", "flops", "loss"], *better])
-    repeated = [
-        (*row[:2], row[1] / epochs, round(row[3] * (1 + 0.01 * (epochs - 1)), 5))
-        for row in rows
-        for epochs in (1, 2, 4)
-    ]
-    with (made / "repeated.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["params", "tokens", "unique_tokens", "loss"], *repeated])
-    (made / "points.csv").write_text("params,tokens\n1e9,2e10\n2e9,4e10\n", encoding="utf-8")
+    shutil.copytree(ROOT / "docs" / "examples", made, dirs_exist_ok=True)
     return made
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "parse_count",
     "percent",
     "time_left",
+    "times",
 ]
 
 _LETTERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
@@ -87,6 +88,11 @@ def percent(part: float) -> str:
     """Write a part of 1 in percent, with two digits at least: ``0.41%``, ``12%``, ``1,630%``."""
     value = 100 * part
     return f"{value:,.0f}%" if abs(value) >= 99.5 else f"{value:.2g}%"
+
+
+def times(factor: float) -> str:
+    """Write a factor: ``1.56×``, ``3,120×``, ``4.8e+05×``."""
+    return f"{factor:,.0f}×" if 999.5 <= factor < 99_999.5 else f"{factor:.3g}×"
 
 
 def format_level(level: float) -> str:

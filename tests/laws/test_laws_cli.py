@@ -262,3 +262,52 @@ def test_the_trust_line_speaks_at_the_level_asked_for(saved: str) -> None:
     assert (half[1], most[1]) == ("50", "99")
     assert float(half[0]) < float(most[0])
     assert "at 50%" in document("plan", saved, "--flops", "1e22", "--level", "0.5")["why"]
+
+
+def test_a_slip_in_a_formula_is_named(table: str) -> None:
+    with pytest.raises(FitError, match=r"'tokns' is no column \(did you mean 'tokens'"):
+        call("fit", table, "--law", "E + A/params^alpha + B/tokns^beta")
+    with pytest.raises(FitError, match=r"names no column of the table \(did you mean 'params'"):
+        call("fit", table, "--law", "E + A/prams^alpha")
+
+
+def test_what_a_fit_does_not_read_is_refused(table: str, saved: str, tmp_path: Path) -> None:
+    for flag in ("--resamples", "--seed"):
+        with pytest.raises(SettingError, match=f"{flag}: .* is a saved fit and has its own"):
+            call("forecast", saved, "--params", "1B", "--tokens", "20B", flag, "10")
+    one = str(tmp_path / "one.json")
+    call("fit", table, "--law", "E + A/params^alpha", "--resamples", "20", "--output", one)
+    with pytest.raises(SettingError, match="reads no tokens: leave out --tokens"):
+        call("forecast", one, "--params", "1B", "--tokens", "20B")
+    assert "trust" in call("forecast", one, "--params", "1B")
+
+
+def test_rows_are_chosen_by_their_values(table: str, tmp_path: Path) -> None:
+    runs = Ladder.read(table)
+    both = {name: np.concatenate([column, column]) for name, column in runs.columns.items()}
+    both["group"] = np.repeat(["wiki", "code"], len(runs))
+    both["seed"] = np.repeat([0, 1], len(runs))
+    path = str(tmp_path / "both.csv")
+    Ladder.of(both).write(path)
+    for chosen in ("group=wiki", "seed=0", "seed=0,group=wiki"):
+        assert document("fit", path, "--where", chosen, "--resamples", "5")["rows"] == len(runs)
+    assert document("backtest", path, "--where", "seed=1", "--resamples", "5")["law"]
+    with pytest.raises(SettingError, match="no row has group=book; it has wiki, code"):
+        call("fit", path, "--where", "group=book")
+    with pytest.raises(InputError, match=r"no column 'grup' \(did you mean 'group'"):
+        call("fit", path, "--where", "grup=wiki")
+    with pytest.raises(SettingError, match="is not COLUMN=VALUE"):
+        call("fit", path, "--where", "wiki")
+
+
+def test_a_level_is_told_with_all_its_digits(saved: str) -> None:
+    said = call("forecast", saved, "--params", "1B", "--tokens", "20B", "--level", "0.999")
+    assert "99.9% low" in said
+    assert "100%" not in said
+
+
+def test_auto_names_the_laws_for_the_columns_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "experts.csv"
+    path.write_text("params,num_experts,loss\n1e7,1,3\n1e8,1,2.8\n1e7,8,2.9\n", encoding="utf-8")
+    with pytest.raises(FitError, match="for the columns that are: --law experts"):
+        call("fit", str(path))

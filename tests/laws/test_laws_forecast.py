@@ -10,7 +10,7 @@ import pytest
 from planted import BENT, CHINCHILLA, grid, ladder_world
 
 from chidu.errors import FitError, TableError
-from chidu.laws import backtest, fit
+from chidu.laws import Fit, backtest, fit
 from chidu.laws.calibration import student
 
 
@@ -175,3 +175,84 @@ def test_rows_too_few_to_redraw_are_said_so() -> None:
     point = {"params": [1e10], "tokens": [2e11]}
     assert "too few runs to redraw" in fit(table, "additive", 50).trust(point)[1]
     assert "without refits" in fit(table, "additive", 0).trust(point)[1]
+
+
+def test_points_below_the_runs_are_looked_at_too() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    found = fit(table, resamples=50)
+    low = table["params"].min(), table["tokens"].min()
+    near = {"params": [low[0]], "tokens": [low[1] / 2]}
+    assert found.trust(near)[0] == "yes"
+    assert "2× below the least flops seen" in found.trust(near)[1]
+    assert "missed" not in found.trust(near)[1]
+    word, why = found.trust({"params": [low[0] / 3], "tokens": [low[1] / 3]})
+    assert word == "with care"
+    assert "9× below the least flops seen" in why
+    word, why = found.trust({"params": [low[0] / 100], "tokens": [low[1] / 100]})
+    assert word == "no"
+    assert "10,000× below the least flops seen: nothing here was tested so far out" in why
+
+
+def test_an_input_far_beyond_its_own_range_is_named() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    found = fit(table, resamples=50)
+    high, low = table["params"].max(), table["tokens"].min()
+    assert "params 100× the largest seen" in found.trust({"params": [100 * high], "tokens": [low]})[1]
+    word, why = found.trust({"params": [2000 * high], "tokens": [low / 20]})
+    assert word == "no"
+    assert "params 2,000× the largest seen: nothing here" in why
+
+
+def test_rows_that_look_like_checkpoints_are_a_reason_for_care() -> None:
+    random = np.random.default_rng(0)
+    sizes, steps = np.geomspace(1e7, 1e9, 6), np.linspace(1, 20, 20)
+    params, tokens = np.repeat(sizes, 20), np.tile(steps, 6) * 1e9
+    stray = np.concatenate([0.002 * np.convolve(random.normal(size=24), np.ones(5) / 2, "valid") for _ in sizes])
+    loss = (1.7 + 400 / params**0.34 + 410 / tokens**0.28) * np.exp(stray)
+    found = fit({"params": params, "tokens": tokens, "loss": loss}, "additive", resamples=50)
+    assert any("look like checkpoints" in text for text in found.warnings)
+    word, why = found.trust({"params": [1e9], "tokens": [2e10]})
+    assert word == "with care"
+    assert "look like checkpoints of a few trainings" in why
+
+
+def test_a_law_without_trend_is_no_ground_for_a_plan() -> None:
+    params, tokens = grid(4, 4)
+    loss = 2 + 0.1 * np.log(params / params.min()) + 0.001 * np.arange(len(params)) % 0.003
+    found = fit({"params": params, "tokens": tokens, "loss": loss}, "additive", resamples=0)
+    with pytest.raises(FitError, match="nothing to plan by: the dearer half"):
+        found.plan(1e22)
+
+
+def test_repeated_text_that_the_law_does_not_read_is_warned_of() -> None:
+    table = CHINCHILLA.table(*grid(4, 4), noise=0.002)
+    unique = {**table, "unique_tokens": table["tokens"] / np.where(np.arange(16) < 3, 4, 1)}
+    assert any("3 runs saw text more than once" in text for text in fit(unique, "additive", 0).warnings)
+    once = {**table, "unique_tokens": table["tokens"]}
+    assert not any("more than once" in text for text in fit(once, "additive", 0).warnings)
+    assert not any("more than once" in text for text in fit(unique, "data_constrained", 0).warnings)
+
+
+@pytest.mark.parametrize("groups", [0, 8])
+def test_intervals_of_a_long_table_hold_the_fit_and_shrink_with_its_rows(groups: int) -> None:
+    random = np.random.default_rng(3)
+    widths = []
+    for count in (500, 8_000):
+        params, tokens = np.exp(random.uniform(np.log([1e7, 1e9]), np.log([1e9, 1e11]), (count, 2))).T
+        loss = CHINCHILLA.loss(params, tokens) * np.exp(random.normal(0, 0.003, count))
+        table = {"params": params, "tokens": tokens, "loss": loss}
+        if groups:
+            table["group"] = np.arange(count) % groups
+        found = fit(table, "additive", resamples=100)
+        low, high = found.intervals["E"]
+        assert low <= found.parameters["E"] <= high
+        widths.append(high - low)
+    if not groups:
+        assert 2.5 < widths[0] / widths[1] < 6.5  # the root of 16, in two draws
+
+
+def test_a_saved_fit_whose_parameters_are_not_its_solutions_is_refused() -> None:
+    values = fit(CHINCHILLA.table(*grid(4, 4), noise=0.002), resamples=5).as_dict()
+    values["parameters"]["E"] *= 1.1
+    with pytest.raises(FitError, match=r"damaged .*E is not what the solution has"):
+        Fit.from_dict(values)

@@ -17,7 +17,7 @@ from chidu.corpus.build import MOSTLY_SEEN
 from chidu.corpus.card import Card
 from chidu.corpus.document import Document, Dropped
 from chidu.laws import Status, fit
-from chidu.laws.doubts import NO_TREND, _Bend, _of_rows, _of_solution, _of_top
+from chidu.laws.doubts import CHECKPOINTS, NO_TREND, _Bend, _of_rows, _of_solution, _of_top
 from chidu.laws.forecast import _cautions, _concerns, _how_far, _record
 from chidu.report import ReportContent, write_report
 from chidu.report.sections import headline, sections, warnings
@@ -127,24 +127,38 @@ def made_fit(cost_name: str, status: Status, score: float) -> Any:
         params_tokens=(0, 1),
         tokens_per_param=(10.0, 20.0),
         least_loss=2.0,
+        lowest=(1.0, 10.0),
+        highest=(100.0, 2000.0),
     )
     return SimpleNamespace(
         seen=seen, status=status, law="additive", score=score, refits=(), resamples=50 if score > 0 else 0,
-        inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND,),
+        inputs=("params", "tokens"), rows=20, parameters={}, warnings=(NO_TREND, CHECKPOINTS),
         intervals={"E": (0.0, 1.0)}, fallback="",
         calibration=SimpleNamespace(factor=3.0), solution=SimpleNamespace(at_bound=("E",)),
     )  # fmt: skip
 
 
+def seen_from(reach: float, depth: float, params: float = 1.0, tokens: float = 900.0) -> Any:
+    return SimpleNamespace(inputs=np.array([[params], [tokens]]), reach=np.array([reach]), depth=np.array([depth]))
+
+
 @pytest.mark.parametrize("cost_name", ["flops", "6·params·tokens"])
 def test_every_reason_is_in_chinese(cost_name: str) -> None:
-    view: Any = SimpleNamespace(inputs=np.array([[1.0], [900.0]]))
     lost, unclear = (
         made_fit(cost_name, *one) for one in ((Status.NOT_CONVERGED, 0.1), (Status.NOT_IDENTIFIED, np.nan))
     )
-    reasons = [*_concerns(lost, 2e3, 0.3), *_cautions(lost, view, 50.0, 0.1), *_cautions(unclear, view, 50.0, 0.1)]
-    reasons += [f"{_how_far(lost, reach)}, within ±2.1% at 90%" for reach in (0.5, 8.0)] + [_record(lost)]
-    assert len(set(reasons)) == 16
+    far, below = seen_from(50.0, 0.02), seen_from(0.01, 5.0)
+    odd = [seen_from(0.5, 0.5, params, 10 * params) for params in (4e3, 0.01)]
+    wild = [seen_from(0.5, 0.5, params, 10 * params) for params in (4e5, 1e-4)]
+    reasons = [
+        text for view in (seen_from(2e3, 0.1), seen_from(0.1, 2e3), *wild) for text in _concerns(lost, view, 0.3)
+    ]
+    reasons += [text for view in (far, below, *odd) for text in _cautions(lost, view, 0.1)]
+    reasons += _cautions(unclear, far, 0.1)
+    near = [seen_from(*reach) for reach in ((0.5, 0.5), (8, 0.1), (0.1, 2))]
+    reasons += [f"{_how_far(lost, view)}, within ±2.1% at 90%" for view in near]
+    reasons.append(_record(lost))
+    assert len(set(reasons)) == 24
     assert [reason for reason in reasons if not is_chinese(CHINESE.say(reason))] == []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -239,3 +241,23 @@ def test_the_same_outputs_have_the_same_content(tmp_path: Path) -> None:
     two = run_stage(tmp_path / "two", {"other": 1}, {}, make, print).record
     assert one.content == two.content
     assert one.fingerprint != two.fingerprint
+
+
+def test_links_stay_links_and_pipes_are_written_into(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    write_atomic(tmp_path / "link.json", "new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text() == "new"
+    (tmp_path / "loose.json").symlink_to("later.json")
+    write_atomic(tmp_path / "loose.json", "made")
+    assert (tmp_path / "later.json").read_text() == "made"
+
+    os.mkfifo(tmp_path / "pipe")
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_atomic(tmp_path / "pipe", "told")
+    reader.join(10)
+    assert heard == ["told"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -17,7 +17,7 @@ from chidu.laws.settings import check_level
 from chidu.laws.solve import Status
 from chidu.laws.trials import deviation
 from chidu.runs.ladder import Ladder, Table
-from chidu.units import format_level, percent
+from chidu.units import format_level, percent, times
 
 if TYPE_CHECKING:
     from chidu.laws.fit import Fit
@@ -158,16 +158,16 @@ def _cautions(fit: Fit, view: _View, width: float) -> list[str]:
     return found + _off_ratio(fit, view)
 
 
-def _farthest_input(fit: Fit, view: _View, times: float) -> str:
+def _farthest_input(fit: Fit, view: _View, least: float) -> str:
     """Name the input that lies farthest beyond what was seen, where that is more than so many times."""
-    worst, said = times, ""
+    worst, said = least, ""
     for name, x, low, high in zip(fit.inputs, view.inputs, fit.seen.lowest, fit.seen.highest, strict=True):
         # A formula may read columns of any sign; only counts have a ratio.
         if low <= 0 or x.min() <= 0:
             continue
         for off, words in ((x.max() / high, "the largest"), (low / x.min(), "below the least")):
             if off > worst:
-                worst, said = float(off), f"{name} {off:,.3g}× {words} seen"
+                worst, said = float(off), f"{name} {times(off)} {words} seen"
     return said
 
 
@@ -189,8 +189,8 @@ def _how_far(fit: Fit, view: _View) -> str:
     name = "flops" if fit.seen.has_flops else fit.seen.cost_name
     reach, depth = float(view.reach.max()), float(view.depth.max())
     if reach > max(1.0, depth):
-        return f"{reach:.3g}× the largest {name} seen"
-    return f"{depth:.3g}× below the least {name} seen" if depth > 1.005 else f"within the {name} seen"
+        return f"{times(reach)} the largest {name} seen"
+    return f"{times(depth)} below the least {name} seen" if depth > 1.005 else f"within the {name} seen"
 
 
 def _record(fit: Fit) -> str:

@@ -122,12 +122,13 @@ def rows_where(table: Ladder, texts: Sequence[str] | None) -> Ladder:
         if not (name and sign):
             raise SettingError(f"--where: {part!r} is not COLUMN=VALUE, as in group=wiki")
         if name not in table:
-            known = ", ".join(table.columns)
-            raise TableError(f"{table.source}: no column {name!r}{nearest(name, table.columns)}; it has {known}")
+            columns = ", ".join(table.columns)
+            raise TableError(f"{table.source}: no column {name!r}{nearest(name, table.columns)}; it has {columns}")
         values = [str(each) for each in table.columns[name].tolist()]
         kept = [_is_same(each, value) for each in values]
         if not any(kept):
-            some = ", ".join(list(dict.fromkeys(values))[:8])
+            known = list(dict.fromkeys(values))
+            some = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
             raise SettingError(f"--where: no row has {name}={value}; it has {some}")
         table = table.select(kept)
     return table
