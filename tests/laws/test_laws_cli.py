@@ -311,3 +311,16 @@ def test_auto_names_the_laws_for_the_columns_that_are_there(tmp_path: Path) -> N
     path.write_text("params,num_experts,loss\n1e7,1,3\n1e8,1,2.8\n1e7,8,2.9\n", encoding="utf-8")
     with pytest.raises(FitError, match="for the columns that are: --law experts"):
         call("fit", str(path))
+
+
+def test_a_plan_says_what_a_cluster_needs(saved: str) -> None:
+    alone = document("plan", "--params", "7B", "--tokens", "2T", "--gpu", "a100", "--devices", "64", "--price", "2")
+    assert alone["steps"] > 400_000
+    assert "memory" in call("plan", "--params", "7B", "--tokens", "2T", "--gpu", "a100", "--devices", "64")
+    found = document("plan", saved, "--flops", "1e21", "--gpu", "h100", "--devices", "8")
+    assert found["cluster"]["tokens"] == found["tokens"]
+    assert "On 8 h100s" in call("plan", saved, "--hours", "24", "--gpu", "h100", "--devices", "8")
+    with pytest.raises(SettingError, match="--params is what the law finds"):
+        call("plan", saved, "--flops", "1e21", "--params", "7B")
+    with pytest.raises(SettingError, match="--params 7B --tokens 2T --gpu a100"):
+        call("plan", "--params", "7B")

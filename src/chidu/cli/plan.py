@@ -1,17 +1,22 @@
-"""`chidu plan`: the best params and tokens for a budget of flops, money or hours."""
+"""`chidu plan`: the best params and tokens for a budget of flops, money or hours; what a cluster needs for them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from chidu.runs.cluster import ClusterPlan
 
 __all__ = ["command"]
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="A fit saved by `chidu fit --output`, or a table of runs to fit.")],
+    source: Annotated[
+        Path | None, typer.Argument(help="A fit saved by `chidu fit --output`, or a table of runs to fit.")
+    ] = None,
     *,
     flops: Annotated[str | None, typer.Option(help="The budget, like 1e21.")] = None,
     money: Annotated[str | None, typer.Option(help="The budget in money; needs --price and --speed.")] = None,
@@ -30,18 +35,56 @@ def command(
     bytes_per_param: Annotated[str | None, typer.Option(help="Of the weights as served; 2.")] = None,
     inference_tokens: Annotated[str | None, typer.Option(help="Tokens the model will serve in its life.")] = None,
     lifetime: Annotated[bool, typer.Option("--lifetime", help="The budget pays for the inference too.")] = False,
+    gpu: Annotated[str | None, typer.Option(help="Also what --devices of this kind need: a100 or h100.")] = None,
+    params: Annotated[str | None, typer.Option(help="With --gpu, without SOURCE: params of the run, like 7B.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="With --gpu, without SOURCE: tokens of the run, like 2T.")] = None,
+    vocabulary: Annotated[int, typer.Option(help="With --gpu: tokens in the vocabulary.", min=2)] = 32_000,
+    context_length: Annotated[int, typer.Option(help="With --gpu: tokens in a sequence.", min=2)] = 4096,
+    batch_tokens: Annotated[int, typer.Option(help="With --gpu: tokens in a step.", min=2)] = 4 * 2**20,
+    optimiser: Annotated[str, typer.Option(help="With --gpu: muon or adamw.")] = "muon",
     level: Annotated[float | None, typer.Option(help="Level of the intervals; the fit's where not given.")] = None,
     law: Annotated[str, typer.Option(help="For a table: auto, additive or coupled.")] = "auto",
     columns: Annotated[list[str] | None, typer.Option(help="Other names: loss=val/loss,params=n_params")] = None,
     seed: Annotated[int | None, typer.Option(help="For a table: seed of the resamples; 0.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Plan a run: params, tokens and loss for a budget of flops, money or hours (give one)."""
+    """Plan a run: params, tokens and loss for a budget of flops, money or hours (give one); and its cluster."""
     import json
 
     from chidu.cli.notes import tell
+    from chidu.errors import SettingError
     from chidu.laws.reading import column_names, load_fit
 
+    def on_cluster(of_params: float, of_tokens: float) -> ClusterPlan:
+        from chidu.runs.cluster import find_device, plan_cluster, shape_of_params
+
+        return plan_cluster(
+            shape_of_params(of_params, vocabulary, context_length),
+            of_tokens,
+            find_device(gpu or ""),
+            devices or 1,
+            batch_tokens=batch_tokens,
+            optimiser=optimiser,
+            utilisation=_count("utilisation", utilisation),
+            price=_count("price", price),
+        )
+
+    if source is None:
+        if gpu is None or params is None or tokens is None:
+            raise SettingError(
+                "plan: name a saved fit or a table of runs, as in chidu plan fit.json --flops 1e21; "
+                "or a run for a cluster: --params 7B --tokens 2T --gpu a100 --devices 64"
+            )
+        cluster = on_cluster(_count("params", params) or 0.0, _count("tokens", tokens) or 0.0)
+        typer.echo(json.dumps(cluster.as_dict(), indent=2, ensure_ascii=False) if as_json else str(cluster))
+        return
+    for flag, value in (("--params", params), ("--tokens", tokens)):
+        if value is not None:
+            raise SettingError(f"plan: {flag} is what the law finds: leave it out, or leave {source} out")
+    if gpu is not None and speed is None and peak is None:
+        from chidu.runs.cluster import find_device
+
+        peak, utilisation = str(find_device(gpu).peak), utilisation or str(find_device(gpu).utilisation[0])
     fit = load_fit(source, column_names(columns), law, seed=seed, tell=tell)
     plan = fit.plan(
         _count("flops", flops),
@@ -63,7 +106,11 @@ def command(
         inference_tokens=_count("inference-tokens", inference_tokens),
         lifetime=lifetime,
     )
-    typer.echo(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if as_json else str(plan))
+    document, text = plan.as_dict(), str(plan)
+    if gpu is not None:
+        cluster = on_cluster(plan.params, plan.tokens)
+        document, text = document | {"cluster": cluster.as_dict()}, f"{text}\n\n{cluster}"
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
 
 
 def _count(flag: str, text: str | None) -> float | None:
