@@ -17,14 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from results import row
 
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json, write_json
-from chidu.runs.run import Run
 from chidu.tokens import TokenFile
 from chidu.training.design import Design
 from chidu.training.optimiser import rate_factor
@@ -38,10 +36,6 @@ OURS = (480, 640, 853, 1138, 1517)
 """Lengths of ours, among which the one with nanoGPT's loss lies."""
 LENGTHS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0)
 """A ladder of five lengths a size, in units of the shortest."""
-
-
-LADDER_LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""nanoGPT's lengths on a ladder's sizes, in units of the middle rung's, as far as a loss needs them."""
 
 
 @dataclass(frozen=True)
@@ -223,64 +217,6 @@ def five_lengths(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """Return a size's runs at five lengths, from the shortest to the longest of these."""
     shortest = min(configs, key=lambda config: config.steps)
     return [shortest.with_steps(round(times * shortest.steps)) for times in LENGTHS]
-
-
-def ladder_rows(work: Path, kept: Path) -> list[dict[str, Any]]:
-    """Row `ladder_wall`: seconds of two cores for the work's ladder, and for nanoGPT's runs to the losses of its rungs.
-
-    Of nanoGPT the smallest, the middle and the largest size are trained, at the best rate of the middle length, until
-    the longest rung's loss is reached; how many times our steps each rung needs there is carried to the other sizes.
-    A step's time is measured at every size. No time is counted that a core of the two would be idle.
-    """
-    runs = [Run.from_dict(read_json(path)) for path in sorted((work / "ladder").glob("w*/run.json"))]
-    sizes: dict[int, list[Run]] = {}
-    for run in runs:
-        sizes.setdefault(run.config.shape.width, []).append(run)
-    widths = sorted(sizes)
-    times = {
-        width: _steps_needed(sizes[width], work, kept) for width in (widths[0], widths[len(widths) // 2], widths[-1])
-    }
-    ours = theirs = 0.0
-    for width, rungs in sizes.items():
-        rungs.sort(key=lambda run: run.config.steps)
-        a_step, its_step = _step_seconds(rungs[-1], work, kept)
-        trunk = max(run.config.trunk_steps for run in rungs)
-        ours += a_step * (trunk + sum(run.config.decay_steps for run in rungs))
-        for place, run in enumerate(rungs):
-            known = [math.log(times[each][place]) for each in times]
-            factor = math.exp(float(np.interp(math.log(width), [math.log(each) for each in times], known)))
-            theirs += its_step * factor * run.config.steps
-    measured = "; ".join(f"width {width} " + ", ".join(f"{x:.2f}" for x in found) for width, found in times.items())
-    note = f"{len(runs)} rungs, two at a time; times our steps that nanoGPT needed: {measured}"
-    return [row("ladder_wall", ours / 2, theirs / 2, theirs / ours, "≥ 3 ×", "s on two cores", note)]
-
-
-def _shape_of(run: Run) -> tuple[int, int, int]:
-    shape = run.config.shape
-    return shape.width, shape.layers, shape.heads
-
-
-def _steps_needed(rungs: Sequence[Run], work: Path, kept: Path) -> list[float]:
-    """Return, for each rung of a size, how many times its steps nanoGPT needs to its loss, by its length."""
-    middle = sorted(run.config.steps for run in rungs)[1]
-    size = _shape_of(rungs[0])
-    rate, first = best_rate(work, kept, *size, middle)
-    found, least = [first], min(run.loss for run in rungs)
-    for times in LADDER_LENGTHS[1:]:
-        if found[-1].loss <= least:
-            break
-        found += outcomes([nanogpt_course(work, kept, *size, round(times * middle), rate)])
-    shortest = nanogpt_course(work, kept, *size, middle // 2, rate)
-    found = [*outcomes([shortest]), *found]
-    return [steps_to(run.loss, found) / run.config.steps for run in sorted(rungs, key=lambda run: run.config.steps)]
-
-
-def _step_seconds(run: Run, work: Path, kept: Path) -> tuple[float, float]:
-    """Return the processor seconds of a step of this size: ours, and nanoGPT's."""
-    size, steps = _shape_of(run), 200
-    mine = Course(kept / f"chidu-{size[0]}x{size[1]}-{steps}.json", work, *size, steps)
-    found = outcomes([mine, nanogpt_course(work, kept, *size, steps, RATES[0])])
-    return found[0].seconds / steps, found[1].seconds / steps
 
 
 def trunk_flops(groups: Sequence[Sequence[RunConfig]]) -> list[float]:

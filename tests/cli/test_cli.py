@@ -19,6 +19,7 @@ import pytest
 
 from chidu.cli import VERBS
 from chidu.errors import InputError, MissingPackageError
+from chidu.inference import Piece
 from chidu.runs import open_work_folder
 from chidu.training.probe import Speed
 
@@ -177,19 +178,18 @@ def test_advice_on_the_vocabulary_can_be_followed(call: Call, tmp_path: Path) ->
     assert "or less" not in call("build", "--text", "notes.txt", "--work", "work").complaint
 
 
-def write(prompt: str, _: Any) -> Iterator[str]:
+def write(prompt: str, _: Any) -> Iterator[Piece]:
     """Stand for a model: a generator, as the real one is."""
     if len(prompt) > 100:
         raise InputError("the prompt is 200 tokens long: shorten it")
-    yield " 天下大势"
-    yield "😀"
+    yield Piece(" 天下大势")
+    yield Piece("😀", "length")
 
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = types.ModuleType("chidu.inference")
-    fake.__dict__.update(Sampling=lambda *_: None, TextModel=lambda _: types.SimpleNamespace(write=write))
-    monkeypatch.setitem(sys.modules, "chidu.inference", fake)
+    engine = types.SimpleNamespace(name="stands for a model", write=write)
+    monkeypatch.setattr("chidu.inference.open_engine", lambda _: engine)
 
 
 @pytest.mark.usefixtures("no_model")
@@ -336,6 +336,7 @@ import parallel_work
 import chidu.corpus
 from chidu.cli import main
 from chidu.parallel import map_processes, open_place
+from chidu.inference import Piece
 
 def work(*_, **__):
     if on == "local":
@@ -399,3 +400,26 @@ def test_a_folder_of_a_newer_version_is_read_by_no_verb(words: list[str], call: 
 def test_a_seed_out_of_range_is_one_line(call: Call) -> None:
     (Path("m")).mkdir()
     assert "seed" in call("generate", "hi", "--model", "m", "--seed", "99999999999999999999999").complaint
+
+
+def test_several_texts_and_their_ends_are_told(call: Call, no_model: None) -> None:
+    told = call("generate", "话说", "--model", ".", "--sequences", "2", "--json")
+    document = json.loads(told.out)
+    assert [each["seed"] for each in document["texts"]] == [0, 1]
+    assert document["texts"][1] == {"text": " 天下大势😀", "seed": 1, "finish": "length"}
+
+
+def test_models_are_listed(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "work" / "model").mkdir(parents=True)
+    (tmp_path / "work" / "model" / "model.safetensors").write_bytes(b"0" * 2000)
+    told = call("models", "--work", "work")
+    assert "work/model  2.0 kB, trained here: here" in told.out
+    assert "chidu models get smollm2" in told.out
+    found = json.loads(call("models", "--work", "work", "--json").out)["models"]
+    assert found[0]["bytes"] == 2000
+    assert "did you mean 'smollm2'" in call("models", "get", "smolm2").complaint
+
+
+def test_a_gguf_file_is_refused_where_it_can_not_be_written(call: Call, tmp_path: Path) -> None:
+    assert "no config.json" in call("export", "--to", "gguf", "--work", "nowhere").complaint

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,41 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chidu.errors import InputError, SettingError
-from chidu.inference import Sampling, TextModel, next_tokens
-from chidu.inference.sampling import draw
+from chidu.inference import Piece, Sampling
+from chidu.inference.own import OwnEngine, next_tokens
+from chidu.inference.sampling import draw, pieces
 from chidu.model import Transformer, save_model
-from chidu.runs import Shape
-from chidu.tokens import train_tokenizer
-
-SHAPE = Shape(vocabulary=300, context_length=48, width=16, layers=2, heads=2, kv_heads=1, head_width=8, mlp_width=24)
 
 
 @pytest.fixture(scope="module")
-def folder(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("writer")
-    lines = [{"text": path.read_text(encoding="utf-8")} for path in sorted(text_folder.iterdir())[:3]]
-    (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    train_tokenizer(folder / "train.jsonl", folder / "tokenizer.json", SHAPE.vocabulary)
-    model = Transformer(SHAPE)
-    model.initialise(0)
-    with torch.no_grad():
-        model.head.weight.mul_(40)
-        # Token 0 ends a text: a model that knows nothing would end at once here and there.
-        model.head.weight[0] = 0
-    save_model(folder / "model", model, folder / "tokenizer.json", "")
-    return folder / "model"
+def writer(saved: Path) -> OwnEngine:
+    return OwnEngine(saved)
 
 
-@pytest.fixture(scope="module")
-def writer(folder: Path) -> TextModel:
-    return TextModel(folder)
+def write(writer: OwnEngine, prompt: str = "the work", **how: Any) -> str:
+    return "".join(texts(writer, prompt, **how))
 
 
-def write(writer: TextModel, prompt: str = "the work", **how: float) -> str:
-    return "".join(writer.write(prompt, Sampling(**how)))  # type: ignore[arg-type]
+def texts(writer: OwnEngine, prompt: str, **how: Any) -> list[str]:
+    return [piece.text for piece in writer.write(prompt, Sampling(**how))]
 
 
-def test_greedy_writes_the_most_likely_token_each_time(writer: TextModel) -> None:
+def test_greedy_writes_the_most_likely_token_each_time(writer: OwnEngine) -> None:
     prefix = writer.tokenizer.encode("the work").ids
     found = list(next_tokens(writer.model, prefix, Sampling(max_tokens=12, temperature=0)))
     expected = list(prefix)
@@ -57,15 +42,15 @@ def test_greedy_writes_the_most_likely_token_each_time(writer: TextModel) -> Non
     assert write(writer, temperature=0, seed=1) == write(writer, temperature=0, seed=2)
 
 
-def test_the_seed_decides(writer: TextModel) -> None:
+def test_the_seed_decides(writer: OwnEngine) -> None:
     assert write(writer, seed=3) == write(writer, seed=3)
     assert len({write(writer, seed=seed) for seed in range(5)}) > 1
 
 
 @given(seed=st.integers(0, 1000), temperature=st.floats(0.1, 10))
-def test_characters_come_whole(writer: TextModel, seed: int, temperature: float) -> None:
-    pieces = list(writer.write("的一是", Sampling(max_tokens=40, temperature=temperature, top_p=1.0, seed=seed)))
-    assert all(piece for piece in pieces)
+def test_characters_come_whole(writer: OwnEngine, seed: int, temperature: float) -> None:
+    pieces = texts(writer, "的一是", max_tokens=40, temperature=temperature, top_p=1.0, seed=seed)
+    assert all(pieces[:-1])
     tokens = list(
         next_tokens(
             writer.model,
@@ -77,36 +62,37 @@ def test_characters_come_whole(writer: TextModel, seed: int, temperature: float)
     assert "".join(pieces) == whole.rstrip("\ufffd")
 
 
-def test_chinese_is_never_shown_half_written(writer: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chinese_is_never_shown_half_written(writer: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "尺度 é 🎉好"
     ids = writer.tokenizer.encode(text).ids
     assert len(ids) > len(text)
-    monkeypatch.setattr("chidu.inference.sampling.next_tokens", lambda *_: iter(ids))
-    pieces = list(writer.write("的", Sampling()))
+    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter(ids))
+    pieces = texts(writer, "的")
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
-    monkeypatch.setattr("chidu.inference.sampling.next_tokens", lambda *_: iter(ids[:-1]))
-    assert "".join(writer.write("的", Sampling())) == text[:-1]
+    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter(ids[:-1]))
+    assert write(writer, "的") == text[:-1]
 
 
-def test_the_end_of_text_ends_it(writer: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_text_ends_it(writer: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = writer.tokenizer.encode("the work").ids
-    monkeypatch.setattr("chidu.inference.sampling.next_tokens", lambda *_: iter([*ids, 0, *ids]))
-    assert "".join(writer.write("a", Sampling())) == "the work"
+    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter([*ids, 0, *ids]))
+    assert list(writer.write("a", Sampling()))[-1] == Piece("", "stop")
+    assert write(writer, "a") == "the work"
 
 
-def test_it_ends_where_the_context_is_full(writer: TextModel) -> None:
+def test_it_ends_where_the_context_is_full(writer: OwnEngine) -> None:
     prefix = [5] * 40
-    assert len(list(next_tokens(writer.model, prefix, Sampling(max_tokens=1000)))) == SHAPE.context_length - 40
+    assert len(list(next_tokens(writer.model, prefix, Sampling(max_tokens=1000)))) == writer.context_length - 40
     assert len(list(next_tokens(writer.model, prefix, Sampling(max_tokens=3)))) == 3
 
 
-def test_a_prompt_that_fills_the_context_is_refused_with_numbers(writer: TextModel) -> None:
+def test_a_prompt_that_fills_the_context_is_refused_with_numbers(writer: OwnEngine) -> None:
     with pytest.raises(InputError, match=r"\d+ tokens long.*holds 48: shorten it"):
         write(writer, "的" * 60)
 
 
-def test_an_empty_prompt_starts_a_text(writer: TextModel) -> None:
+def test_an_empty_prompt_starts_a_text(writer: OwnEngine) -> None:
     assert write(writer, "", max_tokens=5, temperature=0) != ""
 
 
@@ -131,7 +117,7 @@ def test_top_p_keeps_the_fewest_that_hold_it(top_p: float, seed: int) -> None:
     assert token in kept or (token == 3 and 0 in kept)
 
 
-def test_a_tiny_top_p_is_greedy(writer: TextModel) -> None:
+def test_a_tiny_top_p_is_greedy(writer: OwnEngine) -> None:
     assert write(writer, top_p=1e-9, temperature=2) == write(writer, temperature=0)
 
 
@@ -144,19 +130,44 @@ def test_what_can_not_be_drawn_is_refused(how: dict[str, float]) -> None:
         Sampling(**how)  # type: ignore[arg-type]
 
 
-def test_a_folder_without_its_tokenizer_is_refused(folder: Path, tmp_path: Path) -> None:
-    for path in folder.iterdir():
+def test_a_folder_without_its_tokenizer_is_refused(saved: Path, tmp_path: Path) -> None:
+    for path in saved.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(InputError, match=r"tokenizer\.json is no tokenizer"):
-        TextModel(tmp_path)
+        OwnEngine(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"no tokenizer\.json"):
-        TextModel(tmp_path)
+        OwnEngine(tmp_path)
 
 
-def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    model = Transformer(dataclasses.replace(SHAPE, vocabulary=310))
-    save_model(tmp_path, model, folder / "tokenizer.json", "")
+def test_a_tokenizer_of_another_model_is_refused(writer: OwnEngine, saved: Path, tmp_path: Path) -> None:
+    model = Transformer(dataclasses.replace(writer.model.shape, vocabulary=310))
+    save_model(tmp_path, model, saved / "tokenizer.json", "")
     with pytest.raises(InputError, match="don't belong together"):
-        TextModel(tmp_path)
+        OwnEngine(tmp_path)
+
+
+@given(text=st.text("abc", max_size=30), stop=st.lists(st.text("abc", min_size=1, max_size=4), max_size=3))
+def test_nothing_of_a_stop_string_is_shown(text: str, stop: list[str]) -> None:
+    found = list(pieces([ord(each) for each in text], lambda them: "".join(map(chr, them)), lambda _: False,
+                        Sampling(stop=tuple(stop))))  # fmt: skip
+    ends = [end for each in stop if (end := text.find(each)) >= 0]
+    # The earliest stop string to be whole ends it; of those that are whole at once, the one that began first.
+    whole = min((text.find(each) + len(each) for each in stop if each in text), default=None)
+    shown = "".join(piece.text for piece in found)
+    if whole is None:
+        assert shown == text
+        assert found[-1].finish == "length"
+    else:
+        assert found[-1].finish == "stop"
+        assert shown == text[: min(place for each in stop if (place := text[:whole].find(each)) >= 0)]
+        assert ends
+    assert [piece.finish for piece in found[:-1]] == [None] * (len(found) - 1)
+
+
+def test_top_k_keeps_so_many() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.tensor([1.0, 3.0, 2.0, 2.5])
+    drawn = {draw(logits, Sampling(temperature=5, top_p=1, top_k=2), generator) for _ in range(50)}
+    assert drawn == {1, 3}

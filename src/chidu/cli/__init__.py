@@ -26,6 +26,7 @@ from chidu.cli import (
     forecast,
     generate,
     ladder,
+    models,
     plan,
     report,
     stages,
@@ -77,16 +78,18 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare.command,
     "tune": tune.command,
     "generate": generate.command,
+    "models": models.models,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
 }
+GROUPS = {"ladder": ladder.app, "models": models.app}
+"""Verbs with a verb of their own: `chidu ladder design`, `chidu models get`."""
 RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune"}
 """Verbs that keep what they have done."""
 for _name, _command in VERBS.items():
-    if _name == "ladder":
-        # A verb with a verb of its own: `chidu ladder design`.
-        app.add_typer(ladder.app, name=_name)
+    if _name in GROUPS:
+        app.add_typer(GROUPS[_name], name=_name)
     else:
         app.command(_name)(_command)
 

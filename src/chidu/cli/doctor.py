@@ -25,6 +25,7 @@ PURPOSES = {
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "generate of GGUF files": ("serve", ("xllamacpp", "gguf")),
     "--on ray": ("ray", ("ray",)),
 }
 

@@ -1,4 +1,4 @@
-"""`chidu export`: a work folder's runs for other people's trackers, on this disk."""
+"""`chidu export`: a work folder's runs for other people's trackers, or its model as a GGUF file, on this disk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ __all__ = ["command"]
 
 
 def command(
-    to: Annotated[str, typer.Option(help="The tracker: tensorboard, wandb, mlflow or trackio.")],
+    to: Annotated[str, typer.Option(help="A tracker (tensorboard, wandb, mlflow, trackio), or gguf.")],
     work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,
-    output: Annotated[Path | None, typer.Option(help="A new folder; export/TRACKER in the work folder, else.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A new folder, or file; in export/ of the work folder, else.")
+    ] = None,
+    kind: Annotated[str, typer.Option("--type", help="Of a GGUF file: f32, f16, bf16 or q8_0.")] = "f16",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write the finished runs for a tracker, through its own library, without an account. Nothing is sent anywhere."""
+    """Write the finished runs for a tracker, through its own library, or the model as a GGUF file. Nothing is sent."""
+    if to == "gguf":
+        _gguf(work, output or work / "export" / "model.gguf", kind, as_json)
+        return
     from chidu.units import count_of
     from chidu.work.exporting import export_work
 
@@ -32,3 +38,26 @@ def command(
     typer.echo(f"wrote {count_of(len(made.runs), 'run')} for {to} into {made.ladder.parent}")
     typer.echo(f"see them:      {made.show}")
     typer.echo(f"fit them:      chidu fit {shlex.quote(str(made.ladder))}")
+
+
+def _gguf(work: Path, output: Path, kind: str, as_json: bool) -> None:
+    """Write the work folder's model as a GGUF file."""
+    from chidu.errors import MissingPackageError, SettingError
+    from chidu.runs.folder import check_work_folder
+
+    check_work_folder(work)
+    try:
+        import gguf  # noqa: F401
+
+        from chidu.model.gguf_file import GGUF_TYPES, write_gguf
+    except ImportError as error:
+        raise MissingPackageError("gguf", "serve", "writing a GGUF file") from error
+    if kind not in GGUF_TYPES:
+        raise SettingError(f"--type is {kind!r}; it must be {', '.join(GGUF_TYPES)}")
+    if output.exists():
+        raise SettingError(f"{output} is there already: delete it, or name another place")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_gguf(work / "model", output, kind)
+    told = {"to": "gguf", "file": str(output), "type": kind, "bytes": output.stat().st_size}
+    text = f"wrote {output} ({kind})\nuse it:        chidu generate --model {shlex.quote(str(output))} TEXT"
+    typer.echo(json.dumps(told, ensure_ascii=False, indent=1) if as_json else text)

@@ -1,54 +1,90 @@
-"""`chidu generate`: text from a model that Chidu trained."""
+"""`chidu generate`: text from a model: one that Chidu trained, a folder, a GGUF file, or one of the hub's."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from chidu.inference import Engine, Piece
+
+__all__ = ["command", "open_model"]
 
 
 def command(
     prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
     model: Annotated[
-        Path | None, typer.Option(help="A model's folder; the work folder's model where not given.")
+        str | None,
+        typer.Option(help="A folder, a .gguf file, smollm2, or a model of the hub; else the work folder's model."),
     ] = None,
     work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,
     max_tokens: Annotated[int, typer.Option(help="Tokens to write at the most.")] = 100,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token each time.")] = 0.8,
     top_p: Annotated[float, typer.Option(help="Draw from the most likely tokens of this much probability.")] = 0.95,
+    top_k: Annotated[int, typer.Option(help="Draw from so many most likely tokens; 0: all.")] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given several times.")] = None,
+    sequences: Annotated[int, typer.Option(help="Texts to write, with the seeds that follow.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Write text with a model that Chidu trained."""
+    """Write text with a model."""
+    from chidu.inference import Sampling
+
+    drawings = [
+        Sampling(max_tokens, temperature, top_p, seed + each, top_k, tuple(stop or ())) for each in range(sequences)
+    ]
+    engine = open_model(model, work)
+    found = []
+    for sampling in drawings:
+        # The first piece comes before the prompt is shown: a prompt that is refused is not printed in full.
+        pieces = engine.write(prompt, sampling)
+        pieces = chain([next(pieces)], pieces)
+        if as_json:
+            heard = list(pieces)
+            text = "".join(piece.text for piece in heard)
+            found.append({"text": text, "seed": sampling.seed, "finish": heard[-1].finish})
+        else:
+            show(prompt, pieces)
+    if as_json:
+        document = {"model": engine.name, "prompt": prompt, "text": found[0]["text"], "texts": found}
+        typer.echo(json.dumps(document, ensure_ascii=False))
+
+
+def show(prompt: str, pieces: Iterator[Piece]) -> None:
+    """Print a prompt and what follows it, as it comes."""
+    sys.stdout.write(prompt)
+    try:
+        for piece in pieces:
+            sys.stdout.write(piece.text)
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+
+def open_model(model: str | None, work: Path) -> Engine:
+    """Open the model that is named, else the work folder's own. Raises InputError where there is none."""
     from chidu.errors import InputError, MissingPackageError
     from chidu.runs.folder import check_work_folder
 
     if model is None:
         check_work_folder(work)
-    folder = model or work / "model"
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder: train one with chidu demo, or name one with --model")
+        model = str(work / "model")
+        if not Path(model).is_dir():
+            raise InputError(
+                f"{model}: no such folder: train one with chidu demo, or name one with --model (see chidu models)"
+            )
+    from chidu.inference import open_engine
+
     try:
-        from chidu.inference import Sampling, TextModel
-    except ImportError as error:
-        raise MissingPackageError("torch", "lab", "writing text") from error
-    sampling = Sampling(max_tokens, temperature, top_p, seed)
-    pieces = TextModel(folder).write(prompt, sampling)
-    if as_json:
-        typer.echo(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))
-        return
-    # The first piece comes before the prompt is shown: a prompt that is refused is not printed in full.
-    first = next(pieces, "")
-    sys.stdout.write(prompt)
-    for piece in chain([first], pieces):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        return open_engine(model)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "torch", "lab", "writing text") from error

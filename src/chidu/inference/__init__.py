@@ -1,5 +1,14 @@
-"""Engines that write text with a model."""
+"""Engines that write text with a model.
 
-from chidu.inference.sampling import Sampling, TextModel, next_tokens
+engine.py    what every engine does; which one opens a model that somebody names
+sampling.py  how a token is drawn, and how tokens become text
+own.py       models of our own layouts
+hub.py       whatever transformers opens
+gguf.py      GGUF files, by llama.cpp
+packaged.py  models that PyPI packages carry
+"""
 
-__all__ = ["Sampling", "TextModel", "next_tokens"]
+from chidu.inference.engine import Engine, Message, open_engine
+from chidu.inference.sampling import Piece, Sampling
+
+__all__ = ["Engine", "Message", "Piece", "Sampling", "open_engine"]

@@ -1,24 +1,26 @@
-"""Write text with a model, a token at a time."""
+"""How a token is drawn, and how tokens become text: whole characters, and nothing of a stop string."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from chidu.errors import SettingError
 
-from chidu.errors import InputError, SettingError
-from chidu.model.conversion import load_model
-from chidu.model.transformer import Transformer
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-__all__ = ["Sampling", "TextModel", "next_tokens"]
+__all__ = ["HALF", "Piece", "Sampling", "draw", "pieces"]
+
+HALF = "\ufffd"
+"""What a character of which some bytes are missing is shown as."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn."""
+    """How the next token is drawn, and when to stop."""
 
     max_tokens: int = 100
     """Tokens to write at the most."""
@@ -27,6 +29,10 @@ class Sampling:
     top_p: float = 0.95
     """Draw from the fewest most likely tokens that hold this much probability."""
     seed: int = 0
+    top_k: int = 0
+    """Draw from so many most likely tokens; 0: from all."""
+    stop: tuple[str, ...] = ()
+    """Texts before which the writing ends."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -37,67 +43,25 @@ class Sampling:
             raise SettingError(f"temperature is {self.temperature}; it must be in 0..10")
         if not 0 < self.top_p <= 1:
             raise SettingError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.top_k < 0:
+            raise SettingError(f"top_k is {self.top_k}; it must be 0 or more")
+        if not all(self.stop):
+            raise SettingError("stop holds an empty text, before which nothing could be written")
 
 
-class TextModel:
-    """A saved model and its tokenizer, opened from a folder."""
+@dataclass(frozen=True)
+class Piece:
+    """Some text as it is written; the last piece of a text says why it ended there."""
 
-    def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self.model = load_model(folder)
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise InputError(f"{folder} has no tokenizer.json: name a folder that holds a saved model")
-        try:
-            self.tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{path} is no tokenizer ({error}): name a folder that holds a saved model") from error
-        if self.tokenizer.get_vocab_size() != self.model.shape.vocabulary:
-            raise InputError(
-                f"{folder}: the tokenizer has {self.tokenizer.get_vocab_size()} tokens, "
-                f"the weights {self.model.shape.vocabulary}: they don't belong together"
-            )
-
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[str]:
-        """Yield the text that follows the prompt, in pieces of whole characters.
-
-        Raises InputError where the prompt fills the context. Text ends at the end-of-text token, at `max_tokens`, or
-        where the context is full.
-        """
-        prefix = self.tokenizer.encode(prompt).ids or [0]
-        if len(prefix) >= self.model.shape.context_length:
-            raise InputError(
-                f"the prompt is {len(prefix)} tokens long; the model's context holds "
-                f"{self.model.shape.context_length}: shorten it"
-            )
-        written: list[int] = []
-        shown = ""
-        for token in next_tokens(self.model, prefix, sampling):
-            if token == 0:
-                break
-            written.append(token)
-            text = self.tokenizer.decode(written)
-            # A character of several bytes may be half written: it is shown when whole.
-            if not text.endswith("\ufffd"):
-                yield text[len(shown) :]
-                shown = text
-
-
-@torch.inference_mode()
-def next_tokens(model: Transformer, prefix: list[int], sampling: Sampling) -> Iterator[int]:
-    """Yield the tokens that follow the prefix, until `max_tokens` or a full context."""
-    generator = torch.Generator().manual_seed(sampling.seed)
-    tokens, past = torch.tensor([prefix]), None
-    for _ in range(min(sampling.max_tokens, model.shape.context_length - len(prefix))):
-        features, past = model.features(tokens, past)
-        token = draw(model.head(features[0, -1]).float(), sampling, generator)
-        yield token
-        tokens = torch.tensor([[token]])
+    text: str
+    finish: str | None = None
+    """`stop` (the end of the text, or a stop string), `length` (max_tokens, or a full context); None before the end."""
 
 
 def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """Draw one token from logits [V]."""
+    import torch
+
     if sampling.temperature == 0:
         return int(logits.argmax())
     # From the largest logit down, in float64: a temperature close to 0 must not divide to infinity less infinity.
@@ -105,4 +69,40 @@ def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     probability, order = scaled.softmax(dim=-1).sort(descending=True, stable=True)
     # A token is kept where those before it hold less than top_p: so at least one always is.
     probability[probability.cumsum(0) - probability >= sampling.top_p] = 0
+    if sampling.top_k:
+        probability[sampling.top_k :] = 0
     return int(order[torch.multinomial(probability, 1, generator=generator)])
+
+
+def pieces(
+    tokens: Iterable[int], decode: Callable[[list[int]], str], ends: Callable[[int], bool], sampling: Sampling
+) -> Iterator[Piece]:
+    """Yield the text of tokens as they come: characters when they are whole, and what may be a stop string's beginning
+    only when it is none. The last piece, which may be empty, has the reason of the end."""
+    written: list[int] = []
+    shown, text, finish = 0, "", "length"
+    for token in tokens:
+        if ends(token):
+            finish = "stop"
+            break
+        written.append(token)
+        text = decode(written)
+        if (found := first_stop(text, sampling.stop)) is not None:
+            text, finish = text[:found], "stop"
+            break
+        safe = len(text) - held_back(text, sampling.stop)
+        if safe > shown and not text.endswith(HALF):
+            yield Piece(text[shown:safe])
+            shown = safe
+    yield Piece(text[shown:].rstrip(HALF), finish)
+
+
+def first_stop(text: str, stop: Iterable[str]) -> int | None:
+    """Return where the first stop string in a text begins, or None."""
+    found = [place for each in stop if (place := text.find(each)) >= 0]
+    return min(found, default=None)
+
+
+def held_back(text: str, stop: Iterable[str]) -> int:
+    """Return how many characters at the end of a text are the beginning of a stop string."""
+    return max((k for each in stop for k in range(1, len(each)) if text.endswith(each[:k])), default=0)

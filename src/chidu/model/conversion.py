@@ -16,7 +16,7 @@ from chidu.model.transformer import NORM_EPSILON, ROPE_THETA, Transformer
 from chidu.runs.record import write_atomic, write_json
 from chidu.runs.shape import Shape
 
-__all__ = ["END_OF_TEXT", "load_model", "save_model"]
+__all__ = ["END_OF_TEXT", "NORM_EPSILON", "ROPE_THETA", "load_model", "save_model"]
 
 END_OF_TEXT = "<|endoftext|>"
 """Token 0: stands after each document."""

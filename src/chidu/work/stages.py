@@ -322,9 +322,9 @@ def sample_prompt(data_card: Mapping[str, Any]) -> str:
 
 def write_sample(folder: Path, prompt: str, seed: int) -> str:
     """Return what the saved model writes after the prompt."""
-    from chidu.inference import Sampling, TextModel
+    from chidu.inference import Sampling, open_engine
 
-    return "".join(TextModel(folder).write(prompt, Sampling(max_tokens=150, seed=seed)))
+    return "".join(piece.text for piece in open_engine(str(folder)).write(prompt, Sampling(max_tokens=150, seed=seed)))
 
 
 def report(work: Work) -> None:

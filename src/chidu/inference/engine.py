@@ -1,0 +1,121 @@
+"""What every engine does: read a prompt, write text. And which engine opens a model that somebody names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chidu.errors import InputError, MissingPackageError
+from chidu.inference.sampling import Piece, Sampling
+
+__all__ = ["Engine", "Message", "check_room", "open_engine"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+
+
+class Engine(Protocol):
+    """A model that writes text."""
+
+    name: str
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and text may have together."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's tokens."""
+        ...
+
+    def chat_prompt(self, messages: Sequence[Message]) -> str:
+        """Write a conversation as the model was taught to read one. Raises InputError where it was taught none."""
+        ...
+
+    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+        """Yield the text that follows a prompt; the last piece says why it ended.
+
+        Raises InputError, before the first piece, where the prompt fills the context.
+        """
+        ...
+
+
+def check_room(tokens: int, context_length: int) -> None:
+    """Raise InputError where a prompt of so many tokens leaves no room in the context."""
+    if tokens >= context_length:
+        raise InputError(f"the prompt is {tokens} tokens long; the model's context holds {context_length}: shorten it")
+
+
+def open_engine(name: str) -> Engine:
+    """Open what a name means: a folder, a GGUF file, a model that `chidu models get` fetched, or one of the hub's.
+
+    Folders of our own layouts are opened by our own model, others by transformers. Raises InputError where there is no
+    such thing or it can't be opened, MissingPackageError where a package is needed.
+    """
+    from chidu.inference.packaged import PACKAGED, packaged_file
+
+    path = Path(name)
+    if name in PACKAGED:
+        path = packaged_file(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise InputError(f"{path}: no such file: name a GGUF file")
+        return _gguf(path)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists() or name.startswith((".", "/", "~")):
+        raise InputError(f"{name}: no such model: name a folder, a .gguf file, or a model of the hub; see chidu models")
+    from chidu.inference.hub import HubEngine
+
+    return HubEngine(name)
+
+
+def _gguf(path: Path) -> Engine:
+    try:
+        from chidu.inference.gguf import GgufEngine
+    except ImportError as error:
+        raise MissingPackageError("xllamacpp", "serve", f"opening {path.name}") from error
+    return GgufEngine(path)
+
+
+def _folder(folder: Path) -> Engine:
+    from chidu.inference.hub import HubEngine
+    from chidu.inference.own import OwnEngine
+
+    return OwnEngine(folder) if _is_ours(folder) else HubEngine(str(folder))
+
+
+def _is_ours(folder: Path) -> bool:
+    """True where a folder holds a layout that our own model computes; where it is damaged too, so that this is said."""
+    from chidu.model.conversion import shape_of
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or config.get("model_type") not in ("qwen3", "gpt2"):
+            return not isinstance(config, dict) or "model_type" not in config
+        shape_of(config)
+    except (OSError, ValueError):
+        return True
+    except InputError:
+        return False
+    return _has_our_tokenizer(folder)
+
+
+def _has_our_tokenizer(folder: Path) -> bool:
+    """True where token 0 ends a text, as in ours: other models of these layouts have theirs elsewhere."""
+    from chidu.model.conversion import END_OF_TEXT
+
+    try:
+        vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+        return bool(vocabulary.get(END_OF_TEXT) == 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True

