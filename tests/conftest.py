@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -100,3 +101,28 @@ def make_run(tiny_config: RunConfig) -> Callable[..., Run]:
         return Run(**{**fields, **changes})  # type: ignore[arg-type]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def saved(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that Chidu saved, which every engine can open in its way."""
+    import torch
+
+    from chidu.model import Transformer, save_model
+    from chidu.tokens import train_tokenizer
+
+    shape = Shape(
+        vocabulary=300, context_length=48, width=32, layers=2, heads=2, kv_heads=1, head_width=16, mlp_width=32
+    )
+    folder = tmp_path_factory.mktemp("writer")
+    lines = [{"text": path.read_text(encoding="utf-8")} for path in sorted(text_folder.iterdir())[:3]]
+    (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    train_tokenizer(folder / "train.jsonl", folder / "tokenizer.json", shape.vocabulary)
+    model = Transformer(shape)
+    model.initialise(0)
+    with torch.no_grad():
+        model.head.weight.mul_(40)
+        # Token 0 ends a text: a model that knows nothing would end at once here and there.
+        model.head.weight[0] = 0
+    save_model(folder / "model", model, folder / "tokenizer.json", "")
+    return folder / "model"

@@ -20,6 +20,7 @@ FLOORS = {
     "tokens": 3,
     "training": 4, "inference": 4,
     "report": 6,
+    "serving": 7,
     "work": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip

@@ -25,7 +25,7 @@ PURPOSES = {
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
-    "generate of GGUF files": ("serve", ("xllamacpp", "gguf")),
+    "serve, GGUF files": ("serve", ("fastapi", "uvicorn", "prometheus_client", "xllamacpp", "gguf")),
     "--on ray": ("ray", ("ray",)),
 }
 

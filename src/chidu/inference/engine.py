@@ -55,8 +55,9 @@ def check_room(tokens: int, context_length: int) -> None:
         raise InputError(f"the prompt is {tokens} tokens long; the model's context holds {context_length}: shorten it")
 
 
-def open_engine(name: str) -> Engine:
-    """Open what a name means: a folder, a GGUF file, a model that `chidu models get` fetched, or one of the hub's.
+def open_engine(name: str, at_once: int = 1) -> Engine:
+    """Open what a name means, for so many texts at once: a folder, a GGUF file, one that `chidu models get` fetched,
+    or one of the hub's.
 
     Folders of our own layouts are opened by our own model, others by transformers. Raises InputError where there is no
     such thing or it can't be opened, MissingPackageError where a package is needed.
@@ -69,7 +70,7 @@ def open_engine(name: str) -> Engine:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"{path}: no such file: name a GGUF file")
-        return _gguf(path)
+        return _gguf(path, at_once)
     if path.is_dir():
         return _folder(path)
     if path.exists() or name.startswith((".", "/", "~")):
@@ -79,12 +80,12 @@ def open_engine(name: str) -> Engine:
     return HubEngine(name)
 
 
-def _gguf(path: Path) -> Engine:
+def _gguf(path: Path, at_once: int) -> Engine:
     try:
         from chidu.inference.gguf import GgufEngine
     except ImportError as error:
         raise MissingPackageError("xllamacpp", "serve", f"opening {path.name}") from error
-    return GgufEngine(path)
+    return GgufEngine(path, at_once=at_once)
 
 
 def _folder(folder: Path) -> Engine:

@@ -101,7 +101,7 @@ class GgufEngine:
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        half = ""
+        half, drawn, counted = "", 0, 0
         try:
             while (chunk := heard.get()) is not None:
                 if "error" in chunk:
@@ -111,8 +111,12 @@ class GgufEngine:
                 # Bytes of a character that is never whole are not shown.
                 shown = text.rstrip(HALF)
                 half = text[len(shown) :]
+                drawn += 1 if finish is None else 0
+                if finish:
+                    drawn = chunk["usage"]["completion_tokens"]
                 if shown or finish:
-                    yield Piece(shown, finish)
+                    yield Piece(shown, finish, drawn - counted)
+                    counted = drawn
         finally:
             gone.set()
             thread.join()

@@ -56,6 +56,8 @@ class Piece:
     text: str
     finish: str | None = None
     """`stop` (the end of the text, or a stop string), `length` (max_tokens, or a full context); None before the end."""
+    tokens: int = 0
+    """Tokens that were drawn for it."""
 
 
 def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
@@ -80,8 +82,9 @@ def pieces(
     """Yield the text of tokens as they come: characters when they are whole, and what may be a stop string's beginning
     only when it is none. The last piece, which may be empty, has the reason of the end."""
     written: list[int] = []
-    shown, text, finish = 0, "", "length"
+    shown, counted, drawn, text, finish = 0, 0, 0, "", "length"
     for token in tokens:
+        drawn += 1
         if ends(token):
             finish = "stop"
             break
@@ -92,9 +95,9 @@ def pieces(
             break
         safe = len(text) - held_back(text, sampling.stop)
         if safe > shown and not text.endswith(HALF):
-            yield Piece(text[shown:safe])
-            shown = safe
-    yield Piece(text[shown:].rstrip(HALF), finish)
+            yield Piece(text[shown:safe], tokens=drawn - counted)
+            shown, counted = safe, drawn
+    yield Piece(text[shown:].rstrip(HALF), finish, drawn - counted)
 
 
 def first_stop(text: str, stop: Iterable[str]) -> int | None:

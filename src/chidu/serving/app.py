@@ -1,0 +1,215 @@
+"""The routes: OpenAI's API for one model, and what an operator asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from chidu.errors import InputError
+from chidu.inference import Engine, Piece, Sampling
+from chidu.inference.engine import check_room
+from chidu.serving.answers import Reply, RequestError, error_body, model_body
+from chidu.serving.asked import ChatAsked, CompletionAsked
+from chidu.serving.desk import Desk
+from chidu.serving.gate import Gate
+from chidu.serving.settings import ServerSettings
+
+__all__ = ["make_app"]
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+log = logging.getLogger(__name__)
+
+
+def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
+    """Return the ASGI application that serves this engine."""
+    desk = Desk(engine, settings)
+    created = int(time.time())
+    app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.add_middleware(Gate, settings=settings, refused=lambda status: desk.refusals.labels(str(status)).inc())
+    _answer_errors(app, desk)
+
+    @app.get("/health")
+    @app.get("/ready")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(desk.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [model_body(engine.name, created)]}
+
+    @app.get("/v1/models/{name:path}")
+    def model(name: str) -> dict[str, Any]:
+        check_model(name)
+        return model_body(engine.name, created)
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        asked = await _read(request, CompletionAsked)
+        check_model(asked.model)
+        try:
+            prompts = asked.prompts
+        except ValueError as error:
+            raise RequestError(400, str(error), param="n") from error
+        reply = Reply(engine.name, is_chat=False)
+        echoes = prompts if asked.echo else [""] * len(prompts)
+        return await answer(request, reply, prompts, asked.samplings(), echoes, asked.stream, asked.wants_usage)
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        asked = await _read(request, ChatAsked)
+        check_model(asked.model)
+        prompt = await to_thread.run_sync(engine.chat_prompt, asked.conversation())
+        reply = Reply(engine.name, is_chat=True)
+        samplings = asked.samplings(engine.context_length)
+        return await answer(
+            request, reply, [prompt] * asked.n, samplings, [""] * asked.n, asked.stream, asked.wants_usage
+        )
+
+    def check_model(name: str) -> None:
+        if name != engine.name:
+            raise RequestError(
+                404,
+                f"there is no model {name!r} here, only {engine.name!r}",
+                param="model",
+                code="model_not_found",
+            )
+
+    async def answer(
+        request: Request,
+        reply: Reply,
+        prompts: Sequence[str],
+        samplings: Sequence[Sampling],
+        echoes: Sequence[str],
+        streams: bool,
+        usage: bool,
+    ) -> Response:
+        begun = time.monotonic()
+        counts = [len(await to_thread.run_sync(engine.encode, prompt)) for prompt in prompts]
+        for count in counts:
+            check_room(count, engine.context_length)
+        reply.prompt_tokens = sum(counts)
+        desk.tokens.labels("prompt").inc(sum(counts))
+        work = list(zip(prompts, samplings, echoes, strict=True))
+        if streams:
+            return _Stream(desk, _events(desk, reply, work, usage, begun))
+        texts = []
+        async with desk.turn():
+            for prompt, sampling, echo in work:
+                written: list[Piece] = []
+                async with contextlib.aclosing(desk.write(prompt, sampling, begun)) as pieces:
+                    async for piece in pieces:
+                        written.append(piece)
+                        if await request.is_disconnected():
+                            return Response(status_code=499)  # nobody reads it
+                reply.completion_tokens += sum(piece.tokens for piece in written)
+                texts.append((echo + "".join(piece.text for piece in written), written[-1].finish or "length"))
+        return JSONResponse(reply.whole(texts))
+
+    return app
+
+
+class _Stream(StreamingResponse):
+    """Events, sent while a turn is held: so who finds the desk full is told by the status, before the first byte."""
+
+    def __init__(self, desk: Desk, events: AsyncIterator[str]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self.desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for a turn, then send."""
+        async with self.desk.turn():
+            await super().__call__(scope, receive, send)
+
+
+async def _events(
+    desk: Desk,
+    reply: Reply,
+    work: list[tuple[str, Sampling, str]],
+    usage: bool,
+    begun: float,
+) -> AsyncIterator[str]:
+    """Yield server-sent events: a document a piece, the usage where it is wanted, and the end."""
+    try:
+        for index, (prompt, sampling, echo) in enumerate(work):
+            if reply.is_chat or echo:
+                yield _event(reply.chunk(index, None if reply.is_chat else echo, None))
+            async with contextlib.aclosing(desk.write(prompt, sampling, begun)) as pieces:
+                async for piece in pieces:
+                    reply.completion_tokens += piece.tokens
+                    if piece.text:
+                        yield _event(reply.chunk(index, piece.text, None))
+                    if piece.finish:
+                        yield _event(reply.chunk(index, "", piece.finish))
+        if usage:
+            yield _event(reply.last())
+    except Exception:
+        log.exception("a stream broke off")
+        yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))
+    yield "data: [DONE]\n\n"
+
+
+def _event(document: dict[str, Any]) -> str:
+    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
+
+
+async def _read(request: Request, kind: type[Asked]) -> Asked:
+    """Read a request's JSON, checked. Raises RequestError (400) naming the value that is wrong."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
+        said = f"{place}: {first['msg']}" if place else first["msg"]
+        raise RequestError(400, said, param=place.split(".")[0] or None, code=first["type"]) from error
+
+
+def _answer_errors(app: FastAPI, desk: Desk) -> None:
+    """Let every error have OpenAI's shape."""
+
+    def told(
+        status: int, message: str, param: str | None = None, code: str | None = None, headers: Any = None
+    ) -> JSONResponse:
+        desk.refusals.labels(str(status)).inc()
+        return JSONResponse(error_body(status, message, param, code), status, headers)
+
+    @app.exception_handler(RequestError)
+    async def refusal(_request: Request, error: RequestError) -> Response:
+        return told(error.status, str(error), error.param, error.code, error.headers)
+
+    @app.exception_handler(InputError)
+    async def unfit(_request: Request, error: InputError) -> Response:
+        is_long = "context holds" in str(error)
+        code = "context_length_exceeded" if is_long else "invalid_prompt"
+        return told(400, str(error), "messages" if not is_long else None, code)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        return told(400, str(error.errors()[0]["msg"]))
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        words = {404: f"there is no {request.method} {request.url.path} here", 405: "this route takes another method"}
+        return told(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        log.error("%s failed", request.url.path, exc_info=error)
+        return told(500, "the server failed; its log says why", code="server_failed")

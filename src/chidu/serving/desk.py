@@ -1,0 +1,83 @@
+"""The desk before the engine: so many texts at once, so many requests that wait, and what is measured on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from anyio import to_thread
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from chidu.inference import Engine, Piece, Sampling
+from chidu.serving.answers import RequestError
+from chidu.serving.settings import ServerSettings
+
+__all__ = ["Desk"]
+
+RETRY_SECONDS = 1
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Desk:
+    """Lets texts be written, and counts."""
+
+    def __init__(self, engine: Engine, settings: ServerSettings) -> None:
+        self.engine, self.settings = engine, settings
+        self.registry = CollectorRegistry()
+        self._free = asyncio.Semaphore(settings.at_once)
+        self._waiting = 0
+        self.first = Histogram(
+            "chidu_first_token_seconds", "From a request to its first token", buckets=SECONDS, registry=self.registry
+        )
+        self.between = Histogram(
+            "chidu_between_tokens_seconds", "Between two pieces of a text", buckets=SECONDS, registry=self.registry
+        )
+        self.queue = Gauge("chidu_waiting_requests", "Texts that wait for their turn", registry=self.registry)
+        self.tokens = Counter("chidu_tokens", "Tokens", ["kind"], registry=self.registry)
+        self.refusals = Counter("chidu_refusals", "Requests refused, by status", ["status"], registry=self.registry)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it. Raises RequestError (429) where too many wait already."""
+        if self._free.locked() and self._waiting >= self.settings.waiting:
+            raise RequestError(
+                429,
+                f"{self._waiting} requests wait already: try again in {RETRY_SECONDS} s",
+                code="server_busy",
+                headers={"Retry-After": str(RETRY_SECONDS)},
+            )
+        self._waiting += 1
+        self.queue.set(self._waiting)
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+            self.queue.set(self._waiting)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def write(self, prompt: str, sampling: Sampling, begun: float) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of one text, written beside others; the caller holds a turn.
+
+        A reader that goes away closes this, and the engine is free. A text that takes too long ends with `length`.
+        """
+        heard: Iterator[Piece] = await to_thread.run_sync(self.engine.write, prompt, sampling)
+        last, end = begun, time.monotonic() + self.settings.seconds
+        is_first = True
+        try:
+            while (piece := await to_thread.run_sync(next, heard, None)) is not None:
+                now = time.monotonic()
+                (self.first if is_first else self.between).observe(now - last)
+                last, is_first = now, False
+                self.tokens.labels("completion").inc(piece.tokens)
+                if piece.finish is None and now > end:
+                    yield Piece(piece.text, "length", piece.tokens)
+                    return
+                yield piece
+        finally:
+            # Not in a thread that could be cancelled with us.
+            heard.close()  # type: ignore[attr-defined]
