@@ -51,6 +51,8 @@ class GgufEngine:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise InputError(f"{path} can't be opened ({error}): is it a whole GGUF file?") from error
+        # One that is let go of before its loop has begun would wait for that for ever: a token, and it has begun.
+        self._server.handle_completions({"prompt": "a", "max_tokens": 1})
 
     @property
     def context_length(self) -> int:
