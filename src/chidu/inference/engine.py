@@ -70,7 +70,9 @@ def open_engine(name: str, at_once: int = 1) -> Engine:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"{path}: no such file: name a GGUF file")
-        return _gguf(path, at_once)
+        engine = _gguf(path, at_once)
+        engine.name = name if name in PACKAGED else engine.name
+        return engine
     if path.is_dir():
         return _folder(path)
     if path.exists() or name.startswith((".", "/", "~")):
