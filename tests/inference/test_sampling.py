@@ -77,7 +77,7 @@ def test_chinese_is_never_shown_half_written(writer: OwnEngine, monkeypatch: pyt
 def test_the_end_of_text_ends_it(writer: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = writer.tokenizer.encode("the work").ids
     monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter([*ids, 0, *ids]))
-    assert list(writer.write("a", Sampling()))[-1] == Piece("", "stop")
+    assert list(writer.write("a", Sampling()))[-1] == Piece("", "stop", 1)
     assert write(writer, "a") == "the work"
 
 
