@@ -17,16 +17,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from results import row
 
+from chidu.laws import fit
 from chidu.parallel import Emit, cores, map_processes
 from chidu.runs.config import RunConfig
+from chidu.runs.ladder import Ladder
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json, write_json
+from chidu.runs.run import Run
 from chidu.tokens import TokenFile
 from chidu.training.design import Design
 from chidu.training.optimiser import rate_factor
 from chidu.training.probe import best_precision
+from chidu.training.rungs import Rung, Text, train_ladder
+from chidu.work.undertaking import OBJECTIVE, RESAMPLES
 
 HELD_OUT_TOKENS = 131_072
 CONTEXT, BATCH = 128, 1024
@@ -36,6 +42,10 @@ OURS = (480, 640, 853, 1138, 1517)
 """Lengths of ours, among which the one with nanoGPT's loss lies."""
 LENGTHS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0)
 """A ladder of five lengths a size, in units of the shortest."""
+
+
+LADDER_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""nanoGPT's lengths on a ladder's sizes, in units of the middle rung's."""
 
 
 @dataclass(frozen=True)
@@ -213,10 +223,104 @@ def trunk_rows(work: Path) -> list[dict[str, Any]]:
     ]
 
 
+def forecast_row(work: Path, kept: Path) -> dict[str, Any]:
+    """Row `trunk: forecast`: a ladder of five lengths is trained, and its law forecasts the work's target."""
+    design = Design.from_dict(read_json(work / "design/design.json"))
+    target = Run.from_dict(read_json(work / "target/run.json"))
+    groups: dict[str, list[RunConfig]] = {}
+    for rung in design.rungs:
+        groups.setdefault(rung.group, []).append(rung.config)
+    rungs = [Rung(f"{name}-{c.steps}", name, c) for name, configs in groups.items() for c in five_lengths(configs)]
+    text = Text(work / "tokens/train.bin", work / "tokens/held_out.bin", HELD_OUT_TOKENS)
+    runs = train_ladder(rungs, text, kept / "five", lambda _group, _event: None)
+    found = fit(Ladder.from_runs(runs), resamples=RESAMPLES, objective=OBJECTIVE)
+    shape = target.config.shape
+    point = {"params": [shape.params], "params_matmul": [shape.params_matmul], "tokens": [target.config.tokens]}
+    row_of = found.forecast(point).rows()[0]
+    inside = row_of["low"] <= target.loss <= row_of["high"]
+    three = read_json(work / "forecast/forecast.json")
+    error, other = (100 * abs(loss / target.loss - 1) for loss in (row_of["loss"], three["loss"]))
+    note = (
+        f"{len(runs)} rungs, {found.law}: {row_of['loss']:.4f}, {row_of['low']:.4f} to {row_of['high']:.4f}; measured "
+        f"{target.loss:.4f}, {'inside' if inside else 'OUTSIDE'}; with three lengths {three['loss']:.4f}, "
+        f"{three['low']:.4f} to {three['high']:.4f}"
+    )
+    return row("trunk: forecast", error, other, other / error, "inside", "%", note, rival="three lengths a size")
+
+
 def five_lengths(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """Return a size's runs at five lengths, from the shortest to the longest of these."""
     shortest = min(configs, key=lambda config: config.steps)
     return [shortest.with_steps(round(times * shortest.steps)) for times in LENGTHS]
+
+
+def ladder_rows(work: Path, kept: Path) -> list[dict[str, Any]]:
+    """Row `ladder_wall`: seconds of two cores for the work's ladder, and for nanoGPT's runs to the losses of its rungs.
+
+    Of nanoGPT the smallest, the middle and the largest size are trained, at the best rate of the middle length, up to
+    four times that length. Where a rung's loss is not reached by then, that much is counted, and no more: the row is
+    what nanoGPT needs at the least. How many times our steps a rung needs is carried to the other sizes; a step's time
+    is measured at every size. No time is counted in which a core of the two would be idle.
+    """
+    runs = [Run.from_dict(read_json(path)) for path in sorted((work / "ladder").glob("w*/run.json"))]
+    sizes: dict[int, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.config.steps):
+        sizes.setdefault(run.config.shape.width, []).append(run)
+    widths = sorted(sizes)
+    some = (widths[0], widths[len(widths) // 2], widths[-1])
+    needed = {width: _steps_needed(sizes[width], work, kept) for width in some}
+    ours = theirs = 0.0
+    for width, rungs in sizes.items():
+        a_step, its_step = _step_seconds(rungs[-1], work, kept)
+        trunk = max(run.config.trunk_steps for run in rungs)
+        ours += a_step * (trunk + sum(run.config.decay_steps for run in rungs))
+        for place, run in enumerate(rungs):
+            known = [math.log(needed[each][place].times) for each in some]
+            times = math.exp(float(np.interp(math.log(width), np.log(some), known)))
+            theirs += its_step * times * run.config.steps
+    said = "; ".join(f"width {width} " + ", ".join(map(str, found)) for width, found in needed.items())
+    note = f"{len(runs)} rungs, two at a time; times our steps, by length: {said}"
+    return [row("ladder_wall", ours / 2, theirs / 2, theirs / ours, "≥ 3 ×", "s on two cores", note)]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """How many times our steps nanoGPT needs to a rung's loss; at the least, where it did not get there."""
+
+    times: float
+    is_reached: bool
+
+    def __str__(self) -> str:
+        return f"{self.times:.2f}" if self.is_reached else f"over {self.times:.1f}"
+
+
+def _shape_of(run: Run) -> tuple[int, int, int]:
+    shape = run.config.shape
+    return shape.width, shape.layers, shape.heads
+
+
+def _steps_needed(rungs: Sequence[Run], work: Path, kept: Path) -> list[Needed]:
+    """Return what nanoGPT needs for each rung of a size, by its length."""
+    middle = rungs[1].config.steps
+    size = _shape_of(rungs[0])
+    rate, _ = best_rate(work, kept, *size, middle)
+    lengths = [round(times * middle) for times in LADDER_LENGTHS]
+    found = outcomes([nanogpt_course(work, kept, *size, steps, rate) for steps in lengths])
+    needed = []
+    for run in rungs:
+        try:
+            needed.append(Needed(steps_to(run.loss, found) / run.config.steps, True))
+        except ValueError:
+            needed.append(Needed(max(lengths) / run.config.steps, False))
+    return needed
+
+
+def _step_seconds(run: Run, work: Path, kept: Path) -> tuple[float, float]:
+    """Return the processor seconds of a step of this size: ours, and nanoGPT's."""
+    size, steps = _shape_of(run), 200
+    mine = Course(kept / f"chidu-{size[0]}x{size[1]}-{steps}.json", work, *size, steps)
+    found = outcomes([mine, nanogpt_course(work, kept, *size, steps, RATES[0])])
+    return found[0].seconds / steps, found[1].seconds / steps
 
 
 def trunk_flops(groups: Sequence[Sequence[RunConfig]]) -> list[float]:

@@ -287,8 +287,11 @@ def rows(only: Sequence[str], work: Path | None, kept: Path) -> Iterator[dict[st
         return
     if not only or {"recipe", "to_loss"} & set(only):
         yield from to_loss.to_loss_rows(work, kept)
+    if not only or "ladder_wall" in only:
+        yield from to_loss.ladder_rows(work, kept)
     if not only or "trunk" in only:
         yield from to_loss.trunk_rows(work)
+        yield to_loss.forecast_row(work, kept)
 
 
 def main() -> int:
