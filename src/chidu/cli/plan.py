@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,28 +56,15 @@ def command(
     from chidu.errors import SettingError
     from chidu.laws.reading import column_names, load_fit
 
-    def on_cluster(of_params: float, of_tokens: float) -> ClusterPlan:
-        from chidu.runs.cluster import find_device, plan_cluster, shape_of_params
-
-        return plan_cluster(
-            shape_of_params(of_params, vocabulary, context_length),
-            of_tokens,
-            find_device(gpu or ""),
-            devices or 1,
-            batch_tokens=batch_tokens,
-            optimiser=optimiser,
-            utilisation=_count("utilisation", utilisation),
-            price=_count("price", price),
-        )
-
+    cluster = ClusterAsked(gpu, devices, vocabulary, context_length, batch_tokens, optimiser, utilisation, price)
     if source is None:
         if gpu is None or params is None or tokens is None:
             raise SettingError(
                 "plan: name a saved fit or a table of runs, as in chidu plan fit.json --flops 1e21; "
                 "or a run for a cluster: --params 7B --tokens 2T --gpu a100 --devices 64"
             )
-        cluster = on_cluster(_count("params", params) or 0.0, _count("tokens", tokens) or 0.0)
-        typer.echo(json.dumps(cluster.as_dict(), indent=2, ensure_ascii=False) if as_json else str(cluster))
+        alone = cluster.plan(_count("params", params) or 0.0, _count("tokens", tokens) or 0.0)
+        typer.echo(json.dumps(alone.as_dict(), indent=2, ensure_ascii=False) if as_json else str(alone))
         return
     for flag, value in (("--params", params), ("--tokens", tokens)):
         if value is not None:
@@ -108,9 +96,38 @@ def command(
     )
     document, text = plan.as_dict(), str(plan)
     if gpu is not None:
-        cluster = on_cluster(plan.params, plan.tokens)
-        document, text = document | {"cluster": cluster.as_dict()}, f"{text}\n\n{cluster}"
+        there = cluster.plan(plan.params, plan.tokens)
+        document, text = document | {"cluster": there.as_dict()}, f"{text}\n\n{there}"
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
+
+
+@dataclass(frozen=True)
+class ClusterAsked:
+    """What is said of a cluster, as it was written."""
+
+    gpu: str | None
+    devices: int | None
+    vocabulary: int
+    context_length: int
+    batch_tokens: int
+    optimiser: str
+    utilisation: str | None
+    price: str | None
+
+    def plan(self, params: float, tokens: float) -> ClusterPlan:
+        """Plan a run of so many params and tokens there."""
+        from chidu.runs.cluster import find_device, plan_cluster, shape_of_params
+
+        return plan_cluster(
+            shape_of_params(params, self.vocabulary, self.context_length),
+            tokens,
+            find_device(self.gpu or ""),
+            self.devices or 1,
+            batch_tokens=self.batch_tokens,
+            optimiser=self.optimiser,
+            utilisation=_count("utilisation", self.utilisation),
+            price=_count("price", self.price),
+        )
 
 
 def _count(flag: str, text: str | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from chidu.errors import InputError, MissingPackageError
 from chidu.inference.sampling import Piece, Sampling
 
-__all__ = ["Engine", "Message", "check_room", "open_engine"]
+__all__ = ["Engine", "Message", "check_room", "no_chat", "open_engine"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Engine(Protocol):
         Raises InputError, before the first piece, where the prompt fills the context.
         """
         ...
+
+
+def no_chat(name: str) -> InputError:
+    """Return what is raised where a model that was taught no conversation is asked to have one."""
+    return InputError(f"{name} only goes on from a text; it was taught no chat: ask for completions (chidu generate)")
 
 
 def check_room(tokens: int, context_length: int) -> None:
@@ -103,11 +108,12 @@ def _is_ours(folder: Path) -> bool:
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(config, dict) or config.get("model_type") not in ("qwen3", "gpt2"):
-            return not isinstance(config, dict) or "model_type" not in config
-        shape_of(config)
     except (OSError, ValueError):
         return True
+    if not isinstance(config, dict) or "model_type" not in config:
+        return True
+    try:
+        shape_of(config)
     except InputError:
         return False
     return _has_our_tokenizer(folder)

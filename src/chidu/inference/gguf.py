@@ -14,7 +14,7 @@ from typing import Any
 import xllamacpp
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room
+from chidu.inference.engine import Message, check_room, no_chat
 from chidu.inference.sampling import HALF, Piece, Sampling
 from chidu.parallel import cores
 
@@ -66,7 +66,7 @@ class GgufEngine:
     def chat_prompt(self, messages: Sequence[Message]) -> str:
         """Write a conversation by the template in the file. Raises InputError where it has none."""
         if not self.has_chat:
-            raise InputError(f"{self.name} only goes on from a text; it was taught no chat: use generate")
+            raise no_chat(self.name)
         turns = [{"role": each.role, "content": each.content} for each in messages]
         return str(self._post("/apply-template", {"messages": turns})["prompt"])
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room
+from chidu.inference.engine import Message, check_room, no_chat
 from chidu.inference.sampling import Piece, Sampling, draw, pieces
 
 __all__ = ["HubEngine"]
@@ -48,7 +48,7 @@ class HubEngine:
     def chat_prompt(self, messages: Sequence[Message]) -> str:
         """Write a conversation by the model's own template. Raises InputError where it has none."""
         if not self.tokenizer.chat_template:
-            raise InputError(f"{self.name} only goes on from a text; it was taught no chat: use generate")
+            raise no_chat(self.name)
         turns = [{"role": each.role, "content": each.content} for each in messages]
         return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 

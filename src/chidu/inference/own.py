@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room
+from chidu.inference.engine import Message, check_room, no_chat
 from chidu.inference.sampling import Piece, Sampling, draw, pieces
 from chidu.model.conversion import load_model
 from chidu.model.transformer import Transformer
@@ -51,7 +51,7 @@ class OwnEngine:
 
     def chat_prompt(self, messages: Sequence[Message]) -> str:  # noqa: ARG002
         """Raise InputError: these models were taught no conversation."""
-        raise InputError(f"{self.name} only goes on from a text; it was taught no chat: use generate")
+        raise no_chat(self.name)
 
     def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
         """Yield the text that follows the prompt, in pieces of whole characters.

@@ -13,14 +13,14 @@ import multiprocessing
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
 from chidu.errors import ClusterError, MissingPackageError
-from chidu.parallel.environment import worker_environment
+from chidu.parallel.environment import environment_with, worker_environment
 from chidu.parallel.processes import Emit
 from chidu.parallel.session import LEAVE_SECONDS, STOP, Facts, answers, installed, serve
 from chidu.parallel.tasks import Shared
@@ -122,7 +122,7 @@ class Cluster:
             )
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        with worker_environment(), _ray_environment(self.address is None):
+        with worker_environment(), environment_with(_ray_environment(self.address is None)):
             self._process = context.Process(target=serve, args=(theirs, self.address), daemon=True)
             self._process.start()
         theirs.close()
@@ -215,16 +215,9 @@ def _check_packages(address: str | None) -> None:
         )
 
 
-@contextlib.contextmanager
-def _ray_environment(ours: bool) -> Iterator[None]:
-    """Tell Ray to report nothing home; and where it starts a cluster for us, to let nobody else in."""
+def _ray_environment(ours: bool) -> dict[str, str]:
+    """Return what tells Ray to report nothing home; and where it starts a cluster for us, to let nobody else in."""
     wanted = {"RAY_USAGE_STATS_ENABLED": "0"}
     if ours and "RAY_AUTH_MODE" not in os.environ:
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    return wanted

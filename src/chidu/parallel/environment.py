@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-__all__ = ["WORKER_ENVIRONMENT", "cores", "worker_environment"]
+__all__ = ["WORKER_ENVIRONMENT", "cores", "environment_with", "worker_environment"]
 
 # One thread a worker. And memory that was freed stays with the process: glibc otherwise gives each large tensor back to
 # the system and has the next one made of fresh pages, thousands of faults a step, a quarter of the time or more.
@@ -29,11 +29,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@contextlib.contextmanager
-def worker_environment() -> Iterator[None]:
+def worker_environment() -> contextlib.AbstractContextManager[None]:
     """Set the workers' environment in this process, so that what it starts inherits it, and put the old one back."""
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
+    return environment_with(WORKER_ENVIRONMENT)
+
+
+@contextlib.contextmanager
+def environment_with(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Meanwhile have these variables in this process's environment; put the old ones back."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -69,8 +70,11 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
         except ValueError as error:
             raise RequestError(400, str(error), param="n") from error
         reply = Reply(engine.name, is_chat=False)
-        echoes = prompts if asked.echo else [""] * len(prompts)
-        return await answer(request, reply, prompts, asked.samplings(), echoes, asked.stream, asked.wants_usage)
+        tasks = [
+            Task(prompt, sampling, prompt if asked.echo else "")
+            for prompt, sampling in zip(prompts, asked.samplings(), strict=True)
+        ]
+        return await _answer(desk, request, reply, tasks, asked)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -78,10 +82,8 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
         check_model(asked.model)
         prompt = await to_thread.run_sync(engine.chat_prompt, asked.conversation())
         reply = Reply(engine.name, is_chat=True)
-        samplings = asked.samplings(engine.context_length)
-        return await answer(
-            request, reply, [prompt] * asked.n, samplings, [""] * asked.n, asked.stream, asked.wants_usage
-        )
+        tasks = [Task(prompt, sampling) for sampling in asked.samplings(engine.context_length)]
+        return await _answer(desk, request, reply, tasks, asked)
 
     def check_model(name: str) -> None:
         if name != engine.name:
@@ -92,38 +94,50 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
                 code="model_not_found",
             )
 
-    async def answer(
-        request: Request,
-        reply: Reply,
-        prompts: Sequence[str],
-        samplings: Sequence[Sampling],
-        echoes: Sequence[str],
-        streams: bool,
-        usage: bool,
-    ) -> Response:
-        begun = time.monotonic()
-        counts = [len(await to_thread.run_sync(engine.encode, prompt)) for prompt in prompts]
-        for count in counts:
-            check_room(count, engine.context_length)
-        reply.prompt_tokens = sum(counts)
-        desk.tokens.labels("prompt").inc(sum(counts))
-        work = list(zip(prompts, samplings, echoes, strict=True))
-        if streams:
-            return _Stream(desk, _events(desk, reply, work, usage, begun))
-        texts = []
-        async with desk.turn():
-            for prompt, sampling, echo in work:
-                written: list[Piece] = []
-                async with contextlib.aclosing(desk.write(prompt, sampling, begun)) as pieces:
-                    async for piece in pieces:
-                        written.append(piece)
-                        if await request.is_disconnected():
-                            return Response(status_code=499)  # nobody reads it
-                reply.completion_tokens += sum(piece.tokens for piece in written)
-                texts.append((echo + "".join(piece.text for piece in written), written[-1].finish or "length"))
-        return JSONResponse(reply.whole(texts))
-
     return app
+
+
+@dataclass(frozen=True)
+class Task:
+    """One text to write."""
+
+    prompt: str
+    sampling: Sampling
+    echo: str = ""
+    """What stands before it in the answer."""
+
+
+async def _answer(
+    desk: Desk, request: Request, reply: Reply, tasks: Sequence[Task], asked: CompletionAsked | ChatAsked
+) -> Response:
+    """Let the texts be written, and answer with them, whole or in a stream. Raises InputError for a long prompt."""
+    begun = time.monotonic()
+    for task in tasks:
+        count = len(await to_thread.run_sync(desk.engine.encode, task.prompt))
+        check_room(count, desk.engine.context_length)
+        reply.prompt_tokens += count
+    desk.tokens.labels("prompt").inc(reply.prompt_tokens)
+    if asked.stream:
+        return _Stream(desk, _events(desk, reply, tasks, asked.wants_usage, begun))
+    texts = []
+    async with desk.turn():
+        for task in tasks:
+            if (written := await _written(desk, request, task, begun)) is None:
+                return Response(status_code=499)  # nobody reads it
+            reply.completion_tokens += sum(piece.tokens for piece in written)
+            texts.append((task.echo + "".join(piece.text for piece in written), written[-1].finish or "length"))
+    return JSONResponse(reply.whole(texts))
+
+
+async def _written(desk: Desk, request: Request, task: Task, begun: float) -> list[Piece] | None:
+    """Return all pieces of a text; None where who asked for it has gone."""
+    found: list[Piece] = []
+    async with contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as pieces:
+        async for piece in pieces:
+            found.append(piece)
+            if await request.is_disconnected():
+                return None
+    return found
 
 
 class _Stream(StreamingResponse):
@@ -139,19 +153,13 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(
-    desk: Desk,
-    reply: Reply,
-    work: list[tuple[str, Sampling, str]],
-    usage: bool,
-    begun: float,
-) -> AsyncIterator[str]:
+async def _events(desk: Desk, reply: Reply, tasks: Sequence[Task], usage: bool, begun: float) -> AsyncIterator[str]:
     """Yield server-sent events: a document a piece, the usage where it is wanted, and the end."""
     try:
-        for index, (prompt, sampling, echo) in enumerate(work):
-            if reply.is_chat or echo:
-                yield _event(reply.chunk(index, None if reply.is_chat else echo, None))
-            async with contextlib.aclosing(desk.write(prompt, sampling, begun)) as pieces:
+        for index, task in enumerate(tasks):
+            if reply.is_chat or task.echo:
+                yield _event(reply.chunk(index, None if reply.is_chat else task.echo, None))
+            async with contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as pieces:
                 async for piece in pieces:
                     reply.completion_tokens += piece.tokens
                     if piece.text:

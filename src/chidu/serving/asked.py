@@ -60,7 +60,7 @@ class _Asked(BaseModel):
 class CompletionAsked(_Asked):
     """POST /v1/completions."""
 
-    prompt: Annotated[str, Field()] | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
     max_tokens: int = Field(default=16, ge=1)
     echo: bool = False
     best_of: int | None = Field(default=None, ge=1, le=1)

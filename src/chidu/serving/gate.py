@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +28,7 @@ LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 class Gate:
     """ASGI around the routes: hosts, keys, the size of a body, headers of every answer."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, refused: Any) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, refused: Callable[[int], None]) -> None:
         self.app, self.settings, self.refused = app, settings, refused
         self._keys = [key.encode() for key in settings.keys]
 
