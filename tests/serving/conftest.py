@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from chidu.cli.serve import open_port
-from chidu.serving import ServerSettings, make_app
+from chidu.serving import ServerSettings, make_server
 
 Serve = Callable[..., str]
 
@@ -25,7 +24,7 @@ def serve() -> Iterator[Serve]:
         def start(engine: Any, **how: Any) -> str:
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
-            server = uvicorn.Server(uvicorn.Config(make_app(engine, settings), log_level="critical"))
+            server = make_server(engine, settings)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()
 

@@ -40,7 +40,9 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
     desk = Desk(engine, settings)
     created = int(time.time())
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.add_middleware(Gate, settings=settings, refused=lambda status: desk.refusals.labels(str(status)).inc())
+    app.add_middleware(
+        Gate, settings=settings, rates=desk.rates, refused=lambda status: desk.refusals.labels(str(status)).inc()
+    )
     _answer_errors(app, desk)
 
     @app.get("/health")
@@ -82,7 +84,7 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
         check_model(asked.model)
         prompt = await to_thread.run_sync(engine.chat_prompt, asked.conversation())
         reply = Reply(engine.name, is_chat=True)
-        tasks = [Task(prompt, sampling) for sampling in asked.samplings(engine.context_length)]
+        tasks = [Task(prompt, sampling) for sampling in asked.samplings(settings.max_tokens or engine.context_length)]
         return await _answer(desk, request, reply, tasks, asked)
 
     def check_model(name: str) -> None:
@@ -112,10 +114,14 @@ async def _answer(
 ) -> Response:
     """Let the texts be written, and answer with them, whole or in a stream. Raises InputError for a long prompt."""
     begun = time.monotonic()
+    most = 0
     for task in tasks:
+        desk.check_length(task.sampling.max_tokens)
         count = len(await to_thread.run_sync(desk.engine.encode, task.prompt))
         check_room(count, desk.engine.context_length)
         reply.prompt_tokens += count
+        most += min(task.sampling.max_tokens, desk.engine.context_length - count)
+    request.scope["visit"].reserve(reply.prompt_tokens + most, lambda: reply.usage["total_tokens"])
     desk.tokens.labels("prompt").inc(reply.prompt_tokens)
     if asked.stream:
         return _Stream(desk, _events(desk, reply, tasks, asked.wants_usage, begun))

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chidu.inference import Engine, Piece, Sampling
 from chidu.serving.answers import RequestError
+from chidu.serving.rates import Rates
 from chidu.serving.settings import ServerSettings
 
 __all__ = ["Desk"]
@@ -37,6 +38,15 @@ class Desk:
         self.queue = Gauge("chidu_waiting_requests", "Texts that wait for their turn", registry=self.registry)
         self.tokens = Counter("chidu_tokens", "Tokens", ["kind"], registry=self.registry)
         self.refusals = Counter("chidu_refusals", "Requests refused, by status", ["status"], registry=self.registry)
+        self.rates = Rates(settings, self.registry)
+
+    def check_length(self, tokens: int) -> None:
+        """Raise RequestError (400) where a text may not have so many tokens."""
+        most = self.settings.max_tokens
+        if most and tokens > most:
+            raise RequestError(
+                400, f"max_tokens is {tokens}; this server writes at most {most}", param="max_tokens", code="too_long"
+            )
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

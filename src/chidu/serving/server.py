@@ -1,0 +1,28 @@
+"""The server around the application: what it listens with, and how it ends."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from chidu.inference import Engine
+from chidu.serving.app import make_app
+from chidu.serving.connection import connections_of
+from chidu.serving.settings import ServerSettings
+
+__all__ = ["make_server"]
+
+
+def make_server(engine: Engine, settings: ServerSettings) -> uvicorn.Server:
+    """Return a server of this engine, whose `run` takes the sockets it listens at.
+
+    When a signal asks it to end it takes no more, and what is being written has `grace_seconds` to come to its end.
+    """
+    config = uvicorn.Config(
+        make_app(engine, settings),
+        http=connections_of(settings),
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.grace_seconds),
+    )
+    return uvicorn.Server(config)
