@@ -7,6 +7,7 @@ rates.py       how much each caller may ask for in a minute
 gate.py        who may enter: keys, rates, size of a body, hosts; what every answer carries
 desk.py        so many texts at once, so many that wait; what is measured
 app.py         the routes
+description.py what /openapi.json says of them
 connection.py  how long a client may take, and how many there may be
 server.py      all of that, listening
 """

@@ -24,6 +24,7 @@ from chidu.inference import Engine, Piece, Sampling
 from chidu.inference.engine import check_room
 from chidu.serving.answers import Reply, RequestError, error_body, model_body
 from chidu.serving.asked import ChatAsked, CompletionAsked
+from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
 from chidu.serving.settings import ServerSettings
@@ -43,6 +44,7 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
     app.add_middleware(
         Gate, settings=settings, rates=desk.rates, refused=lambda status: desk.refusals.labels(str(status)).inc()
     )
+    describe(app, {"/v1/completions": CompletionAsked, "/v1/chat/completions": ChatAsked})
     _answer_errors(app, desk)
 
     @app.get("/health")
