@@ -51,7 +51,8 @@ def command(
         engine = open_engine(model, at_once)
         at = f"http://{'[' + host + ']' if ':' in host else host}:{door.getsockname()[1]}/v1"
         who = f"{len(settings.keys)} keys" if settings.keys else "no keys: any is accepted"
-        sys.stderr.write(f"{engine.name} at {at} ({who}); context {engine.context_length} tokens\n")
+        context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
+        sys.stderr.write(f"{engine.name} at {at} ({who}){context}\n")
         if dry_run:
             return
         run(engine, settings, door)
