@@ -63,15 +63,23 @@ def test_tokens_are_set_aside_and_what_is_not_used_given_back(serve: Serve, parr
     address = serve(parrot, tokens_per_minute=20)
     body = {"model": "parrot", "prompt": "a b", "max_tokens": 10, "stream": streams}
     answers = [httpx.post(f"{address}/v1/completions", json=body) for _ in range(4)]
-    # Each may need 12 and needs 4: when the third has ended there are 8 left.
+    # Each may need 10 and needs 4: when the third has ended there are 8 left.
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert answers[0].headers["x-ratelimit-remaining-tokens"] == "8"
-    assert answers[2].headers["x-ratelimit-remaining-tokens"] == "0"
+    assert answers[0].headers["x-ratelimit-remaining-tokens"] == "10"
+    assert answers[2].headers["x-ratelimit-remaining-tokens"] == "2"
     assert answers[3].headers["x-ratelimit-remaining-tokens"] == "8"
-    assert "this needs 12: try again in" in answers[3].json()["error"]["message"]
+    assert "this needs 10: try again in" in answers[3].json()["error"]["message"]
     large = httpx.post(f"{address}/v1/completions", json={**body, "max_tokens": 30})
     assert large.json()["error"]["code"] == "request_too_large"
     assert "retry-after" not in large.headers
+
+
+def test_tokens_beyond_the_guess_are_counted(serve: Serve, parrot: Parrot) -> None:
+    """Before it is read, a prompt's tokens are guessed from its bytes: these words are a byte each."""
+    address = serve(parrot, tokens_per_minute=30)
+    body = {"model": "parrot", "prompt": "a " * 20, "max_tokens": 2}
+    assert httpx.post(f"{address}/v1/completions", json=body).headers["x-ratelimit-remaining-tokens"] == "18"
+    assert httpx.post(f"{address}/v1/completions", json=body).status_code == 429
 
 
 def test_no_text_is_longer_than_the_server_writes(serve: Serve, parrot: Parrot) -> None:

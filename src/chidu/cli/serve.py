@@ -70,7 +70,8 @@ def command(
         from chidu.inference import open_engine
 
         engine = open_engine(what, chosen.at_once)
-        sys.stderr.write(f"{engine.name} at {address(door)}/v1; context {engine.context_length} tokens; {chosen}\n")
+        context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
+        sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}\n")
         if not dry_run:
             make_server(engine, chosen).run(sockets=[door])
 

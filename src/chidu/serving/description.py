@@ -47,6 +47,8 @@ ANSWER = _object(
         "usage": USAGE,
     }
 )
+EVENT = _object({"data": TEXT})
+"""`data` is a document of JSON; of the last event, `[DONE]`."""
 OR_NONE = {"type": ["string", "null"]}
 ERROR = _object({"error": _object({"message": TEXT, "type": TEXT, "param": OR_NONE, "code": OR_NONE})})
 READ = {
@@ -91,8 +93,7 @@ def _document(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> dict[str, 
             if path in bodies:
                 body = {"$ref": PLACE + bodies[path].__name__}
                 route["requestBody"] = {"required": True, **_content("application/json", body)}
-                # One event is `data:` and a document of JSON; the last is `data: [DONE]`.
-                content["content"] |= {"text/event-stream": {"schema": TEXT}}
+                content["content"] |= {"text/event-stream": {"schema": EVENT}}
             route["responses"] = {"200": {"description": "done", **content}, **refusals}
             # Without keys, none is asked for.
             route["security"] = [{"key": []}, {}]

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import replace
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from chidu.inference import Engine, Piece, Sampling
+from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling
 from chidu.serving.answers import RequestError
 from chidu.serving.rates import Rates
 from chidu.serving.settings import ServerSettings
@@ -18,6 +19,8 @@ from chidu.serving.settings import ServerSettings
 __all__ = ["Desk"]
 
 RETRY_SECONDS = 1
+BYTES_PER_TOKEN = 4
+"""Of a text that is not read yet: what English has with most vocabularies."""
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -40,13 +43,30 @@ class Desk:
         self.refusals = Counter("chidu_refusals", "Requests refused, by status", ["status"], registry=self.registry)
         self.rates = Rates(settings, self.registry)
 
-    def check_length(self, tokens: int) -> None:
-        """Raise RequestError (400) where a text may not have so many tokens."""
+    def allowed(self, sampling: Sampling) -> Sampling:
+        """Return how a text may be drawn here. Raises RequestError (400) where too many tokens are asked for."""
         most = self.settings.max_tokens
-        if most and tokens > most:
+        if not most:
+            return sampling
+        if sampling.max_tokens is not None and sampling.max_tokens > most:
             raise RequestError(
-                400, f"max_tokens is {tokens}; this server writes at most {most}", param="max_tokens", code="too_long"
+                400,
+                f"max_tokens is {sampling.max_tokens}; this server writes at most {most}",
+                param="max_tokens",
+                code="too_long",
             )
+        return replace(sampling, max_tokens=sampling.max_tokens or most)
+
+    def expected(self, prompt: Prompt, sampling: Sampling) -> int:
+        """Return about how many tokens a text will need, prompt and all, at the most: a guess, until it is read."""
+        if isinstance(prompt, Conversation):
+            read = sum(len(turn.content.encode()) for turn in prompt.turns) // BYTES_PER_TOKEN
+        else:
+            read = len(prompt.encode()) // BYTES_PER_TOKEN if isinstance(prompt, str) else len(prompt)
+        context = self.engine.context_length
+        if context is None:
+            return read + (sampling.max_tokens or 0)
+        return min(context, read + (sampling.max_tokens or context))
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -70,12 +90,15 @@ class Desk:
         finally:
             self._free.release()
 
-    async def write(self, prompt: str, sampling: Sampling, begun: float) -> AsyncGenerator[Piece, None]:
+    async def open(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        """Return a text that is not begun yet. Raises InputError for a prompt that the engine can't take."""
+        return await to_thread.run_sync(self.engine.write, prompt, sampling)
+
+    async def write(self, heard: Iterator[Piece], begun: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of one text, written beside others; the caller holds a turn.
 
         A reader that goes away closes this, and the engine is free. A text that takes too long ends with `length`.
         """
-        heard: Iterator[Piece] = await to_thread.run_sync(self.engine.write, prompt, sampling)
         last, end = begun, time.monotonic() + self.settings.seconds
         is_first = True
         try:
@@ -85,7 +108,7 @@ class Desk:
                 last, is_first = now, False
                 self.tokens.labels("completion").inc(piece.tokens)
                 if piece.finish is None and now > end:
-                    yield Piece(piece.text, "length", piece.tokens)
+                    yield replace(piece, finish="length")
                     return
                 yield piece
         finally:

@@ -43,7 +43,7 @@ class Visit:
         self._used: Callable[[], int] = int
 
     def reserve(self, tokens: int, used: Callable[[], int]) -> None:
-        """Set so many tokens aside, of which `used` tells at the end how many were needed.
+        """Set so many tokens aside; `used` tells at the end how many were needed.
 
         Raises RequestError (429) where the caller has not so many left in this minute.
         """
@@ -51,10 +51,10 @@ class Visit:
         self._reserved, self._used = tokens, used
 
     def end(self) -> None:
-        """Give back what was set aside and not used."""
+        """Give back what was set aside and not used, or count what was needed beyond it."""
         used = self._used()
         self.rates.counted_tokens.labels(self.caller).inc(used)
-        self.rates.tokens.give_back(self.caller, self._reserved - used, self._until)
+        self.rates.tokens.settle(self.caller, used - self._reserved, self._until)
 
     def headers(self) -> dict[bytes, bytes]:
         """Return OpenAI's headers: for each limit that is set, how much is left and when the minute ends."""
@@ -92,10 +92,14 @@ class _Rate:
         self._window.hit(self._item, self.thing, caller, cost=amount)
         return self._ends(caller)
 
-    def give_back(self, caller: str, amount: int, until: float) -> None:
-        """Give back so much, where the minute in which it was taken still runs."""
-        if self.most and amount > 0 and self._ends(caller) == until:
-            self._store.decr(self._item.key_for(self.thing, caller), amount)
+    def settle(self, caller: str, more: int, until: float) -> None:
+        """Count so much more, or less, in the minute in which it was begun, where that still runs."""
+        if not self.most or self._ends(caller) != until:
+            return
+        if more > 0:
+            self._window.hit(self._item, self.thing, caller, cost=more)
+        elif more < 0:
+            self._store.decr(self._item.key_for(self.thing, caller), -more)
 
     def headers(self, caller: str) -> dict[bytes, bytes]:
         """Return what is said of this limit."""
