@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py --model FOLDER [--seconds 600] [--json]
 
-`chidu serve` runs in a process of its own, for four texts at once and four that wait; sixteen clients ask, twice as
-many. Most ask for one of some prompts, whole or in a stream, and know the answer from before. Others go away in the
+`chidu serve` runs in a process of its own, for four texts at once and four that wait; twenty clients ask, of whom
+four at most are slow. Most ask for one of some prompts, whole or in a stream, and know the answer from before. Others go away in the
 middle, send garbage, wrong values, too much, or a byte now and then. It fails, and says why, where the server ends,
 answers with a status that does not fit, gives one prompt's text to another, or grows by more than 5% after the first
 fifth. At the end it must answer as at the beginning, and end when it is asked to.
@@ -30,8 +30,9 @@ from typing import Any
 
 import httpx
 
-CLIENTS, PROMPTS, TOKENS = 16, 24, 16
-READ_SECONDS = 1.0
+CLIENTS, PROMPTS, TOKENS = 20, 24, 16
+READ_SECONDS = 5.0
+"""Longer than a client that shares the cores with all the others needs to send what it has."""
 SETTINGS = f"at_once = 4\nwaiting = 4\nconnections = 64\nread_seconds = {READ_SECONDS}\nbody_bytes = 100_000\n"
 GROWTH = 0.05
 WARM_UP = 0.2
@@ -40,7 +41,7 @@ KINDS = {"whole": 40, "stream": 30, "vanish": 10, "wrong": 8, "garbage": 4, "hug
 ENDED = 128 + signal.SIGTERM
 """What a process that was asked to end ends with."""
 MOST_SLOW = 4
-"""Clients that are slow at once: each waits a second, and asks nothing meanwhile."""
+"""Clients that are slow at once: they wait until they are sent away, and ask nothing meanwhile."""
 
 
 @dataclass
@@ -179,7 +180,7 @@ class Client:
         """Send a byte now and then."""
         head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         begun = self.draw.choice([head, head + b"Content-Length: 5000\r\n\r\n"])
-        return self._raw([begun, *[b" "] * 6], {408})
+        return self._raw([begun, *[b" "] * 9], {408})
 
     def _raw(self, parts: list[bytes], fits: set[int]) -> int:
         host, _, port = self.server.address.removeprefix("http://").partition(":")

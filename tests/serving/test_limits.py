@@ -197,6 +197,9 @@ def test_so_many_connections_and_no_more(serve: Serve, parrot: Parrot) -> None:
             status, document = heard(third)
         assert (status, document["error"]["code"]) == (503, "server_busy")
     wait_for(lambda: httpx.get(f"{address}/health").status_code == 200)
+    said = httpx.get(f"{address}/metrics").text
+    assert 'chidu_refusals_total{status="503"} 1.0' in said
+    assert "process_resident_memory_bytes" in said
 
 
 def test_what_is_no_http_is_400_in_openais_shape(serve: Serve, parrot: Parrot) -> None:

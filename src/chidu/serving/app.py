@@ -40,9 +40,8 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
     desk = Desk(engine, settings)
     created = int(time.time())
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.add_middleware(
-        Gate, settings=settings, rates=desk.rates, refused=lambda status: desk.refusals.labels(str(status)).inc()
-    )
+    app.state.refused = lambda status: desk.refusals.labels(str(status)).inc()
+    app.add_middleware(Gate, settings=settings, rates=desk.rates, refused=app.state.refused)
     describe(app, {"/v1/completions": CompletionAsked, "/v1/chat/completions": ChatAsked})
     _answer_errors(app, desk)
 

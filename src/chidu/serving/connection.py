@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,9 +20,9 @@ __all__ = ["connections_of"]
 PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 
 
-def connections_of(settings: ServerSettings) -> type[H11Protocol]:
-    """Return uvicorn's protocol with these settings' limits."""
-    return type("Connection", (_Connection,), {"limits": settings})
+def connections_of(settings: ServerSettings, refused: Callable[[int], None]) -> type[H11Protocol]:
+    """Return uvicorn's protocol with these settings' limits; `refused` hears the status of who is sent away."""
+    return type("Connection", (_Connection,), {"limits": settings, "refused": staticmethod(refused)})
 
 
 class _Connection(H11Protocol):
@@ -31,6 +32,7 @@ class _Connection(H11Protocol):
     """
 
     limits: ServerSettings
+    refused: Callable[[int], None]
 
     def __init__(self, *how: Any, **named: Any) -> None:
         super().__init__(*how, **named)
@@ -87,6 +89,7 @@ class _Connection(H11Protocol):
             self._send_away(408, f"the head of a request did not come within {seconds:g} s", "request_timeout")
 
     def _send_away(self, status: int, message: str, code: str) -> None:
+        self.refused(status)
         body = json.dumps(error_body(status, message, code=code)).encode()
         head = (
             f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Type: application/json\r\n"

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 
 from anyio import to_thread
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling
 from chidu.serving.answers import RequestError
@@ -42,6 +42,7 @@ class Desk:
         self.tokens = Counter("chidu_tokens", "Tokens", ["kind"], registry=self.registry)
         self.refusals = Counter("chidu_refusals", "Requests refused, by status", ["status"], registry=self.registry)
         self.rates = Rates(settings, self.registry)
+        ProcessCollector(registry=self.registry)  # memory, open files, since when
 
     def allowed(self, sampling: Sampling) -> Sampling:
         """Return how a text may be drawn here. Raises RequestError (400) where too many tokens are asked for."""

@@ -17,9 +17,10 @@ def make_server(engine: Engine, settings: ServerSettings) -> uvicorn.Server:
 
     When a signal asks it to end it takes no more, and what is being written has `grace_seconds` to come to its end.
     """
+    app = make_app(engine, settings)
     config = uvicorn.Config(
-        make_app(engine, settings),
-        http=connections_of(settings),
+        app,
+        http=connections_of(settings, app.state.refused),
         ws="none",
         log_level="warning",
         server_header=False,
