@@ -21,7 +21,7 @@ GRACE_SECONDS = 10
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="A folder, a .gguf file, a model of the hub; see chidu models.")
+        str, typer.Argument(help="A folder, a .gguf file, a model of the hub, an address; see chidu models.")
     ] = "smollm2",
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs --keys.")
@@ -32,13 +32,16 @@ def command(
     waiting: Annotated[int, typer.Option(help="Requests that may wait; more get status 429.")] = 32,
     body_bytes: Annotated[int, typer.Option(help="Of a request at the most.")] = 2**20,
     seconds: Annotated[float, typer.Option(help="A text takes at the most.")] = 300.0,
+    embedder: Annotated[
+        str | None, typer.Option(help="Makes vectors too: e5, minilm, a folder, a model of the hub, or an address.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check settings, model and port; serve nothing.")] = False,
 ) -> None:
     """Serve a model by OpenAI's API, on this machine alone unless keys are given."""
     from chidu.errors import MissingPackageError
 
     try:
-        from chidu.serving import ServerSettings
+        from chidu.serving import ServerSettings, make_app
         from chidu.serving.settings import read_keys
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "fastapi", "serve", "serving a model") from error
@@ -46,16 +49,17 @@ def command(
         host, port, () if keys is None else read_keys(keys), at_once, waiting, body_bytes, seconds
     )
     with contextlib.closing(open_port(settings)) as door:
-        from chidu.inference import open_engine
+        from chidu.inference import open_embedder, open_engine
 
         engine = open_engine(model, at_once)
+        vectors = None if embedder is None else open_embedder(embedder)
         at = f"http://{'[' + host + ']' if ':' in host else host}:{door.getsockname()[1]}/v1"
         who = f"{len(settings.keys)} keys" if settings.keys else "no keys: any is accepted"
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
         sys.stderr.write(f"{engine.name} at {at} ({who}){context}\n")
         if dry_run:
             return
-        run(engine, settings, door)
+        run(make_app(engine, settings, vectors), door)
 
 
 def open_port(settings: ServerSettings) -> socket.socket:
@@ -76,14 +80,12 @@ def open_port(settings: ServerSettings) -> socket.socket:
     return door
 
 
-def run(engine: object, settings: ServerSettings, door: socket.socket) -> None:
+def run(app: object, door: socket.socket) -> None:
     """Serve until a signal asks to end; what is being written is written to its end."""
     import uvicorn
 
-    from chidu.serving import make_app
-
     config = uvicorn.Config(
-        make_app(engine, settings),  # type: ignore[arg-type]
+        app,  # type: ignore[arg-type]
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
