@@ -36,7 +36,7 @@ from typing import Any
 import httpx
 from results import row, tell
 
-from chidu.inference.packaged import packaged_file
+from chidu.inference.packaged import packaged_model
 from chidu.parallel import cores, worker_environment
 
 PAIRS, TOKENS, AT_ONCE = 5, 96, 8
@@ -323,7 +323,7 @@ def main() -> None:
     parser.add_argument("--only", help="names of groups: server, engine, start", default="server,engine,start")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
-    path = told.gguf or packaged_file("smollm2")
+    path = told.gguf or packaged_model("smollm2")
 
     def rows() -> Iterator[dict[str, Any]]:
         if "server" in told.only:

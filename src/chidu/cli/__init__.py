@@ -18,6 +18,7 @@ import typer
 from chidu.cli import (
     backtest,
     build,
+    chat,
     compare,
     demo,
     doctor,
@@ -79,6 +80,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare.command,
     "tune": tune.command,
     "generate": generate.command,
+    "chat": chat.command,
     "models": models.models,
     "serve": serve.command,
     "export": export.command,

@@ -23,7 +23,9 @@ def command(
     prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A folder, a .gguf file, smollm2, or a model of the hub; else the work folder's model."),
+        typer.Option(
+            help="A folder, a .gguf file, smollm2, one of the hub, an address; else the work folder's, or smollm2."
+        ),
     ] = None,
     work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,
     max_tokens: Annotated[int, typer.Option(help="Tokens to write at the most.")] = 100,
@@ -33,13 +35,15 @@ def command(
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given several times.")] = None,
     sequences: Annotated[int, typer.Option(help="Texts to write, with the seeds that follow.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
+    schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema, which the text is to fit.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Write text with a model."""
     from chidu.inference import Sampling
 
     drawings = [
-        Sampling(max_tokens, temperature, top_p, seed + each, top_k, tuple(stop or ())) for each in range(sequences)
+        Sampling(max_tokens, temperature, top_p, seed + each, top_k, tuple(stop or ()), schema=read_schema(schema))
+        for each in range(sequences)
     ]
     engine = open_model(model, work)
     found = []
@@ -58,6 +62,18 @@ def command(
         typer.echo(json.dumps(document, ensure_ascii=False))
 
 
+def read_schema(path: Path | None) -> str | None:
+    """Read a JSON schema. Raises SettingError where the file can't be read; whether it is one, the engine finds out."""
+    from chidu.errors import SettingError
+
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"--schema: {path} can't be read ({error}): name a file with a JSON schema") from error
+
+
 def show(prompt: str, pieces: Iterator[Piece]) -> None:
     """Print a prompt and what follows it, as it comes."""
     sys.stdout.write(prompt)
@@ -71,20 +87,30 @@ def show(prompt: str, pieces: Iterator[Piece]) -> None:
 
 
 def open_model(model: str | None, work: Path) -> Engine:
-    """Open the model that is named, else the work folder's own. Raises InputError where there is none."""
-    from chidu.errors import InputError, MissingPackageError
-    from chidu.runs.folder import check_work_folder
-
-    if model is None:
-        check_work_folder(work)
-        model = str(work / "model")
-        if not Path(model).is_dir():
-            raise InputError(
-                f"{model}: no such folder: train one with chidu demo, or name one with --model (see chidu models)"
-            )
+    """Open the model that is named, else the work folder's own, else smollm2. Raises InputError where there is none."""
+    from chidu.errors import MissingPackageError
     from chidu.inference import open_engine
 
     try:
+        model = model or _default(work)
         return open_engine(model)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "writing text") from error
+
+
+def _default(work: Path) -> str:
+    from chidu.errors import InputError
+    from chidu.inference.packaged import kept_at
+    from chidu.runs.folder import check_work_folder
+
+    if work != DEFAULT_FOLDER or (work / "model").is_dir():
+        check_work_folder(work)
+        if (work / "model").is_dir():
+            return str(work / "model")
+        raise InputError(f"{work / 'model'}: no such folder: train one with chidu build, or name one with --model")
+    if not kept_at("smollm2").exists():
+        raise InputError(
+            f"there is no model: train one with chidu demo (it is kept in {work / 'model'}), fetch one with "
+            "chidu models get smollm2, or name one with --model (see chidu models)"
+        )
+    return "smollm2"

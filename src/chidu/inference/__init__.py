@@ -7,11 +7,25 @@ own.py         models of our own layouts
 decoder.py     one token after another, for those
 hub.py         whatever transformers opens
 gguf.py        GGUF files, by llama.cpp
+remote.py      models behind an address that speaks OpenAI's API
+embedding.py   texts as vectors
 packaged.py    models that PyPI packages carry
 quantised.py   a GGUF file in a type that is quicker
 """
 
+from chidu.inference.embedding import Embedder, open_embedder
 from chidu.inference.engine import Conversation, Engine, Message, Prompt, open_engine
 from chidu.inference.sampling import Piece, Sampling, Token
 
-__all__ = ["Conversation", "Engine", "Message", "Piece", "Prompt", "Sampling", "Token", "open_engine"]
+__all__ = [
+    "Conversation",
+    "Embedder",
+    "Engine",
+    "Message",
+    "Piece",
+    "Prompt",
+    "Sampling",
+    "Token",
+    "open_embedder",
+    "open_engine",
+]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from chidu.errors import InputError, MissingPackageError
+from chidu.errors import ContextError, InputError, MissingPackageError
 from chidu.inference.sampling import Piece, Sampling, Token
 
 __all__ = [
@@ -91,31 +91,35 @@ def check_tokens(tokens: Sequence[int], vocabulary: int) -> list[int]:
 
 
 def check_length(tokens: int, context_length: int) -> None:
-    """Raise InputError where a text of so many tokens is longer than the context."""
+    """Raise ContextError where a text of so many tokens is longer than the context."""
     if tokens > context_length:
-        raise InputError(f"the text is {tokens} tokens long; the model's context holds {context_length}: shorten it")
+        raise ContextError(f"the text is {tokens} tokens long; the model's context holds {context_length}: shorten it")
 
 
 def room(prefix: int, context_length: int, sampling: Sampling) -> int:
-    """Return how many tokens may follow a prompt of so many. Raises InputError where there is no room for one."""
+    """Return how many tokens may follow a prompt of so many. Raises ContextError where there is no room for one."""
     if prefix >= context_length:
-        raise InputError(f"the prompt is {prefix} tokens long; the model's context holds {context_length}: shorten it")
+        raise ContextError(
+            f"the prompt is {prefix} tokens long; the model's context holds {context_length}: shorten it"
+        )
     free = context_length - prefix
     return free if sampling.max_tokens is None else min(sampling.max_tokens, free)
 
 
 def open_engine(name: str, at_once: int = 1) -> Engine:
     """Open what a name means, for so many texts at once: a folder, a GGUF file, one that `chidu models get` fetched,
-    or one of the hub's.
+    one of the hub's, or one behind an address (`http://HOST:PORT/v1#MODEL`).
 
     Folders of our own layouts are opened by our own model, others by transformers. Raises InputError where there is no
     such thing or it can't be opened, MissingPackageError where a package is needed.
     """
-    from chidu.inference.packaged import PACKAGED, packaged_file
+    from chidu.inference.packaged import PACKAGED, packaged_model
 
+    if name.startswith(("http://", "https://")):
+        return _remote(name)
     path = Path(name)
     if name in PACKAGED:
-        path = packaged_file(name)
+        path = packaged_model(name)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"{path}: no such file: name a GGUF file")
@@ -129,6 +133,14 @@ def open_engine(name: str, at_once: int = 1) -> Engine:
     from chidu.inference.hub import HubEngine
 
     return HubEngine(name)
+
+
+def _remote(address: str) -> Engine:
+    try:
+        from chidu.inference.remote import RemoteEngine
+    except ImportError as error:
+        raise MissingPackageError(error.name or "openai", "serve", f"asking {address}") from error
+    return RemoteEngine(address)
 
 
 def _gguf(path: Path, at_once: int) -> Engine:

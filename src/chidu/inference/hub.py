@@ -24,7 +24,7 @@ from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabu
 if TYPE_CHECKING:
     from chidu.inference.constraint import Vocabulary
 
-__all__ = ["HubEngine"]
+__all__ = ["HubEngine", "quiet", "why_not_opened"]
 
 LONGEST = 1_000_000
 """A tokenizer that states no context states a number beyond this."""
@@ -41,7 +41,7 @@ class HubEngine:
         self.name = Path(name).name
         # Releases to come call it `cache`; those of now know this name alone.
         warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
-        with _quiet():
+        with quiet():
             config, self.tokenizer, self.model = _opened(name, gguf_file)
         self.is_seq2seq = bool(config.is_encoder_decoder)
         self._context = _context_length(config, self.tokenizer)
@@ -168,12 +168,8 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         dtype = torch.bfloat16 if gguf_file is None and _has_bf16() else torch.float32
         model = kind.from_pretrained(name, config=config, dtype=dtype, use_safetensors=True, **where)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(_why_not(name, error)) from error
     except Exception as error:  # a damaged folder ends in whatever the library meets first
-        raise InputError(f"{name} can't be opened ({type(error).__name__}: {_first_line(error)})") from error
+        raise InputError(why_not_opened(name, error)) from error
     embedding: Any = model.get_input_embeddings()
     if len(tokenizer) > len(embedding.weight):
         raise InputError(f"{name}: the tokenizer has more tokens than the weights: they don't belong together")
@@ -192,8 +188,10 @@ def _head_width(path: Path) -> int | None:
     return None if stated is None else int(stated.contents())
 
 
-def _why_not(name: str, error: OSError) -> str:
-    """Say in one line why a model is not there, and what to do."""
+def why_not_opened(name: str, error: Exception) -> str:
+    """Say in one line why a model can't be opened, and what to do."""
+    if not isinstance(error, OSError):
+        return f"{name} can't be opened ({type(error).__name__}: {_first_line(error)})"
     if Path(name).is_dir():
         pickled = not any(Path(name).glob("*.safetensors")) and any(Path(name).glob("*.bin"))
         why = "its weights are in pickle files, which can run code: convert them to safetensors" if pickled else ""
@@ -225,7 +223,7 @@ def _context_length(config: Any, tokenizer: Any) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' advice and progress bars off the terminal: what goes wrong we say ourselves."""
     from transformers.utils import logging
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import secrets
 import time
@@ -9,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chidu.errors import ChiduError
 from chidu.inference import Token
 
-__all__ = ["Reply", "RequestError", "Written", "error_body", "model_body", "shown"]
+__all__ = ["Reply", "RequestError", "Written", "embeddings_body", "error_body", "model_body", "shown"]
 
 
 class RequestError(ChiduError):
@@ -116,6 +120,17 @@ class Reply:
 
     def _document(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
+
+
+def embeddings_body(model: str, vectors: NDArray[np.float32], tokens: int, is_packed: bool) -> dict[str, Any]:
+    """Return vectors [texts, dimension], as numbers or as the base64 of little-endian float32."""
+    rows = (base64.b64encode(row.astype("<f4").tobytes()).decode() if is_packed else row.tolist() for row in vectors)
+    return {
+        "object": "list",
+        "model": model,
+        "data": [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
 
 
 def shown(token: Token) -> str:

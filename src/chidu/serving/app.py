@@ -19,10 +19,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from chidu.errors import InputError
-from chidu.inference import Engine, Piece, Prompt, Sampling
-from chidu.serving.answers import Reply, RequestError, Written, error_body, model_body
-from chidu.serving.asked import ChatAsked, CompletionAsked
+from chidu.errors import ContextError, InputError, RemoteError
+from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
+from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
+from chidu.serving.asked import ChatAsked, CompletionAsked, EmbeddingsAsked
 from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
@@ -35,14 +35,20 @@ Asked = TypeVar("Asked", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
-    """Return the ASGI application that serves this engine."""
+def make_app(engine: Engine, settings: ServerSettings, embedder: Embedder | None = None) -> FastAPI:
+    """Return the ASGI application that serves this engine, and this embedder where there is one."""
     desk = Desk(engine, settings)
     created = int(time.time())
+    names = [engine.name, *([] if embedder is None else [embedder.name])]
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.refused = lambda status: desk.refusals.labels(str(status)).inc()
     app.add_middleware(Gate, settings=settings, rates=desk.rates, refused=app.state.refused)
-    describe(app, {"/v1/completions": CompletionAsked, "/v1/chat/completions": ChatAsked})
+    bodies: dict[str, type[BaseModel]] = {
+        "/v1/completions": CompletionAsked,
+        "/v1/chat/completions": ChatAsked,
+        "/v1/embeddings": EmbeddingsAsked,
+    }
+    describe(app, bodies)
     _answer_errors(app, desk)
 
     @app.get("/health")
@@ -56,17 +62,17 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
 
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model_body(engine.name, created)]}
+        return {"object": "list", "data": [model_body(name, created) for name in names]}
 
     @app.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
-        check_model(name)
-        return model_body(engine.name, created)
+        check_model(name, names)
+        return model_body(name, created)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
         asked = await _read(request, CompletionAsked)
-        check_model(asked.model)
+        check_model(asked.model, [engine.name])
         reply = Reply(engine.name, is_chat=False)
         tasks = [
             Task(prompt, sampling, asked.echo, asked.max_tokens > 0)
@@ -77,16 +83,35 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         asked = await _read(request, ChatAsked)
-        check_model(asked.model)
+        check_model(asked.model, [engine.name])
         reply = Reply(engine.name, is_chat=True)
         tasks = [Task(asked.conversation, sampling) for sampling in asked.samplings()]
         return await _answer(desk, request, reply, tasks, asked)
 
-    def check_model(name: str) -> None:
-        if name != engine.name:
+    @app.post("/v1/embeddings")
+    async def embeddings(request: Request) -> Response:
+        asked = await _read(request, EmbeddingsAsked)
+        if embedder is None:
+            message = "this server makes no vectors: start it with --embedder"
+            raise RequestError(404, message, param="model", code="model_not_found")
+        check_model(asked.model, [embedder.name])
+        if asked.dimensions not in (None, embedder.dimension):
+            message = f"the vectors of {embedder.name} have {embedder.dimension} dimensions, and no others"
+            raise RequestError(400, message, param="dimensions")
+        visit, tokens = request.scope["visit"], 0
+        visit.reserve(sum(map(desk.guessed, asked.texts)), lambda: tokens)
+        async with desk.turn():
+            found = await to_thread.run_sync(embedder.embed, asked.texts, asked.input_type)
+        tokens = found.tokens
+        desk.tokens.labels("embedded").inc(tokens)
+        is_packed = asked.encoding_format == "base64"
+        return JSONResponse(embeddings_body(embedder.name, found.vectors, tokens, is_packed))
+
+    def check_model(name: str, there: Sequence[str]) -> None:
+        if name not in there:
             raise RequestError(
                 404,
-                f"there is no model {name!r} here, only {engine.name!r}",
+                f"there is no model {name!r} here, only {', '.join(map(repr, there))}",
                 param="model",
                 code="model_not_found",
             )
@@ -252,9 +277,14 @@ def _answer_errors(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(InputError)
     async def unfit(_request: Request, error: InputError) -> Response:
-        is_long = "context holds" in str(error)
+        is_long = isinstance(error, ContextError)
         code = "context_length_exceeded" if is_long else "invalid_prompt"
         return told(400, str(error), "messages" if not is_long else None, code)
+
+    @app.exception_handler(RemoteError)
+    async def unreached(_request: Request, error: RemoteError) -> Response:
+        log.error("%s", error)
+        return told(502, "the model is behind an address that does not answer as it should", code="upstream_failed")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:

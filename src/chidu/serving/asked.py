@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from chidu.inference import Conversation, Message, Prompt, Sampling
 from chidu.serving.answers import RequestError
 
-__all__ = ["ChatAsked", "CompletionAsked"]
+__all__ = ["ChatAsked", "CompletionAsked", "EmbeddingsAsked"]
 
 MOST_TEXTS = 16
 """Of one request: prompts times n."""
@@ -192,3 +192,26 @@ class ChatAsked(_Asked):
         most = self.max_completion_tokens or self.max_tokens
         schema = None if self.response_format is None else self.response_format.schema_text
         return self._samplings(self.n, most, (self.top_logprobs or 0) if self.logprobs else None, schema)
+
+
+MOST_EMBEDDED = 256
+"""Texts of one request for vectors."""
+
+
+class EmbeddingsAsked(BaseModel):
+    """POST /v1/embeddings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MOST_EMBEDDED)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    input_type: Literal["query", "passage"] = "passage"
+    """What the texts are for; OpenAI's API has no such word, others' have."""
+    user: str | None = Field(default=None, max_length=1000)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        return [self.input] if isinstance(self.input, str) else self.input

@@ -24,6 +24,7 @@ REFUSALS = {
     415: "no JSON",
     429: "too much in this minute, or too many that wait",
     500: "the engine failed",
+    502: "the model is behind an address, which does not answer as it should",
     503: "too many connections",
 }
 TEXT = {"type": "string"}
@@ -51,14 +52,16 @@ EVENT = _object({"data": TEXT})
 """`data` is a document of JSON; of the last event, `[DONE]`."""
 OR_NONE = {"type": ["string", "null"]}
 ERROR = _object({"error": _object({"message": TEXT, "type": TEXT, "param": OR_NONE, "code": OR_NONE})})
-READ = {
+VECTORS = _object({"model": TEXT, "data": {"type": "array", "minItems": 1, "items": _object({"index": NUMBER})}})
+ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
     "/ready": ("application/json", _object({"status": {"const": "ok"}})),
     "/metrics": ("text/plain", TEXT),
     "/v1/models": ("application/json", _object({"data": {"type": "array", "items": MODEL}})),
     "/v1/models/{name}": ("application/json", MODEL),
+    "/v1/embeddings": ("application/json", VECTORS),
 }
-"""What is answered where nothing is sent."""
+"""Of routes that write no text."""
 
 
 def describe(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> None:
@@ -88,7 +91,7 @@ def _document(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> dict[str, 
     }
     for path, methods in document["paths"].items():
         for route in methods.values():
-            kind, schema = READ.get(path, ("application/json", ANSWER))
+            kind, schema = ANSWERS.get(path, ("application/json", ANSWER))
             content = _content(kind, schema)
             if path in bodies:
                 body = {"$ref": PLACE + bodies[path].__name__}

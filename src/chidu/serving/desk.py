@@ -58,12 +58,16 @@ class Desk:
             )
         return replace(sampling, max_tokens=sampling.max_tokens or most)
 
+    @staticmethod
+    def guessed(prompt: Prompt) -> int:
+        """Return about how many tokens a prompt has."""
+        if isinstance(prompt, Conversation):
+            return sum(len(turn.content.encode()) for turn in prompt.turns) // BYTES_PER_TOKEN
+        return len(prompt.encode()) // BYTES_PER_TOKEN if isinstance(prompt, str) else len(prompt)
+
     def expected(self, prompt: Prompt, sampling: Sampling) -> int:
         """Return about how many tokens a text will need, prompt and all, at the most: a guess, until it is read."""
-        if isinstance(prompt, Conversation):
-            read = sum(len(turn.content.encode()) for turn in prompt.turns) // BYTES_PER_TOKEN
-        else:
-            read = len(prompt.encode()) // BYTES_PER_TOKEN if isinstance(prompt, str) else len(prompt)
+        read = self.guessed(prompt)
         context = self.engine.context_length
         if context is None:
             return read + (sampling.max_tokens or 0)

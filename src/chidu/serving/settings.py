@@ -121,7 +121,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Read a TOML file of settings: the names of ServerSettings, with `keys` a path from there, and `model`.
+    """Read a TOML file of settings: the names of ServerSettings, with `keys` a path from there, `model` and `embedder`.
 
     Raises SettingError for a name that nobody knows, or a value of another type.
     """
@@ -129,7 +129,9 @@ def read_file(path: Path) -> dict[str, Any]:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"--settings: {path} can't be read ({error}): name a TOML file") from error
-    kinds = {each.name: type(each.default) for each in dataclasses.fields(ServerSettings)} | {"model": str, "keys": str}
+    kinds = {each.name: type(each.default) for each in dataclasses.fields(ServerSettings)} | dict.fromkeys(
+        ("model", "embedder", "keys"), str
+    )
     for name, value in said.items():
         if name not in kinds:
             raise SettingError(f"--settings: {path} has {name!r}, which is no setting{nearest(name, kinds)}")
