@@ -12,6 +12,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── LeaseError          a run's folder is another worker's by now
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
+├── RecordError          the record of verdicts: broken, written by another process, or the disk is full
 ├── WorkerError             a worker process ended before its work did
 ├── ClusterError            a cluster is not there, is gone, or does not see the work folder
 └── MissingPackageError     an optional package is not installed
@@ -30,6 +31,7 @@ __all__ = [
     "InputError",
     "LeaseError",
     "MissingPackageError",
+    "RecordError",
     "SettingError",
     "StoppedError",
     "StorageError",
@@ -88,6 +90,10 @@ class StorageError(ChiduError, OSError):
 
 class ForecastError(ChiduError):
     """A forecast was changed after it was written down, or can't be scored."""
+
+
+class RecordError(ChiduError):
+    """The record of verdicts is broken, in use, without its key, or can't be written."""
 
 
 class WorkerError(ChiduError):
