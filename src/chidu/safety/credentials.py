@@ -146,8 +146,10 @@ def _assigned(text: str) -> Iterator[Finding]:
 
 def _is_secret(value: str, *, is_quoted: bool, is_said: bool) -> bool:
     """Tell whether a value looks like a secret: letters with digits, or with signs in quotes, and no stand-in."""
+    if not value.isascii() or _STAND_IN.search(value):
+        return False
     value = value.rstrip(".!?")
-    if len(value) < 6 or not value.isascii() or _STAND_IN.search(value) or not _LETTER.search(value):
+    if len(value) < 6 or not _LETTER.search(value):
         return False
     if _DIGIT.search(value):
         return True

@@ -293,7 +293,7 @@ INJECTION_PHRASES = (
         "to-the-assistant-en",
         "prompt_injection",
         ("assistant", " ai", "language model", "llm"),
-        "(?:attention|note to|instructions? (?:for|to)|message (?:for|to)),? (?:the |any |all )?(?:ai|llm|"
+        "(?:attention[,:]|note to|instructions? (?:for|to)|message (?:for|to)) (?:the |any |all )?(?:ai|llm|"
         "language model)s?"
         "(?: assistants?| agents?| models?)?\\b",
     ),
