@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from starlette.types import Receive, Scope, Send
 from chidu.errors import InputError
 from chidu.inference import Engine, Piece, Sampling
 from chidu.inference.engine import check_room
+from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, error_body, model_body
 from chidu.serving.asked import ChatAsked, CompletionAsked
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
+from chidu.serving.guarding import Guarding, ModerationAsked
 from chidu.serving.settings import ServerSettings
 
 __all__ = ["make_app"]
@@ -35,9 +38,12 @@ Asked = TypeVar("Asked", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
-    """Return the ASGI application that serves this engine."""
+def make_app(
+    engine: Engine, settings: ServerSettings, guard: Guard | None = None, record: AuditRecord | None = None
+) -> FastAPI:
+    """Return the ASGI application that serves this engine, behind a guard where there is one."""
     desk = Desk(engine, settings)
+    guarding = Guarding(guard, record, desk.registry)
     created = int(time.time())
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(Gate, settings=settings, refused=lambda status: desk.refusals.labels(str(status)).inc())
@@ -70,20 +76,28 @@ def make_app(engine: Engine, settings: ServerSettings) -> FastAPI:
         except ValueError as error:
             raise RequestError(400, str(error), param="n") from error
         reply = Reply(engine.name, is_chat=False)
+        single = {prompt: await guarding.prompt(reply.id, prompt, "prompt") for prompt in dict.fromkeys(prompts)}
+        prompts = [single[prompt] for prompt in prompts]
         tasks = [
             Task(prompt, sampling, prompt if asked.echo else "")
             for prompt, sampling in zip(prompts, asked.samplings(), strict=True)
         ]
-        return await _answer(desk, request, reply, tasks, asked)
+        return await _answer(desk, guarding, request, reply, tasks, asked)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         asked = await _read(request, ChatAsked)
         check_model(asked.model)
-        prompt = await to_thread.run_sync(engine.chat_prompt, asked.conversation())
         reply = Reply(engine.name, is_chat=True)
+        turns = await guarding.conversation(reply.id, asked.conversation())
+        prompt = await to_thread.run_sync(engine.chat_prompt, turns)
         tasks = [Task(prompt, sampling) for sampling in asked.samplings(engine.context_length)]
-        return await _answer(desk, request, reply, tasks, asked)
+        return await _answer(desk, guarding, request, reply, tasks, asked)
+
+    @app.post("/v1/moderations")
+    async def moderations(request: Request) -> dict[str, Any]:
+        asked = await _read(request, ModerationAsked)
+        return await guarding.moderation(f"modr-{secrets.token_hex(12)}", asked.texts, engine.name)
 
     def check_model(name: str) -> None:
         if name != engine.name:
@@ -108,7 +122,12 @@ class Task:
 
 
 async def _answer(
-    desk: Desk, request: Request, reply: Reply, tasks: Sequence[Task], asked: CompletionAsked | ChatAsked
+    desk: Desk,
+    guarding: Guarding,
+    request: Request,
+    reply: Reply,
+    tasks: Sequence[Task],
+    asked: CompletionAsked | ChatAsked,
 ) -> Response:
     """Let the texts be written, and answer with them, whole or in a stream. Raises InputError for a long prompt."""
     begun = time.monotonic()
@@ -118,21 +137,23 @@ async def _answer(
         reply.prompt_tokens += count
     desk.tokens.labels("prompt").inc(reply.prompt_tokens)
     if asked.stream:
-        return _Stream(desk, _events(desk, reply, tasks, asked.wants_usage, begun))
+        return _Stream(desk, _events(desk, guarding, reply, tasks, asked.wants_usage, begun))
     texts = []
     async with desk.turn():
         for task in tasks:
-            if (written := await _written(desk, request, task, begun)) is None:
+            if (written := await _written(desk, guarding, request, reply, task, begun)) is None:
                 return Response(status_code=499)  # nobody reads it
             reply.completion_tokens += sum(piece.tokens for piece in written)
             texts.append((task.echo + "".join(piece.text for piece in written), written[-1].finish or "length"))
     return JSONResponse(reply.whole(texts))
 
 
-async def _written(desk: Desk, request: Request, task: Task, begun: float) -> list[Piece] | None:
+async def _written(
+    desk: Desk, guarding: Guarding, request: Request, reply: Reply, task: Task, begun: float
+) -> list[Piece] | None:
     """Return all pieces of a text; None where who asked for it has gone."""
     found: list[Piece] = []
-    async with contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as pieces:
+    async with _guarded(desk, guarding, reply, task, begun) as pieces:
         async for piece in pieces:
             found.append(piece)
             if await request.is_disconnected():
@@ -153,13 +174,27 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(desk: Desk, reply: Reply, tasks: Sequence[Task], usage: bool, begun: float) -> AsyncIterator[str]:
+@contextlib.asynccontextmanager
+async def _guarded(
+    desk: Desk, guarding: Guarding, reply: Reply, task: Task, begun: float
+) -> AsyncIterator[AsyncIterator[Piece]]:
+    """Yield the pieces of a text as the guard lets them leave; the engine is let go of at the end."""
+    async with (
+        contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as written,
+        contextlib.aclosing(guarding.answer(reply.id, written)) as pieces,
+    ):
+        yield pieces
+
+
+async def _events(
+    desk: Desk, guarding: Guarding, reply: Reply, tasks: Sequence[Task], usage: bool, begun: float
+) -> AsyncIterator[str]:
     """Yield server-sent events: a document a piece, the usage where it is wanted, and the end."""
     try:
         for index, task in enumerate(tasks):
             if reply.is_chat or task.echo:
                 yield _event(reply.chunk(index, None if reply.is_chat else task.echo, None))
-            async with contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as pieces:
+            async with _guarded(desk, guarding, reply, task, begun) as pieces:
                 async for piece in pieces:
                     reply.completion_tokens += piece.tokens
                     if piece.text:
@@ -168,6 +203,8 @@ async def _events(desk: Desk, reply: Reply, tasks: Sequence[Task], usage: bool, 
                         yield _event(reply.chunk(index, "", piece.finish))
         if usage:
             yield _event(reply.last())
+    except RequestError as error:
+        yield _event(error_body(error.status, str(error), error.param, error.code))
     except Exception:
         log.exception("a stream broke off")
         yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))
