@@ -126,3 +126,24 @@ def saved(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.head.weight[0] = 0
     save_model(folder / "model", model, folder / "tokenizer.json", "")
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def foreign(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of Llama's layout with our tokenizer and a chat template: transformers alone opens it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("foreign")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=64, bos_token_id=0, eos_token_id=0, initializer_range=0.4,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(saved / "tokenizer.json"), eos_token="<|endoftext|>", bos_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[assistant]"
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chidu.errors import InputError, SettingError
-from chidu.inference import Piece, Sampling
-from chidu.inference.own import OwnEngine, next_tokens
+from chidu.inference import Piece, Sampling, Token
+from chidu.inference.own import OwnEngine
 from chidu.inference.sampling import draw, pieces
 from chidu.model import Transformer, save_model
 
@@ -31,9 +31,15 @@ def texts(writer: OwnEngine, prompt: str, **how: Any) -> list[str]:
     return [piece.text for piece in writer.write(prompt, Sampling(**how))]
 
 
+def next_tokens(writer: OwnEngine, prefix: list[int], sampling: Sampling) -> list[int]:
+    """What the engine draws, before it becomes text."""
+    found = writer.write(prefix, dataclasses.replace(sampling, logprobs=0))
+    return [token.id for piece in found for token in piece.drawn]
+
+
 def test_greedy_writes_the_most_likely_token_each_time(writer: OwnEngine) -> None:
     prefix = writer.tokenizer.encode("the work").ids
-    found = list(next_tokens(writer.model, prefix, Sampling(max_tokens=12, temperature=0)))
+    found = next_tokens(writer, prefix, Sampling(max_tokens=12, temperature=0))
     expected = list(prefix)
     with torch.inference_mode():
         for _ in range(12):
@@ -51,40 +57,40 @@ def test_the_seed_decides(writer: OwnEngine) -> None:
 def test_characters_come_whole(writer: OwnEngine, seed: int, temperature: float) -> None:
     pieces = texts(writer, "的一是", max_tokens=40, temperature=temperature, top_p=1.0, seed=seed)
     assert all(pieces[:-1])
-    tokens = list(
-        next_tokens(
-            writer.model,
-            writer.tokenizer.encode("的一是").ids,
-            Sampling(max_tokens=40, temperature=temperature, top_p=1.0, seed=seed),
-        )
-    )
-    whole = writer.tokenizer.decode(tokens[: tokens.index(0)] if 0 in tokens else tokens)
+    sampling = Sampling(max_tokens=40, temperature=temperature, top_p=1.0, seed=seed)
+    whole = writer.tokenizer.decode(next_tokens(writer, writer.tokenizer.encode("的一是").ids, sampling))
     assert "".join(pieces) == whole.rstrip("\ufffd")
+
+
+def says(monkeypatch: pytest.MonkeyPatch, ids: list[int]) -> None:
+    """Let the model draw these tokens."""
+    monkeypatch.setattr("chidu.inference.own.follow", lambda *_: iter(map(Token, ids)))
 
 
 def test_chinese_is_never_shown_half_written(writer: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "尺度 é 🎉好"
     ids = writer.tokenizer.encode(text).ids
     assert len(ids) > len(text)
-    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter(ids))
+    says(monkeypatch, ids)
     pieces = texts(writer, "的")
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
-    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter(ids[:-1]))
+    says(monkeypatch, ids[:-1])
     assert write(writer, "的") == text[:-1]
 
 
 def test_the_end_of_text_ends_it(writer: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = writer.tokenizer.encode("the work").ids
-    monkeypatch.setattr("chidu.inference.own.next_tokens", lambda *_: iter([*ids, 0, *ids]))
-    assert list(writer.write("a", Sampling()))[-1] == Piece("", "stop", 1)
+    says(monkeypatch, [*ids, 0, *ids])
+    assert list(writer.write("a", Sampling()))[-1] == Piece("", "stop", 1, (), 1)
     assert write(writer, "a") == "the work"
 
 
 def test_it_ends_where_the_context_is_full(writer: OwnEngine) -> None:
     prefix = [5] * 40
-    assert len(list(next_tokens(writer.model, prefix, Sampling(max_tokens=1000)))) == writer.context_length - 40
-    assert len(list(next_tokens(writer.model, prefix, Sampling(max_tokens=3)))) == 3
+    for most in (1000, None):
+        assert len(next_tokens(writer, prefix, Sampling(max_tokens=most))) == writer.context_length - 40
+    assert len(next_tokens(writer, prefix, Sampling(max_tokens=3))) == 3
 
 
 def test_a_prompt_that_fills_the_context_is_refused_with_numbers(writer: OwnEngine) -> None:
@@ -150,8 +156,9 @@ def test_a_tokenizer_of_another_model_is_refused(writer: OwnEngine, saved: Path,
 
 @given(text=st.text("abc", max_size=30), stop=st.lists(st.text("abc", min_size=1, max_size=4), max_size=3))
 def test_nothing_of_a_stop_string_is_shown(text: str, stop: list[str]) -> None:
-    found = list(pieces([ord(each) for each in text], lambda them: "".join(map(chr, them)), lambda _: False,
-                        Sampling(stop=tuple(stop))))  # fmt: skip
+    tokens = [Token(ord(each)) for each in text]
+    sampling = Sampling(stop=tuple(stop), logprobs=0)
+    found = list(pieces(tokens, lambda them: "".join(map(chr, them)), lambda _: False, sampling, 1))
     ends = [end for each in stop if (end := text.find(each)) >= 0]
     # The earliest stop string to be whole ends it; of those that are whole at once, the one that began first.
     whole = min((text.find(each) + len(each) for each in stop if each in text), default=None)
@@ -163,6 +170,8 @@ def test_nothing_of_a_stop_string_is_shown(text: str, stop: list[str]) -> None:
         assert found[-1].finish == "stop"
         assert shown == text[: min(place for each in stop if (place := text[:whole].find(each)) >= 0)]
         assert ends
+    assert "".join(chr(token.id) for piece in found for token in piece.drawn) == shown
+    assert sum(piece.tokens for piece in found) == (len(text) if whole is None else whole)
     assert [piece.finish for piece in found[:-1]] == [None] * (len(found) - 1)
 
 

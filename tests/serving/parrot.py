@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from chidu.errors import InputError
-from chidu.inference import Message, Piece, Sampling
-from chidu.inference.engine import check_room
+from chidu.inference import Conversation, Piece, Prompt, Sampling, Token
+from chidu.inference.engine import check_length, room
 
 
 class Parrot:
@@ -19,36 +19,53 @@ class Parrot:
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.writing, self.most, self.closed = pause, 0, 0, 0
-        self.fails = False
+        self.fails_at: int | None = None
         self._lock = threading.Lock()
 
-    def encode(self, text: str) -> list[int]:
-        return list(range(len(text.split())))
+    def _words(self, prompt: Prompt) -> list[str]:
+        if isinstance(prompt, str):
+            return prompt.split()
+        if isinstance(prompt, Conversation):
+            if not prompt.turns[-1].content:
+                raise InputError("the last message is empty")
+            return " ".join(f"{each.role}: {each.content}" for each in prompt.turns).split()
+        return [f"w{token}" for token in prompt]
 
-    def chat_prompt(self, messages: Sequence[Message]) -> str:
-        if not messages[-1].content:
-            raise InputError("the last message is empty")
-        return " ".join(f"{each.role}: {each.content}" for each in messages)
+    def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        words = self._words(prompt)
+        if sampling.schema is not None:
+            raise InputError("a parrot knows no JSON")
+        return self._write(words, sampling, room(len(words), self.context_length, sampling))
 
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
-        check_room(len(self.encode(prompt)), self.context_length)
-        return self._write(prompt, sampling)
+    def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
+        words = self._words(prompt)
+        check_length(len(words), self.context_length)
+        return [self._token(index, word, top if index else None) for index, word in enumerate(words)]
 
-    def _write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    def _token(self, index: int, word: str, top: int | None) -> Token:
+        """Every word is as likely as its place says; the likeliest in its place is `the`."""
+        data = word.encode() + b" "
+        if top is None:
+            return Token(index, data)
+        others = tuple(Token(900 + rank, f"the{rank} ".encode(), -0.1 - rank) for rank in range(top))
+        return Token(index, data, -float(index + 1), others)
+
+    def _write(self, words: list[str], sampling: Sampling, most: int) -> Iterator[Piece]:
         with self._lock:
             self.writing += 1
             self.most = max(self.most, self.writing)
         try:
-            words = prompt.split()
-            for index in range(sampling.max_tokens):
+            for index in range(most):
                 time.sleep(self.pause)
-                if self.fails:
+                if index == self.fails_at:
                     raise RuntimeError("the parrot is dead")
                 if index == len(words):
-                    yield Piece("", "stop")
+                    yield Piece("", "stop", prompt_tokens=len(words))
                     return
-                yield Piece(words[index] + " ", tokens=1)
-            yield Piece("", "length")
+                wants = sampling.logprobs is not None
+                drawn = (self._token(index, words[index], sampling.logprobs),) if wants else ()
+                yield Piece(words[index] + " ", None, 1, drawn, len(words))
+            yield Piece("", "length", prompt_tokens=len(words))
         finally:
             with self._lock:
                 self.writing -= 1

@@ -80,6 +80,28 @@ def test_a_refused_answer_ends_with_content_filter(serve: Serve, record: AuditRe
     assert [line["action"] for line in lines_of(record.path)] == ["flag", "refuse"] * 3
 
 
+def test_tokens_tell_nothing_that_was_taken_out(serve: Serve) -> None:
+    asked = client(serve(Parrot(), Guard()))
+    how: Any = {"model": "parrot", "max_tokens": 60, "logprobs": 2}
+    for stream in (False, True):
+        clean = asked.completions.create(prompt="one two three", stream=stream, **how)
+        choices = [each.choices[0] for each in (clean if stream else [clean])]
+        assert "".join(choice.text for choice in choices) == "one two three "
+        told = [token for choice in choices if choice.logprobs for token in choice.logprobs.tokens or []]
+        assert told == ["one ", "two ", "three "]
+        mail = asked.completions.create(prompt="to ada@example.com now", stream=stream, **how)
+        choices = [each.choices[0] for each in (mail if stream else [mail])]
+        assert "".join(choice.text for choice in choices) == "to <EMAIL> now "
+        assert "ada" not in "".join(choice.model_dump_json() for choice in choices)
+
+
+def test_a_prompt_of_tokens_is_judged_by_its_text(serve: Serve, record: AuditRecord) -> None:
+    asked = client(serve(Parrot(), Guard(), record))
+    found = asked.completions.create(model="parrot", prompt=[1, 2, 3], max_tokens=60)
+    assert found.choices[0].text == "w1 w2 w3 "
+    assert lines_of(record.path)[0]["text"] == text_name(read_key(record.path), "w1 w2 w3 ")
+
+
 def test_a_refused_prompt_is_400_and_the_engine_never_reads_it(serve: Serve, record: AuditRecord) -> None:
     parrot = Parrot()
     address = serve(parrot, Guard(), record)

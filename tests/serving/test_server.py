@@ -15,6 +15,7 @@ import pytest
 from parrot import Parrot
 
 from chidu.errors import SettingError
+from chidu.inference.hub import HubEngine
 from chidu.inference.own import OwnEngine
 from chidu.serving import ServerSettings
 from chidu.serving.settings import read_keys
@@ -84,6 +85,98 @@ def test_our_own_model_is_served(serve: Serve, saved: Path) -> None:
         asked.chat.completions.create(model="model", messages=[{"role": "user", "content": "hi"}])
 
 
+def test_completions_tell_what_their_tokens_weigh(serve: Serve, parrot: Parrot) -> None:
+    asked = client(serve(parrot))
+    how: Any = {"model": "parrot", "prompt": "one 二", "logprobs": 2}
+    told = asked.completions.create(**how).choices[0].logprobs
+    assert told is not None
+    assert told.tokens == ["one ", "二 "]
+    assert told.token_logprobs == [-1.0, -2.0]
+    assert told.top_logprobs == [
+        {"the0 ": -0.1, "the1 ": -1.1, "one ": -1.0},
+        {"the0 ": -0.1, "the1 ": -1.1, "二 ": -2.0},
+    ]
+    assert told.text_offset == [0, 4]
+    echoed = asked.completions.create(**how, echo=True).choices[0]
+    assert echoed.text == "one 二 one 二 "
+    assert echoed.logprobs is not None
+    assert echoed.logprobs.token_logprobs == [None, -2.0, -1.0, -2.0]
+    assert echoed.logprobs.top_logprobs is not None
+    assert echoed.logprobs.top_logprobs[0] is None
+    assert echoed.logprobs.text_offset == [0, 4, 6, 10]
+    alone = asked.completions.create(**how, echo=True, max_tokens=0)
+    assert (alone.choices[0].text, alone.choices[0].finish_reason) == ("one 二 ", "length")
+    assert alone.usage is not None
+    assert (alone.usage.prompt_tokens, alone.usage.completion_tokens) == (2, 0)
+    assert asked.completions.create(model="parrot", prompt="a b", logprobs=0).choices[0].logprobs is not None
+    assert asked.completions.create(model="parrot", prompt="a b").choices[0].logprobs is None
+    chunks = [chunk.choices[0] for chunk in asked.completions.create(**how, echo=True, stream=True)]
+    assert "".join(chunk.text for chunk in chunks) == echoed.text
+    parts = [chunk.logprobs for chunk in chunks if chunk.logprobs is not None]
+    for name in ("tokens", "token_logprobs", "text_offset"):
+        assert [each for part in parts for each in getattr(part, name)] == getattr(echoed.logprobs, name)
+
+
+def test_chats_tell_what_their_tokens_weigh(serve: Serve, parrot: Parrot) -> None:
+    asked = client(serve(parrot))
+    how: Any = {"model": "parrot", "messages": [{"role": "user", "content": "二"}], "logprobs": True}
+    told = asked.chat.completions.create(**how, top_logprobs=1).choices[0].logprobs
+    assert told is not None
+    assert told.content is not None
+    assert [(each.token, each.logprob, bytes(each.bytes or [])) for each in told.content] == [
+        ("user: ", -1.0, b"user: "), ("二 ", -2.0, "二 ".encode())
+    ]  # fmt: skip
+    assert [[other.token for other in each.top_logprobs] for each in told.content] == [["the0 "], ["the0 "]]
+    streamed = [
+        each.token
+        for chunk in asked.chat.completions.create(**how, stream=True)
+        if chunk.choices[0].logprobs is not None
+        for each in chunk.choices[0].logprobs.content or []
+    ]
+    assert streamed == ["user: ", "二 "]
+    with pytest.raises(openai.BadRequestError, match="without logprobs"):
+        asked.chat.completions.create(**{**how, "logprobs": False}, top_logprobs=1)
+
+
+def test_a_prompt_may_come_as_tokens(serve: Serve, parrot: Parrot, saved: Path) -> None:
+    asked = client(serve(parrot))
+    one = asked.completions.create(model="parrot", prompt=[3, 1], echo=True)
+    assert one.choices[0].text == "w3 w1 w3 w1 "
+    two = asked.completions.create(model="parrot", prompt=[[3], [1, 2]])
+    assert [choice.text for choice in two.choices] == ["w3 ", "w1 w2 "]
+    assert two.usage is not None
+    assert two.usage.prompt_tokens == 3
+    own = client(serve(OwnEngine(saved)))
+    with pytest.raises(openai.BadRequestError, match="100000 is no token of this model"):
+        own.completions.create(model="model", prompt=[100_000])
+
+
+def test_an_answer_fits_its_schema(serve: Serve, foreign: Path) -> None:
+    asked = client(serve(HubEngine(str(foreign))))
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "boolean"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    how: Any = {"model": foreign.name, "messages": [{"role": "user", "content": "hi"}], "seed": 1}
+    named = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    found = asked.chat.completions.create(**how, response_format=named).choices[0]
+    assert found.finish_reason == "stop"
+    assert json.loads(found.message.content or "")["a"] in (True, False)
+    streamed = "".join(
+        chunk.choices[0].delta.content or ""
+        for chunk in asked.chat.completions.create(**how, response_format=named, stream=True)
+    )
+    assert streamed == found.message.content
+    wrong = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "frob"}}}
+    for streams in (False, True):
+        with pytest.raises(openai.BadRequestError, match="the JSON schema can't be followed"):
+            asked.chat.completions.create(**how, response_format=wrong, stream=streams)
+    with pytest.raises(openai.BadRequestError, match="response_format"):
+        asked.chat.completions.create(**how, response_format={"type": "json_schema"})
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [
@@ -101,9 +194,9 @@ def test_our_own_model_is_served(serve: Serve, saved: Path) -> None:
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": ""}, "stop"),
         ({"seed": 2**70}, "seed"),
-        ({"logprobs": 5}, "logprobs"),
+        ({"logprobs": 6}, "logprobs"),
         ({"suffix": "x"}, "suffix"),
-        ({"stream_options": {"include_usage": True}}, None),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"colour": "red"}, "colour"),
         ({"model": 3}, "model"),
         ({"prompt": ["a"] * 10, "n": 5}, "n"),
@@ -225,7 +318,7 @@ def test_texts_are_written_side_by_side_and_the_rest_waits_or_is_sent_away(serve
 def test_who_goes_away_frees_the_turn(serve: Serve, streams: bool) -> None:
     slow = Parrot(pause=0.05)
     address = serve(slow, at_once=1, waiting=0)
-    body = {"model": "parrot", "prompt": "a " * 60, "max_tokens": 60, "stream": streams}
+    body = {"model": "parrot", "prompt": "a " * 30, "max_tokens": 30, "stream": streams}
     if streams:
         with httpx.stream("POST", f"{address}/v1/completions", json=body) as answer:
             next(answer.iter_bytes())
@@ -247,16 +340,20 @@ def test_a_text_that_takes_too_long_ends(serve: Serve) -> None:
 
 def test_an_engine_that_fails_is_a_500_without_a_trace(serve: Serve, parrot: Parrot) -> None:
     address = serve(parrot)
-    parrot.fails = True
-    body = {"model": "parrot", "prompt": "a"}
-    answer = httpx.post(f"{address}/v1/completions", json=body)
-    assert answer.status_code == 500
-    assert "dead" not in answer.text
+    parrot.fails_at = 0
+    body = {"model": "parrot", "prompt": "a b c"}
+    for streams in (False, True):
+        answer = httpx.post(f"{address}/v1/completions", json={**body, "stream": streams})
+        assert answer.status_code == 500
+        assert answer.json()["error"]["code"] == "server_failed"
+        assert "dead" not in answer.text
+    parrot.fails_at = 1
     with httpx.stream("POST", f"{address}/v1/completions", json={**body, "stream": True}) as stream:
         lines = [line for line in stream.iter_lines() if line]
-    assert json.loads(lines[0].removeprefix("data: "))["error"]["code"] == "server_failed"
+    assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["text"] == "a "
+    assert json.loads(lines[-2].removeprefix("data: "))["error"]["code"] == "server_failed"
     assert lines[-1] == "data: [DONE]"
-    parrot.fails = False
+    parrot.fails_at = None
     assert httpx.post(f"{address}/v1/completions", json=body).status_code == 200
 
 

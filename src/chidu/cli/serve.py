@@ -58,7 +58,8 @@ def command(
         who = f"{len(settings.keys)} keys" if settings.keys else "no keys: any is accepted"
         what = f"guard by policy {guard.policy.version}" if guard else "no guard"
         what += f", record {record}" if record else ""
-        sys.stderr.write(f"{engine.name} at {at} ({who}; {what}); context {engine.context_length} tokens\n")
+        context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
+        sys.stderr.write(f"{engine.name} at {at} ({who}; {what}){context}\n")
         if dry_run:
             return
         run(engine, settings, door, guard, kept)

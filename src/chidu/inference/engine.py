@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from chidu.errors import InputError, MissingPackageError
-from chidu.inference.sampling import Piece, Sampling
+from chidu.inference.sampling import Piece, Sampling, Token
 
-__all__ = ["Engine", "Message", "check_room", "no_chat", "open_engine"]
+__all__ = [
+    "Conversation",
+    "Engine",
+    "Message",
+    "Prompt",
+    "check_length",
+    "check_tokens",
+    "check_turns",
+    "no_chat",
+    "open_engine",
+    "room",
+]
 
 
 @dataclass(frozen=True)
@@ -23,29 +34,38 @@ class Message:
     content: str
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """Turns, the next of which the model is to write."""
+
+    turns: tuple[Message, ...]
+
+
+Prompt = str | Sequence[int] | Conversation
+"""What a model is given: a text, its tokens, or a conversation that it reads as it was taught to."""
+
+
 class Engine(Protocol):
     """A model that writes text."""
 
     name: str
 
     @property
-    def context_length(self) -> int:
-        """Tokens that prompt and text may have together."""
+    def context_length(self) -> int | None:
+        """Tokens that prompt and text may have together; None where that is not known here."""
         ...
 
-    def encode(self, text: str) -> list[int]:
-        """Return a text's tokens."""
-        ...
-
-    def chat_prompt(self, messages: Sequence[Message]) -> str:
-        """Write a conversation as the model was taught to read one. Raises InputError where it was taught none."""
-        ...
-
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """Yield the text that follows a prompt; the last piece says why it ended.
 
-        Raises InputError, before the first piece, where the prompt fills the context.
+        Raises InputError, before the first piece, where the prompt fills the context, is a conversation and the model
+        was taught none, or where the schema is none.
         """
+        ...
+
+    def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
+        """Return a prompt's tokens, each with its log-probability after those before it, and so many of the most likely
+        in its place; the first has none. Raises InputError where it is longer than the context."""
         ...
 
 
@@ -54,10 +74,34 @@ def no_chat(name: str) -> InputError:
     return InputError(f"{name} only goes on from a text; it was taught no chat: ask for completions (chidu generate)")
 
 
-def check_room(tokens: int, context_length: int) -> None:
-    """Raise InputError where a prompt of so many tokens leaves no room in the context."""
-    if tokens >= context_length:
-        raise InputError(f"the prompt is {tokens} tokens long; the model's context holds {context_length}: shorten it")
+def check_turns(conversation: Conversation, control: Iterable[str]) -> None:
+    """Raise InputError where a message holds a token by which the model tells turns apart: its writer could speak in
+    another's name."""
+    for each in conversation.turns:
+        if found := next((token for token in control if token in each.content), None):
+            raise InputError(f"a message holds {found}, by which this model tells turns apart: leave it out")
+
+
+def check_tokens(tokens: Sequence[int], vocabulary: int) -> list[int]:
+    """Return the tokens of a prompt that came as tokens. Raises InputError where one is not of the vocabulary."""
+    for token in tokens:
+        if not 0 <= token < vocabulary:
+            raise InputError(f"{token} is no token of this model: they go from 0 to {vocabulary - 1}")
+    return list(tokens)
+
+
+def check_length(tokens: int, context_length: int) -> None:
+    """Raise InputError where a text of so many tokens is longer than the context."""
+    if tokens > context_length:
+        raise InputError(f"the text is {tokens} tokens long; the model's context holds {context_length}: shorten it")
+
+
+def room(prefix: int, context_length: int, sampling: Sampling) -> int:
+    """Return how many tokens may follow a prompt of so many. Raises InputError where there is no room for one."""
+    if prefix >= context_length:
+        raise InputError(f"the prompt is {prefix} tokens long; the model's context holds {context_length}: shorten it")
+    free = context_length - prefix
+    return free if sampling.max_tokens is None else min(sampling.max_tokens, free)
 
 
 def open_engine(name: str, at_once: int = 1) -> Engine:
@@ -91,7 +135,7 @@ def _gguf(path: Path, at_once: int) -> Engine:
     try:
         from chidu.inference.gguf import GgufEngine
     except ImportError as error:
-        raise MissingPackageError("xllamacpp", "serve", f"opening {path.name}") from error
+        raise MissingPackageError(error.name or "xllamacpp", "serve", f"opening {path.name}") from error
     return GgufEngine(path, at_once=at_once)
 
 

@@ -8,14 +8,26 @@ import secrets
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import xllamacpp
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room, no_chat
-from chidu.inference.sampling import HALF, Piece, Sampling
+from chidu.inference.constraint import check_schema
+from chidu.inference.engine import (
+    Conversation,
+    Engine,
+    Prompt,
+    check_length,
+    check_tokens,
+    check_turns,
+    no_chat,
+    room,
+)
+from chidu.inference.sampling import HALF, Piece, Sampling, Token
 from chidu.parallel import cores
 
 __all__ = ["GgufEngine"]
@@ -33,9 +45,8 @@ class GgufEngine:
 
     def __init__(self, path: Path, threads: int | None = None, at_once: int = 1) -> None:
         self.name = path.stem
-        facts = _facts(path)
-        self._context: int = min(facts["context"], LONGEST_CONTEXT)
-        self.has_chat = facts["chat"]
+        self._path, self._facts = path, _facts(path)
+        self._context = min(self._facts.context, LONGEST_CONTEXT)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = self._context * at_once
@@ -59,26 +70,57 @@ class GgufEngine:
         """Tokens that prompt and text may have together."""
         return self._context
 
-    def encode(self, text: str) -> list[int]:
-        """Return a text's tokens."""
-        return [int(token) for token in self._post("/tokenize", {"content": text, "add_special": True})["tokens"]]
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Return a prompt's tokens. Raises InputError for a conversation where the file has no chat template."""
+        if isinstance(prompt, Conversation):
+            # The template writes all that the model wants before a text.
+            return self._tokens(self._as_text(prompt), add_special=False)
+        if isinstance(prompt, str):
+            return self._tokens(prompt, add_special=True)
+        return check_tokens(prompt, self._facts.vocabulary)
 
-    def chat_prompt(self, messages: Sequence[Message]) -> str:
+    def _tokens(self, text: str, add_special: bool) -> list[int]:
+        asked = {"content": text, "add_special": add_special, "parse_special": True}
+        return [int(token) for token in self._post("/tokenize", asked)["tokens"]]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return str(self._post("/detokenize", {"tokens": list(tokens)})["content"])
+
+    def _as_text(self, conversation: Conversation) -> str:
         """Write a conversation by the template in the file. Raises InputError where it has none."""
-        if not self.has_chat:
+        if not self._facts.has_chat:
             raise no_chat(self.name)
-        turns = [{"role": each.role, "content": each.content} for each in messages]
+        check_turns(conversation, self._facts.control)
+        turns = [{"role": each.role, "content": each.content} for each in conversation.turns]
         return str(self._post("/apply-template", {"messages": turns})["prompt"])
 
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """Yield the text that follows the prompt. Raises InputError where the prompt fills the context."""
-        prefix = len(self.encode(prompt))
-        check_room(prefix, self.context_length)
-        return self._write(prompt, sampling, min(sampling.max_tokens, self.context_length - prefix))
+        prefix = self.encode(prompt)
+        most = room(len(prefix), self.context_length, sampling)
+        grammar = "" if sampling.schema is None else _grammar(sampling.schema)
+        return self._write(prefix, sampling, most, grammar)
 
-    def _write(self, prompt: str, sampling: Sampling, most: int) -> Iterator[Piece]:
+    def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
+        """Return the prompt's tokens, each with its log-probability. Raises InputError where it is too long.
+
+        llama.cpp's server does not tell what a prompt's tokens weigh: transformers computes it with the same weights,
+        in float32. It opens the file at the first call, which needs room for them.
+        """
+        tokens = self.encode(prompt)
+        check_length(len(tokens), self.context_length)
+        return self._weigher.score(tokens, top)
+
+    @cached_property
+    def _weigher(self) -> Engine:
+        from chidu.inference.hub import HubEngine
+
+        return HubEngine(str(self._path.parent), gguf_file=self._path.name)
+
+    def _write(self, prefix: list[int], sampling: Sampling, most: int, grammar: str) -> Iterator[Piece]:
         asked = {
-            "prompt": prompt,
+            "prompt": prefix,
             "max_tokens": most,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -88,6 +130,11 @@ class GgufEngine:
             "stop": list(sampling.stop),
             "stream": True,
         }
+        if grammar:
+            asked["grammar"] = grammar
+        if sampling.logprobs is not None:
+            # It tells of one at least.
+            asked["logprobs"] = max(sampling.logprobs, 1)
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         gone = threading.Event()
 
@@ -103,7 +150,8 @@ class GgufEngine:
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        half, drawn, counted = "", 0, 0
+        half, count, counted = "", 0, 0
+        drawn: list[Token] = []
         try:
             while (chunk := heard.get()) is not None:
                 if "error" in chunk:
@@ -113,12 +161,14 @@ class GgufEngine:
                 # Bytes of a character that is never whole are not shown.
                 shown = text.rstrip(HALF)
                 half = text[len(shown) :]
-                drawn += 1 if finish is None else 0
+                count += 1 if finish is None else 0
+                if sampling.logprobs is not None:
+                    drawn += _drawn(choice["logprobs"], sampling.logprobs)
                 if finish:
-                    drawn = chunk["usage"]["completion_tokens"]
+                    count = chunk["usage"]["completion_tokens"]
                 if shown or finish:
-                    yield Piece(shown, finish, drawn - counted)
-                    counted = drawn
+                    yield Piece(shown, finish, count - counted, tuple(drawn), len(prefix))
+                    counted, drawn = count, []
         finally:
             gone.set()
             thread.join()
@@ -134,9 +184,38 @@ class GgufEngine:
             return dict(json.load(answer))
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """Read a file's context length and whether it has a chat template. Raises InputError where it is no GGUF file."""
-    from gguf import GGUFReader
+def _drawn(logprobs: dict[str, Any] | None, top: int) -> Iterator[Token]:
+    """Yield the tokens of a piece as its log-probabilities tell them."""
+    for each in (logprobs or {"content": []})["content"]:
+        others = (Token(other["id"], bytes(other["bytes"]), other["logprob"]) for other in each["top_logprobs"][:top])
+        yield Token(each["id"], bytes(each["bytes"]), each["logprob"], tuple(others))
+
+
+def _grammar(schema: str) -> str:
+    """Return llama.cpp's grammar of a JSON schema. Raises InputError where it is none: its server would ignore it."""
+    check_schema(schema)
+    try:
+        return str(xllamacpp.json_schema_to_grammar(json.loads(schema)))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"the JSON schema can't be followed ({str(error).splitlines()[0]})") from error
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is read in a GGUF file before it is opened."""
+
+    context: int
+    """Tokens."""
+    vocabulary: int
+    """Tokens."""
+    has_chat: bool
+    control: tuple[str, ...]
+    """Tokens that are no text: ends of turns and the like."""
+
+
+def _facts(path: Path) -> _Facts:
+    """Read them. Raises InputError where it is no GGUF file."""
+    from gguf import GGUFReader, TokenType
 
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
@@ -145,6 +224,13 @@ def _facts(path: Path) -> dict[str, Any]:
         fields = GGUFReader(path).fields
         kind = bytes(fields["general.architecture"].parts[-1]).decode()
         context = int(fields[f"{kind}.context_length"].parts[-1][0])
+        tokens = fields["tokenizer.ggml.tokens"]
+        kinds = fields["tokenizer.ggml.token_type"].contents() if "tokenizer.ggml.token_type" in fields else []
+        control = [
+            bytes(tokens.parts[tokens.data[index]]).decode()
+            for index, each in enumerate(kinds)
+            if each == TokenType.CONTROL
+        ]
     except (KeyError, ValueError, IndexError, OSError) as error:
         raise InputError(f"{path} is damaged, or no model ({type(error).__name__}: {error})") from error
-    return {"context": context, "chat": "tokenizer.chat_template" in fields}
+    return _Facts(context, len(tokens.data), "tokenizer.chat_template" in fields, tuple(control))

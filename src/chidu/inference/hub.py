@@ -9,15 +9,20 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from logging import CRITICAL, getLogger
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room, no_chat
-from chidu.inference.sampling import Piece, Sampling, draw, pieces
+from chidu.inference.engine import Conversation, Prompt, check_length, check_tokens, check_turns, no_chat, room
+from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
+
+if TYPE_CHECKING:
+    from chidu.inference.constraint import Vocabulary
 
 __all__ = ["HubEngine"]
 
@@ -26,12 +31,19 @@ LONGEST = 1_000_000
 
 
 class HubEngine:
-    """A causal model, in bf16 on a GPU or a processor that has it, else in float32. Raises InputError."""
+    """A causal model, or one that reads one text and writes another. Raises InputError where it can't be opened.
 
-    def __init__(self, name: str) -> None:
+    In bf16 on a GPU or a processor that has it, else in float32.
+    """
+
+    def __init__(self, name: str, gguf_file: str | None = None) -> None:
+        """`name`: a folder or a model of the hub; `gguf_file`: a file in it, whose weights are made float32."""
         self.name = Path(name).name
+        # Releases to come call it `cache`; those of now know this name alone.
+        warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
         with _quiet():
-            config, self.tokenizer, self.model = _opened(name)
+            config, self.tokenizer, self.model = _opened(name, gguf_file)
+        self.is_seq2seq = bool(config.is_encoder_decoder)
         self._context = _context_length(config, self.tokenizer)
         ends = self.model.generation_config.eos_token_id
         self.ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
@@ -41,55 +53,121 @@ class HubEngine:
         """Tokens that prompt and text may have together."""
         return self._context
 
-    def encode(self, text: str) -> list[int]:
-        """Return a text's tokens, with what this model wants before a text."""
-        return list(self.tokenizer(text).input_ids)
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Return a prompt's tokens, with what this model wants before a text. Raises InputError."""
+        if isinstance(prompt, Conversation):
+            # The template writes all that the model wants before a text.
+            return list(self.tokenizer(self._as_text(prompt), add_special_tokens=False).input_ids)
+        if isinstance(prompt, str):
+            return list(self.tokenizer(prompt).input_ids)
+        return check_tokens(prompt, len(self.model.get_input_embeddings().weight))
 
-    def chat_prompt(self, messages: Sequence[Message]) -> str:
-        """Write a conversation by the model's own template. Raises InputError where it has none."""
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _as_text(self, conversation: Conversation) -> str:
         if not self.tokenizer.chat_template:
             raise no_chat(self.name)
-        turns = [{"role": each.role, "content": each.content} for each in messages]
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        check_turns(conversation, self.tokenizer.all_special_tokens)
+        turns = [{"role": each.role, "content": each.content} for each in conversation.turns]
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # templates refuse what their model was not taught, each in its own way
+            raise InputError(f"{self.name} can't have this conversation ({_first_line(error)})") from error
 
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """Yield the text that follows the prompt. Raises InputError where the prompt fills the context."""
         prefix = self.encode(prompt) or [self._first()]
-        check_room(len(prefix), self.context_length)
-        return pieces(self._tokens(prefix, sampling), self._decode, lambda token: token in self.ends, sampling)
+        read, most = len(prefix), room(len(prefix), self.context_length, sampling)
+        reader: _Reader | _Translator
+        if self.is_seq2seq:
+            # The text has a context of its own.
+            most = room(1, self.context_length, sampling)
+            reader, prefix = _Translator(self.model, prefix), [int(self.model.config.decoder_start_token_id)]
+        else:
+            reader = _Reader(self.model)
+        tokens = follow(reader, prefix, most, sampling, lambda: self.vocabulary)
+        return pieces(tokens, self.decode, lambda token: token in self.ends, sampling, read)
 
     def _first(self) -> int:
         found = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
         return int(found or 0)
 
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    @torch.inference_mode()
+    def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
+        """Return the prompt's tokens, each with its log-probability. Raises InputError where it is too long."""
+        if self.is_seq2seq:
+            raise InputError(f"{self.name} reads one text and writes another: it can't weigh one alone")
+        tokens = self.encode(prompt)
+        check_length(len(tokens), self.context_length)
+        found = [Token(token, self.vocabulary.data(token)) for token in tokens[:1]]
+        if len(tokens) > 1:
+            read = torch.tensor([tokens[:-1]], device=self.model.device)
+            found += weigh(self.model(input_ids=read).logits[0].cpu(), tokens[1:], top, self.vocabulary)
+        return found
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What the tokens are in bytes."""
+        if not self.tokenizer.is_fast:
+            raise InputError(f"{self.name} has a tokenizer that can't say what its tokens are in bytes")
+        return open_vocabulary(self.tokenizer.backend_tokenizer.to_str(), sorted(self.ends), self.name)
+
+
+class _Reader:
+    """Reads tokens, and keeps the keys and values of those it has read."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.past = model, None
 
     @torch.inference_mode()
-    def _tokens(self, prefix: list[int], sampling: Sampling) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(sampling.seed)
-        read, past = torch.tensor([prefix], device=self.model.device), None
-        # Releases to come call it `cache`; those of now know this name alone.
-        warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
-        for _ in range(min(sampling.max_tokens, self.context_length - len(prefix))):
-            found = self.model(input_ids=read, past_key_values=past, use_cache=True, logits_to_keep=1)
-            past = found.past_key_values
-            token = draw(found.logits[0, -1].float().cpu(), sampling, generator)
-            yield token
-            read = torch.tensor([[token]], device=self.model.device)
+    def __call__(self, tokens: list[int]) -> Tensor:
+        """Return the logits [V], float32, of what follows."""
+        read = torch.tensor([tokens], device=self.model.device)
+        found = self.model(input_ids=read, past_key_values=self.past, use_cache=True, logits_to_keep=1)
+        self.past = found.past_key_values
+        logits: Tensor = found.logits[0, -1].float().cpu()
+        return logits
 
 
-def _opened(name: str) -> tuple[Any, Any, Any]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+class _Translator:
+    """Has read one text, and reads what is written of the other."""
 
-    where = {"trust_remote_code": False}
+    def __init__(self, model: Any, source: list[int]) -> None:
+        self.model, self.source, self.past = model, source, None
+        self.encoded: Any = None
+
+    @torch.inference_mode()
+    def __call__(self, tokens: list[int]) -> Tensor:
+        """Return the logits [V], float32, of what follows."""
+        if self.encoded is None:
+            read = torch.tensor([self.source], device=self.model.device)
+            self.encoded = self.model.get_encoder()(input_ids=read)
+        new = torch.tensor([tokens], device=self.model.device)
+        found = self.model(
+            encoder_outputs=self.encoded, decoder_input_ids=new, past_key_values=self.past, use_cache=True
+        )
+        self.past = found.past_key_values
+        logits: Tensor = found.logits[0, -1].float().cpu()
+        return logits
+
+
+def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    where: dict[str, Any] = {"trust_remote_code": False}
+    if gguf_file is not None:
+        where["gguf_file"] = gguf_file
     try:
         config = AutoConfig.from_pretrained(name, **where)
+        if gguf_file is not None and hasattr(config, "head_dim"):
+            # transformers takes its default for this one.
+            config.head_dim = _head_width(Path(name) / gguf_file) or config.head_dim
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
-        if config.is_encoder_decoder:
-            raise InputError(f"{name} reads one text and writes another: it can't go on from one")
-        dtype = torch.bfloat16 if _has_bf16() else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **where)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        dtype = torch.bfloat16 if gguf_file is None and _has_bf16() else torch.float32
+        model = kind.from_pretrained(name, config=config, dtype=dtype, use_safetensors=True, **where)
     except InputError:
         raise
     except OSError as error:
@@ -102,6 +180,16 @@ def _opened(name: str) -> tuple[Any, Any, Any]:
     # Its `to` is typed as one that takes no place.
     placed: Any = model
     return config, tokenizer, placed.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _head_width(path: Path) -> int | None:
+    """Return the width of an attention head that a GGUF file states, if it does."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(path).fields
+    kind = fields["general.architecture"].contents()
+    stated = fields.get(f"{kind}.attention.key_length")
+    return None if stated is None else int(stated.contents())
 
 
 def _why_not(name: str, error: OSError) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from chidu.errors import InputError
-from chidu.inference.engine import Message, check_room, no_chat
-from chidu.inference.sampling import Piece, Sampling, draw, pieces
+from chidu.inference.engine import Conversation, Prompt, check_length, check_tokens, no_chat, room
+from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
 from chidu.model.conversion import load_model
-from chidu.model.transformer import Transformer
+from chidu.model.transformer import KeyValues, Transformer
 
-__all__ = ["OwnEngine", "next_tokens"]
+if TYPE_CHECKING:
+    from chidu.inference.constraint import Vocabulary
+
+__all__ = ["OwnEngine"]
 
 END = 0
 """The end-of-text token of our tokenizers."""
@@ -45,33 +51,56 @@ class OwnEngine:
         """Tokens that prompt and text may have together."""
         return self.model.shape.context_length
 
-    def encode(self, text: str) -> list[int]:
-        """Return a text's tokens."""
-        return list(self.tokenizer.encode(text).ids)
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Return a prompt's tokens. Raises InputError for a conversation: these models were taught none."""
+        if isinstance(prompt, Conversation):
+            raise no_chat(self.name)
+        if isinstance(prompt, str):
+            return list(self.tokenizer.encode(prompt).ids)
+        return check_tokens(prompt, self.model.shape.vocabulary)
 
-    def chat_prompt(self, messages: Sequence[Message]) -> str:  # noqa: ARG002
-        """Raise InputError: these models were taught no conversation."""
-        raise no_chat(self.name)
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return str(self.tokenizer.decode(list(tokens)))
 
-    def write(self, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """Yield the text that follows the prompt, in pieces of whole characters.
 
-        Raises InputError where the prompt fills the context. Text ends at the end-of-text token, before a stop string,
-        at `max_tokens`, or where the context is full.
+        Raises InputError where the prompt fills the context, or the schema is none. Text ends at the end-of-text token,
+        before a stop string, at `max_tokens`, or where the context is full.
         """
         prefix = self.encode(prompt) or [END]
-        check_room(len(prefix), self.context_length)
-        tokens = next_tokens(self.model, prefix, sampling)
-        return pieces(tokens, self.tokenizer.decode, lambda token: token == END, sampling)
+        most = room(len(prefix), self.context_length, sampling)
+        tokens = follow(_Reader(self.model), prefix, most, sampling, lambda: self.vocabulary)
+        return pieces(tokens, self.decode, lambda token: token == END, sampling, len(prefix))
+
+    @torch.inference_mode()
+    def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
+        """Return the prompt's tokens, each with its log-probability. Raises InputError where it is too long."""
+        tokens = self.encode(prompt)
+        check_length(len(tokens), self.context_length)
+        found = [Token(token, self.vocabulary.data(token)) for token in tokens[:1]]
+        if len(tokens) > 1:
+            logits = self.model(torch.tensor([tokens[:-1]]))[0]
+            found += weigh(logits, tokens[1:], top, self.vocabulary)
+        return found
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What the tokens are in bytes."""
+        return open_vocabulary(self.tokenizer.to_str(), [END], self.name)
 
 
-@torch.inference_mode()
-def next_tokens(model: Transformer, prefix: list[int], sampling: Sampling) -> Iterator[int]:
-    """Yield the tokens that follow the prefix, until `max_tokens` or a full context."""
-    generator = torch.Generator().manual_seed(sampling.seed)
-    tokens, past = torch.tensor([prefix]), None
-    for _ in range(min(sampling.max_tokens, model.shape.context_length - len(prefix))):
-        features, past = model.features(tokens, past)
-        token = draw(model.head(features[0, -1]).float(), sampling, generator)
-        yield token
-        tokens = torch.tensor([[token]])
+class _Reader:
+    """Reads tokens, and keeps the keys and values of those it has read."""
+
+    def __init__(self, model: Transformer) -> None:
+        self.model = model
+        self.past: list[KeyValues] | None = None
+
+    @torch.inference_mode()
+    def __call__(self, tokens: list[int]) -> Tensor:
+        """Return the logits [V], float32, of what follows."""
+        features, self.past = self.model.features(torch.tensor([tokens]), self.past)
+        logits: Tensor = self.model.head(features[0, -1])
+        return logits.float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Mapping
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chidu.errors import ChiduError
+from chidu.inference import Token
 
-__all__ = ["Reply", "RequestError", "error_body", "model_body"]
+__all__ = ["Reply", "RequestError", "Written", "error_body", "model_body", "shown"]
 
 
 class RequestError(ChiduError):
@@ -44,6 +46,18 @@ def model_body(name: str, created: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "chidu"}
 
 
+@dataclass(frozen=True)
+class Written:
+    """A text, or a piece of one."""
+
+    text: str
+    finish: str | None = None
+    tokens: tuple[Token, ...] | None = None
+    """Its tokens and their log-probabilities, where those were asked for."""
+    offset: int = 0
+    """The character of the whole text at which it begins."""
+
+
 @dataclass
 class Reply:
     """One answer under way, of several texts."""
@@ -67,23 +81,32 @@ class Reply:
             "total_tokens": self.prompt_tokens + self.completion_tokens,
         }
 
-    def whole(self, texts: list[tuple[str, str]]) -> dict[str, Any]:
+    def whole(self, texts: list[Written]) -> dict[str, Any]:
         """Return the document of finished texts, each with why it ended."""
         choices: list[dict[str, Any]] = []
-        for index, (text, finish) in enumerate(texts):
-            said = {"message": {"role": "assistant", "content": text}} if self.is_chat else {"text": text}
-            choices.append({"index": index, **said, "logprobs": None, "finish_reason": finish})
+        for index, each in enumerate(texts):
+            said = {"message": {"role": "assistant", "content": each.text}} if self.is_chat else {"text": each.text}
+            choices.append({"index": index, **said, "logprobs": self._logprobs(each), "finish_reason": each.finish})
         return self._document("chat.completion" if self.is_chat else "text_completion", choices) | {"usage": self.usage}
 
-    def chunk(self, index: int, text: str | None, finish: str | None) -> dict[str, Any]:
-        """Return the document of a piece of one text; text None opens a chat."""
+    def opening(self, index: int) -> dict[str, Any]:
+        """Return the chunk that opens a chat."""
+        delta = {"role": "assistant", "content": ""}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._document("chat.completion.chunk", [choice])
+
+    def chunk(self, index: int, written: Written) -> dict[str, Any]:
+        """Return the document of a piece of one text."""
+        said: dict[str, Any] = {"text": written.text}
         if self.is_chat:
-            delta = {"role": "assistant", "content": ""} if text is None else {"content": text} if text else {}
-            said: dict[str, Any] = {"delta": delta}
-        else:
-            said = {"text": text or ""}
-        choice = {"index": index, **said, "logprobs": None, "finish_reason": finish}
+            said = {"delta": {"content": written.text} if written.text else {}}
+        choice = {"index": index, **said, "logprobs": self._logprobs(written), "finish_reason": written.finish}
         return self._document("chat.completion.chunk" if self.is_chat else "text_completion", [choice])
+
+    def _logprobs(self, written: Written) -> dict[str, Any] | None:
+        if written.tokens is None:
+            return None
+        return _of_chat(written.tokens) if self.is_chat else _of_completion(written.tokens, written.offset)
 
     def last(self) -> dict[str, Any]:
         """Return the chunk of the usage, which has no choices."""
@@ -93,3 +116,39 @@ class Reply:
 
     def _document(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
+
+
+def shown(token: Token) -> str:
+    """Return a token as text; one that is no whole character by its bytes, as OpenAI's API does."""
+    try:
+        return token.data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)
+
+
+def _of_completion(tokens: tuple[Token, ...], offset: int) -> dict[str, Any]:
+    """Return log-probabilities in the shape of completions. The drawn token is always among the most likely ones."""
+    data = b"".join(token.data for token in tokens)
+    ends = itertools.accumulate((len(token.data) for token in tokens), initial=0)
+    return {
+        "tokens": [shown(token) for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [
+            None if token.logprob is None else {shown(each): each.logprob for each in reversed((*token.top, token))}
+            for token in tokens
+        ],
+        # A token that begins within a character stands where that does.
+        "text_offset": [
+            offset + len(data[:end].decode("utf-8", "ignore")) for end, _ in zip(ends, tokens, strict=False)
+        ],
+    }
+
+
+def _of_chat(tokens: tuple[Token, ...]) -> dict[str, Any]:
+    def said(token: Token) -> dict[str, Any]:
+        return {"token": shown(token), "logprob": token.logprob, "bytes": list(token.data)}
+
+    return {
+        "content": [{**said(token), "top_logprobs": [said(each) for each in token.top]} for token in tokens],
+        "refusal": None,
+    }

@@ -7,8 +7,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -21,10 +21,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from chidu.errors import InputError
-from chidu.inference import Engine, Piece, Sampling
-from chidu.inference.engine import check_room
+from chidu.inference import Engine, Piece, Prompt, Sampling
 from chidu.safety import AuditRecord, Guard
-from chidu.serving.answers import Reply, RequestError, error_body, model_body
+from chidu.serving.answers import Reply, RequestError, Written, error_body, model_body
 from chidu.serving.asked import ChatAsked, CompletionAsked
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
@@ -43,7 +42,7 @@ def make_app(
 ) -> FastAPI:
     """Return the ASGI application that serves this engine, behind a guard where there is one."""
     desk = Desk(engine, settings)
-    guarding = Guarding(guard, record, desk.registry)
+    guarding = Guarding(engine, guard, record, desk.registry)
     created = int(time.time())
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(Gate, settings=settings, refused=lambda status: desk.refusals.labels(str(status)).inc())
@@ -71,16 +70,10 @@ def make_app(
     async def completions(request: Request) -> Response:
         asked = await _read(request, CompletionAsked)
         check_model(asked.model)
-        try:
-            prompts = asked.prompts
-        except ValueError as error:
-            raise RequestError(400, str(error), param="n") from error
         reply = Reply(engine.name, is_chat=False)
-        single = {prompt: await guarding.prompt(reply.id, prompt, "prompt") for prompt in dict.fromkeys(prompts)}
-        prompts = [single[prompt] for prompt in prompts]
         tasks = [
-            Task(prompt, sampling, prompt if asked.echo else "")
-            for prompt, sampling in zip(prompts, asked.samplings(), strict=True)
+            Task(prompt, sampling, asked.echo, asked.max_tokens > 0)
+            for prompt, sampling in zip(asked.prompts, asked.samplings(), strict=True)
         ]
         return await _answer(desk, guarding, request, reply, tasks, asked)
 
@@ -89,9 +82,7 @@ def make_app(
         asked = await _read(request, ChatAsked)
         check_model(asked.model)
         reply = Reply(engine.name, is_chat=True)
-        turns = await guarding.conversation(reply.id, asked.conversation())
-        prompt = await to_thread.run_sync(engine.chat_prompt, turns)
-        tasks = [Task(prompt, sampling) for sampling in asked.samplings(engine.context_length)]
+        tasks = [Task(asked.conversation, sampling) for sampling in asked.samplings()]
         return await _answer(desk, guarding, request, reply, tasks, asked)
 
     @app.post("/v1/moderations")
@@ -115,10 +106,12 @@ def make_app(
 class Task:
     """One text to write."""
 
-    prompt: str
+    prompt: Prompt
     sampling: Sampling
-    echo: str = ""
-    """What stands before it in the answer."""
+    echo: bool = False
+    """The prompt, a text or tokens, stands before it in the answer."""
+    writes: bool = True
+    """False where only the prompt is to be given back."""
 
 
 async def _answer(
@@ -129,86 +122,121 @@ async def _answer(
     tasks: Sequence[Task],
     asked: CompletionAsked | ChatAsked,
 ) -> Response:
-    """Let the texts be written, and answer with them, whole or in a stream. Raises InputError for a long prompt."""
+    """Let the texts be written, and answer with them, whole or in a stream.
+
+    Raises InputError, before any is begun, for a prompt that can't be taken.
+    """
     begun = time.monotonic()
-    for task in tasks:
-        count = len(await to_thread.run_sync(desk.engine.encode, task.prompt))
-        check_room(count, desk.engine.context_length)
-        reply.prompt_tokens += count
-    desk.tokens.labels("prompt").inc(reply.prompt_tokens)
+    prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
+    tasks = [replace(task, prompt=prompt) for task, prompt in zip(tasks, prompts, strict=True)]
+    texts = [
+        guarding.answer(reply.id, desk.write(await desk.open(task.prompt, task.sampling), begun), task.sampling)
+        for task in tasks
+    ]
     if asked.stream:
-        return _Stream(desk, _events(desk, guarding, reply, tasks, asked.wants_usage, begun))
-    texts = []
+        return _Stream(desk, _events(desk, reply, tasks, texts, asked.wants_usage))
+    found = []
     async with desk.turn():
-        for task in tasks:
-            if (written := await _written(desk, guarding, request, reply, task, begun)) is None:
-                return Response(status_code=499)  # nobody reads it
-            reply.completion_tokens += sum(piece.tokens for piece in written)
-            texts.append((task.echo + "".join(piece.text for piece in written), written[-1].finish or "length"))
-    return JSONResponse(reply.whole(texts))
+        for task, text in zip(tasks, texts, strict=True):
+            pieces = []
+            async with contextlib.aclosing(_written(desk, reply, task, text)) as written:
+                async for piece in written:
+                    pieces.append(piece)
+                    if await request.is_disconnected():
+                        return Response(status_code=499)  # nobody reads it
+            found.append(_joined(pieces))
+    return JSONResponse(reply.whole(found))
 
 
 async def _written(
-    desk: Desk, guarding: Guarding, request: Request, reply: Reply, task: Task, begun: float
-) -> list[Piece] | None:
-    """Return all pieces of a text; None where who asked for it has gone."""
-    found: list[Piece] = []
-    async with _guarded(desk, guarding, reply, task, begun) as pieces:
-        async for piece in pieces:
-            found.append(piece)
-            if await request.is_disconnected():
-                return None
-    return found
+    desk: Desk, reply: Reply, task: Task, text: AsyncGenerator[Piece, None]
+) -> AsyncGenerator[Written, None]:
+    """Yield the pieces of one answer, the prompt before them where that is wanted, and count its tokens."""
+    offset, is_counted, wants_tokens = 0, False, task.sampling.logprobs is not None
+    async with contextlib.aclosing(text):
+        if task.echo:
+            echo = await _echo(desk, reply, task)
+            offset = len(echo.text)
+            yield echo
+            if not task.writes:
+                return
+        async for piece in text:
+            reply.completion_tokens += piece.tokens
+            if piece.prompt_tokens is not None and not is_counted:
+                reply.prompt_tokens += piece.prompt_tokens
+                desk.tokens.labels("prompt").inc(piece.prompt_tokens)
+                is_counted = True
+            if piece.text or piece.finish or piece.drawn:
+                yield Written(piece.text, piece.finish, piece.drawn if wants_tokens else None, offset)
+            offset += len(piece.text)
+
+
+async def _echo(desk: Desk, reply: Reply, task: Task) -> Written:
+    """Return the prompt, weighed where that is wanted."""
+    finish = None if task.writes else "length"
+    engine, prompt = desk.engine, task.prompt
+    if isinstance(prompt, str) and task.sampling.logprobs is None and task.writes:
+        return Written(prompt)
+    tokens = tuple(await to_thread.run_sync(engine.score, prompt, task.sampling.logprobs or 0))
+    if not task.writes:
+        reply.prompt_tokens += len(tokens)
+        desk.tokens.labels("prompt").inc(len(tokens))
+    text = b"".join(token.data for token in tokens).decode("utf-8", "replace")
+    return Written(text, finish, tokens if task.sampling.logprobs is not None else None)
+
+
+def _joined(pieces: Sequence[Written]) -> Written:
+    """Return the whole of a text's pieces."""
+    tokens = None if pieces[-1].tokens is None else tuple(token for piece in pieces for token in piece.tokens or ())
+    return Written("".join(piece.text for piece in pieces), pieces[-1].finish, tokens)
 
 
 class _Stream(StreamingResponse):
-    """Events, sent while a turn is held: so who finds the desk full is told by the status, before the first byte."""
+    """Events, sent while a turn is held: so who finds the desk full, or asks for what the engine can't write, is told
+    by the status, before the first byte."""
 
-    def __init__(self, desk: Desk, events: AsyncIterator[str]) -> None:
+    def __init__(self, desk: Desk, events: AsyncGenerator[str, None]) -> None:
         super().__init__(events, media_type="text/event-stream")
-        self.desk = desk
+        self.desk, self.events = desk, events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for a turn, then send."""
-        async with self.desk.turn():
+        """Wait for a turn and for the first event, then send."""
+        async with self.desk.turn(), contextlib.aclosing(self.events):
+            self.body_iterator = _after(await anext(self.events), self.events)
             await super().__call__(scope, receive, send)
 
 
-@contextlib.asynccontextmanager
-async def _guarded(
-    desk: Desk, guarding: Guarding, reply: Reply, task: Task, begun: float
-) -> AsyncIterator[AsyncIterator[Piece]]:
-    """Yield the pieces of a text as the guard lets them leave; the engine is let go of at the end."""
-    async with (
-        contextlib.aclosing(desk.write(task.prompt, task.sampling, begun)) as written,
-        contextlib.aclosing(guarding.answer(reply.id, written)) as pieces,
-    ):
-        yield pieces
-
-
-async def _events(
-    desk: Desk, guarding: Guarding, reply: Reply, tasks: Sequence[Task], usage: bool, begun: float
-) -> AsyncIterator[str]:
-    """Yield server-sent events: a document a piece, the usage where it is wanted, and the end."""
+async def _after(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield one event and those after it; where one of those can't be made, say so in their place."""
+    yield first
     try:
-        for index, task in enumerate(tasks):
-            if reply.is_chat or task.echo:
-                yield _event(reply.chunk(index, None if reply.is_chat else task.echo, None))
-            async with _guarded(desk, guarding, reply, task, begun) as pieces:
-                async for piece in pieces:
-                    reply.completion_tokens += piece.tokens
-                    if piece.text:
-                        yield _event(reply.chunk(index, piece.text, None))
-                    if piece.finish:
-                        yield _event(reply.chunk(index, "", piece.finish))
-        if usage:
-            yield _event(reply.last())
+        async for event in others:
+            yield event
     except RequestError as error:
         yield _event(error_body(error.status, str(error), error.param, error.code))
     except Exception:
         log.exception("a stream broke off")
         yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))
     yield "data: [DONE]\n\n"
+
+
+async def _events(
+    desk: Desk, reply: Reply, tasks: Sequence[Task], texts: Sequence[AsyncGenerator[Piece, None]], usage: bool
+) -> AsyncGenerator[str, None]:
+    """Yield server-sent events: a document a piece, and the usage where it is wanted."""
+    for index, (task, text) in enumerate(zip(tasks, texts, strict=True)):
+        async with contextlib.aclosing(_written(desk, reply, task, text)) as written:
+            is_open = False
+            async for piece in written:
+                if reply.is_chat and not is_open:
+                    yield _event(reply.opening(index))
+                    is_open = True
+                if piece.text or piece.tokens:
+                    yield _event(reply.chunk(index, replace(piece, finish=None)))
+                if piece.finish:
+                    yield _event(reply.chunk(index, Written("", piece.finish)))
+    if usage:
+        yield _event(reply.last())
 
 
 def _event(document: dict[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from chidu.inference import Message, Sampling
+from chidu.inference import Conversation, Message, Prompt, Sampling
+from chidu.serving.answers import RequestError
 
 __all__ = ["ChatAsked", "CompletionAsked"]
 
@@ -16,6 +18,8 @@ MOST_TEXTS = 16
 MOST_STOPS = 4
 
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
+One = TypeVar("One")
+Several = Annotated[list[One], Field(min_length=1)]
 
 
 class _Asked(BaseModel):
@@ -40,7 +44,8 @@ class _Asked(BaseModel):
     @model_validator(mode="after")
     def _has_a_stream_for_its_options(self) -> _Asked:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is for streams: set stream, or leave it out")
+            message = "stream_options is for streams: set stream, or leave it out"
+            raise RequestError(400, message, param="stream_options")
         return self
 
     @property
@@ -48,36 +53,61 @@ class _Asked(BaseModel):
         """True where a stream ends with the usage."""
         return bool((self.stream_options or {}).get("include_usage"))
 
-    def _samplings(self, count: int, most: int) -> list[Sampling]:
+    def _samplings(
+        self, count: int, most: int | None, logprobs: int | None, schema: str | None = None
+    ) -> list[Sampling]:
         """Return how each of so many texts is drawn; without a seed, as nobody can foresee."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         first = secrets.randbits(62) if self.seed is None else self.seed % 2**62
         return [
-            Sampling(most, self.temperature, self.top_p, (first + index) % 2**62, stop=stop) for index in range(count)
+            Sampling(
+                most,
+                self.temperature,
+                self.top_p,
+                (first + index) % 2**62,
+                stop=stop,
+                logprobs=logprobs,
+                schema=schema,
+            )
+            for index in range(count)
         ]
 
 
 class CompletionAsked(_Asked):
     """POST /v1/completions."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
-    max_tokens: int = Field(default=16, ge=1)
+    prompt: str | Several[str] | Several[int] | Several[Several[int]]
+    """A text, its tokens, or several of either."""
+    max_tokens: int = Field(default=16, ge=0)
+    """0 with `echo`: nothing is written, the prompt is given back."""
     echo: bool = False
+    logprobs: int | None = Field(default=None, ge=0, le=5)
     best_of: int | None = Field(default=None, ge=1, le=1)
     suffix: Literal[""] | None = None
-    logprobs: Literal[0] | None = Field(default=None, description="not computed here")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> CompletionAsked:
+        if self.max_tokens == 0 and not self.echo:
+            raise RequestError(400, "max_tokens is 0 and there is no echo: nothing is asked for", param="max_tokens")
+        if (count := len(self._prompts) * self.n) > MOST_TEXTS:
+            message = f"{len(self._prompts)} prompts with n = {self.n} are {count} texts, more than {MOST_TEXTS}"
+            raise RequestError(400, message, param="n")
+        return self
 
     @property
-    def prompts(self) -> list[str]:
-        """The prompts, each as often as texts are wanted for it. Raises ValueError where that is too often."""
-        single = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        if len(single) * self.n > MOST_TEXTS:
-            raise ValueError(f"{len(single)} prompts with n = {self.n} are more than {MOST_TEXTS} texts")
-        return [prompt for prompt in single for _ in range(self.n)]
+    def _prompts(self) -> list[Prompt]:
+        if isinstance(self.prompt, str) or isinstance(self.prompt[0], int):
+            return [self.prompt]
+        return list(self.prompt)
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts, each as often as texts are wanted for it."""
+        return [prompt for prompt in self._prompts for _ in range(self.n)]
 
     def samplings(self) -> list[Sampling]:
         """Return how each text is drawn."""
-        return self._samplings(len(self.prompts), self.max_tokens)
+        return self._samplings(len(self.prompts), max(self.max_tokens, 1), self.logprobs)
 
 
 class _Part(BaseModel):
@@ -100,21 +130,65 @@ class _Turn(BaseModel):
         return Message("system" if self.role == "developer" else self.role, text)
 
 
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["text"]
+    schema_text: ClassVar[str | None] = None
+
+
+class _AnyJson(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["json_object"]
+    schema_text: ClassVar[str | None] = '{"type": "object"}'
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    of: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class _Json(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["json_schema"]
+    json_schema: _Schema
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema, as JSON."""
+        return json.dumps(self.json_schema.of, ensure_ascii=False)
+
+
 class ChatAsked(_Asked):
     """POST /v1/chat/completions."""
 
     messages: list[_Turn] = Field(min_length=1, max_length=1000)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    response_format: dict[Literal["type"], Literal["text"]] | None = None
-    logprobs: Literal[False] | None = None
+    response_format: _Text | _AnyJson | _Json | None = Field(default=None, discriminator="type")
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
 
-    def conversation(self) -> list[Message]:
-        """Return the turns."""
-        return [turn.message for turn in self.messages]
+    @model_validator(mode="after")
+    def _tells_of_tokens(self) -> ChatAsked:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise RequestError(400, "top_logprobs is given without logprobs: set that to true", param="top_logprobs")
+        return self
 
-    def samplings(self, context_length: int) -> list[Sampling]:
+    @property
+    def conversation(self) -> Conversation:
+        """The turns."""
+        return Conversation(tuple(turn.message for turn in self.messages))
+
+    def samplings(self) -> list[Sampling]:
         """Return how each text is drawn; without a number of tokens, until the context is full."""
-        most = self.max_completion_tokens or self.max_tokens or context_length
-        return self._samplings(self.n, most)
+        most = self.max_completion_tokens or self.max_tokens
+        schema = None if self.response_format is None else self.response_format.schema_text
+        return self._samplings(self.n, most, (self.top_logprobs or 0) if self.logprobs else None, schema)

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import replace
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from chidu.inference import Engine, Piece, Sampling
+from chidu.inference import Engine, Piece, Prompt, Sampling
 from chidu.serving.answers import RequestError
 from chidu.serving.settings import ServerSettings
 
@@ -60,12 +61,15 @@ class Desk:
         finally:
             self._free.release()
 
-    async def write(self, prompt: str, sampling: Sampling, begun: float) -> AsyncGenerator[Piece, None]:
+    async def open(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        """Return a text that is not begun yet. Raises InputError for a prompt that the engine can't take."""
+        return await to_thread.run_sync(self.engine.write, prompt, sampling)
+
+    async def write(self, heard: Iterator[Piece], begun: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of one text, written beside others; the caller holds a turn.
 
         A reader that goes away closes this, and the engine is free. A text that takes too long ends with `length`.
         """
-        heard: Iterator[Piece] = await to_thread.run_sync(self.engine.write, prompt, sampling)
         last, end = begun, time.monotonic() + self.settings.seconds
         is_first = True
         try:
@@ -75,7 +79,7 @@ class Desk:
                 last, is_first = now, False
                 self.tokens.labels("completion").inc(piece.tokens)
                 if piece.finish is None and now > end:
-                    yield Piece(piece.text, "length", piece.tokens)
+                    yield replace(piece, finish="length")
                     return
                 yield piece
         finally:
