@@ -13,6 +13,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── LeaseError          a run's folder is another worker's by now
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
+├── RecordError             the record of verdicts: broken, written by another process, or the disk is full
 ├── WorkerError             a worker process ended before its work did
 ├── RemoteError             a model behind an address does not answer, or not as it should
 ├── ClusterError            a cluster is not there, is gone, or does not see the work folder
@@ -33,6 +34,7 @@ __all__ = [
     "InputError",
     "LeaseError",
     "MissingPackageError",
+    "RecordError",
     "RemoteError",
     "SettingError",
     "StoppedError",
@@ -96,6 +98,10 @@ class StorageError(ChiduError, OSError):
 
 class ForecastError(ChiduError):
     """A forecast was changed after it was written down, or can't be scored."""
+
+
+class RecordError(ChiduError):
+    """The record of verdicts is broken, in use, without its key, or can't be written."""
 
 
 class WorkerError(ChiduError):

@@ -22,10 +22,11 @@ def serve() -> Iterator[Serve]:
     """Start a server for an engine; return its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(engine: Any, embedder: Any = None, **how: Any) -> str:
+        def start(engine: Any, guard: Any = None, record: Any = None, embedder: Any = None, **how: Any) -> str:
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
-            server = uvicorn.Server(uvicorn.Config(make_app(engine, settings, embedder), log_level="critical"))
+            app = make_app(engine, settings, guard=guard, record=record, embedder=embedder)
+            server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()
 

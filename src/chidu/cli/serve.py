@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from chidu.safety import AuditRecord, Guard
     from chidu.serving import ServerSettings
 
 __all__ = ["command"]
@@ -32,6 +33,9 @@ def command(
     waiting: Annotated[int, typer.Option(help="Requests that may wait; more get status 429.")] = 32,
     body_bytes: Annotated[int, typer.Option(help="Of a request at the most.")] = 2**20,
     seconds: Annotated[float, typer.Option(help="A text takes at the most.")] = 300.0,
+    policy: Annotated[Path | None, typer.Option(help="A TOML file: what the guard does about what.")] = None,
+    no_guard: Annotated[bool, typer.Option("--no-guard", help="Judge neither prompts nor answers.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Keep the guard's verdicts in this file.")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="Makes vectors too: e5, minilm, a folder, a model of the hub, or an address.")
     ] = None,
@@ -48,18 +52,44 @@ def command(
     settings = ServerSettings(
         host, port, () if keys is None else read_keys(keys), at_once, waiting, body_bytes, seconds
     )
-    with contextlib.closing(open_port(settings)) as door:
+    guard = open_guard(policy, record, no_guard)
+    with contextlib.closing(open_port(settings)) as door, open_record(record) as kept:
         from chidu.inference import open_embedder, open_engine
 
         engine = open_engine(model, at_once)
         vectors = None if embedder is None else open_embedder(embedder)
         at = f"http://{'[' + host + ']' if ':' in host else host}:{door.getsockname()[1]}/v1"
         who = f"{len(settings.keys)} keys" if settings.keys else "no keys: any is accepted"
+        what = f"guard by policy {guard.policy.version}" if guard else "no guard"
+        what += f", record {record}" if record else ""
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
-        sys.stderr.write(f"{engine.name} at {at} ({who}){context}\n")
+        sys.stderr.write(f"{engine.name} at {at} ({who}; {what}){context}\n")
         if dry_run:
             return
-        run(make_app(engine, settings, vectors), door)
+        app = make_app(engine, settings, guard=guard, record=kept, embedder=vectors)
+        run(app, door)
+
+
+def open_guard(policy: Path | None, record: Path | None, no_guard: bool) -> Guard | None:
+    """Return the guard, or None where none is wanted. Raises SettingError where flags contradict each other."""
+    from chidu.errors import SettingError
+
+    if no_guard:
+        if policy is not None or record is not None:
+            raise SettingError("--no-guard leaves nothing for --policy and --record to do: leave one or the other out")
+        return None
+    from chidu.safety import Guard, read_policy
+
+    return Guard(None if policy is None else read_policy(policy))
+
+
+def open_record(path: Path | None) -> contextlib.AbstractContextManager[AuditRecord | None]:
+    """Return the record, open for writing, or nothing where none is wanted."""
+    if path is None:
+        return contextlib.nullcontext()
+    from chidu.safety import AuditRecord
+
+    return AuditRecord(path)
 
 
 def open_port(settings: ServerSettings) -> socket.socket:

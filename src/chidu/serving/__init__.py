@@ -5,6 +5,7 @@ asked.py     requests, checked value by value
 answers.py   OpenAI's shapes: completions, chunks, errors
 gate.py      who may enter: keys, size of a body, hosts; what every answer carries
 desk.py      so many texts at once, so many that wait; what is measured
+guarding.py  prompts and answers judged, verdicts counted and kept; moderation
 app.py       the routes
 """
 
