@@ -10,6 +10,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 │   └── LeaseError          a run's folder is another worker's by now
+├── IndexFolderError        an index is being written, of another format or embedder, or damaged
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── WorkerError             a worker process ended before its work did
@@ -27,6 +28,7 @@ __all__ = [
     "ClusterError",
     "FitError",
     "ForecastError",
+    "IndexFolderError",
     "InputError",
     "LeaseError",
     "MissingPackageError",
@@ -80,6 +82,10 @@ class WorkFolderError(ChiduError):
 
 class LeaseError(WorkFolderError):
     """A run's folder is held by another worker, perhaps on another machine: this one may not write into it."""
+
+
+class IndexFolderError(ChiduError):
+    """An index is being written by another process, of another format or embedder, unfinished, or damaged."""
 
 
 class StorageError(ChiduError, OSError):
