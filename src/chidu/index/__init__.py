@@ -13,25 +13,32 @@ store.py      the SQLite file that says what an index holds
 filling.py    vectors put in little by little
 writing.py    an index made and kept up
 searching.py  an index searched
+suffixes.py   suffix arrays over a corpus
 """
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
 from chidu.index.passage import LONGEST, Passage
 from chidu.index.reading import MOST_BYTES
 from chidu.index.searching import Found, Hit, Index
+from chidu.index.suffixes import SHARD_BYTES, Place, Span, Trace, build_trace
 from chidu.index.words import words
 from chidu.index.writing import Updated, update_index
 
 __all__ = [
     "LONGEST",
     "MOST_BYTES",
+    "SHARD_BYTES",
     "Embedder",
     "Found",
     "Hit",
     "Index",
     "Passage",
+    "Place",
+    "Span",
+    "Trace",
     "Updated",
     "Wanted",
+    "build_trace",
     "drop_vectors",
     "update_index",
     "words",

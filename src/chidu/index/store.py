@@ -158,7 +158,7 @@ def _check_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise IndexFolderError(f"{folder} is a file: name a folder for the index")
     try:
-        others = [path.name for path in folder.iterdir() if path.name not in (".lock", ".DS_Store")]
+        others = [path.name for path in folder.iterdir() if not path.name.startswith((".lock", ".DS_Store", "shard-"))]
     except FileNotFoundError:
         return
     except PermissionError as error:
@@ -168,13 +168,16 @@ def _check_free(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold an index for writing. Raises IndexFolderError where another process writes into it."""
+def hold(folder: Path, marker: str = NAME) -> Iterator[None]:
+    """Hold a folder for writing: one that has the file ``marker``, or an empty one.
+
+    Raises IndexFolderError where another process writes into it, it holds other files, or may not be written.
+    """
     try:
         from filelock import FileLock, Timeout
     except ImportError as error:
         raise MissingPackageError("filelock", "search", "writing an index") from error
-    if not (folder / NAME).exists():
+    if not (folder / marker).exists():
         _check_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
