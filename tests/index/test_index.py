@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from chidu.errors import ChiduError, IndexFolderError, InputError, SettingError, TextError
-from chidu.index import Embedder, Index, drop_vectors, reading, update_index, words
+from chidu.index import Embedder, Index, build_graph, drop_vectors, reading, update_index, words
 from chidu.index.reading import File
 from chidu.index.store import FORMAT, hold
 
@@ -484,3 +485,59 @@ def test_the_words_of_headings_count(text: Path, tmp_path: Path) -> None:
         assert names(index, "河")[0] == "茶.md"
     assert "河" in words("河")
     assert issubclass(IndexFolderError, ChiduError)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any]:
+    """An index of 3,000 passages with vectors of 24 dimensions around 60 centres, and their file."""
+    folder = tmp_path_factory.mktemp("large")
+    source = np.random.default_rng(0)
+    centres = source.normal(size=(60, 24))
+    vectors = centres[source.integers(0, 60, 3_200)] + 0.6 * source.normal(size=(3_200, 24))
+    (folder / "text.jsonl").write_text("\n".join(json.dumps({"text": f"number {one}"}) for one in range(3_000)))
+    update_index(folder / "index", [folder / "text.jsonl"])
+    with Index(folder / "index", WIDE) as index:
+        index.fill([one.key for one in index.wanted()], vectors[:3_000])
+    return folder / "index", folder / "text.jsonl", vectors
+
+
+WIDE = Embedder("planted", 24)
+
+
+def test_a_graph_finds_what_the_exact_search_finds(large: tuple[Path, Path, Any], tmp_path: Path) -> None:
+    folder, lines, vectors = large
+    shutil.copytree(folder, tmp_path / "index")
+    asked = vectors[3_000:]
+    with Index(folder, WIDE) as index:
+        exact = [{hit.text for hit in index.search("x", one).hits} for one in asked]
+    graph = build_graph(tmp_path / "index")
+    assert graph.is_used
+    with Index(tmp_path / "index", WIDE) as index:
+        found = [{hit.text for hit in index.search("x", one).hits} for one in asked]
+        assert np.mean([len(one & other) for one, other in zip(exact, found, strict=True)]) >= 9.8
+        # What comes later is found, and what goes is not, though the graph knows of neither.
+        text = lines.read_text().split("\n")
+        (tmp_path / "text.jsonl").write_text("\n".join([*text[500:], '{"text": "new"}']))
+        update_index(tmp_path / "index", [tmp_path / "text.jsonl"])
+        index.fill([one.key for one in index.wanted()], asked[:1])
+        hits = index.search("x", asked[0]).hits
+        assert (hits[0].text, hits[0].cosine) == ("new", pytest.approx(1))
+        for one in asked[:50]:
+            hits = index.search("x", one).hits
+            assert len(hits) == 10
+            assert all(hit.text == "new" or int(hit.text.split()[1]) >= 500 for hit in hits)
+    next((tmp_path / "index").glob("graph-*")).unlink()
+    with pytest.raises(IndexFolderError, match="missing or damaged: make the graph again"):
+        Index(tmp_path / "index", WIDE)
+    drop_vectors(tmp_path / "index")
+    with pytest.raises(IndexFolderError, match="no vectors yet"):
+        build_graph(tmp_path / "index")
+
+
+def test_a_graph_that_finds_too_little_is_not_used(
+    large: tuple[Path, Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(large[0], tmp_path / "index")
+    monkeypatch.setattr("chidu.index.graph._measure", lambda *_: (0.97, 1_024))
+    assert not build_graph(tmp_path / "index").is_used
+    assert not list((tmp_path / "index").glob("graph-*"))

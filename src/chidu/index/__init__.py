@@ -11,12 +11,14 @@ postings.py   BM25
 vectors.py    rows mapped into memory, the nearest to one
 store.py      the SQLite file that says what an index holds
 filling.py    vectors put in little by little
+graph.py      a short cut over very many vectors
 writing.py    an index made and kept up
 searching.py  an index searched
 suffixes.py   suffix arrays over a corpus
 """
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
+from chidu.index.graph import build_graph
 from chidu.index.passage import LONGEST, Passage
 from chidu.index.reading import MOST_BYTES
 from chidu.index.searching import Found, Hit, Index
@@ -38,6 +40,7 @@ __all__ = [
     "Trace",
     "Updated",
     "Wanted",
+    "build_graph",
     "build_trace",
     "drop_vectors",
     "update_index",

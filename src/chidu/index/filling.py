@@ -108,7 +108,14 @@ def compact(store: Store) -> None:
         database.executemany("UPDATE vectors SET slot = ? WHERE digest = ?", renumbered)
         store.set_fact("vectors", name)
         store.set_fact("rows", len(slots))
-    (store.folder / old).unlink()
+        database.execute("DELETE FROM facts WHERE name = 'graph'")
+    _remove(store, old)
+
+
+def _remove(store: Store, vectors: str) -> None:
+    """Remove a file of vectors that nothing names any more, and the graph over it."""
+    for path in (store.folder / vectors, *store.folder.glob("graph-*")):
+        path.unlink(missing_ok=True)
 
 
 def drop_vectors(folder: str | Path) -> None:
@@ -118,10 +125,10 @@ def drop_vectors(folder: str | Path) -> None:
         try:
             with store.transaction() as database:
                 database.execute("DELETE FROM vectors")
-                database.execute("DELETE FROM facts WHERE name IN ('rows', 'embedder', 'dimensions')")
+                database.execute("DELETE FROM facts WHERE name IN ('rows', 'embedder', 'dimensions', 'graph')")
                 old = str(store.fact("vectors", "vectors-0.f32"))
                 number = int(old.removeprefix("vectors-").removesuffix(".f32"))
                 store.set_fact("vectors", f"vectors-{number + 1}.f32")
-            (store.folder / old).unlink(missing_ok=True)
+            _remove(store, old)
         finally:
             store.close()

@@ -14,6 +14,7 @@ import numpy as np
 from chidu.corpus import Dropped
 from chidu.errors import IndexFolderError, SettingError, TextError
 from chidu.index.filling import Embedder, Wanted, check_embedder, fill, wanted
+from chidu.index.graph import open_graph
 from chidu.index.postings import Postings
 from chidu.index.ranking import best, fuse
 from chidu.index.store import Store
@@ -65,7 +66,7 @@ class Found:
 class _State:
     """What readers see until the next commit."""
 
-    name: tuple[int, str, int]
+    name: tuple[int, str, int, str]
     postings: Postings
     vectors: Vectors
 
@@ -188,7 +189,8 @@ class Index:
     def _current(self) -> _State:
         """Return what was committed last, within a transaction that reads."""
         store = self._store
-        name = (store.number("generation"), str(store.fact("vectors", "")), store.number("rows"))
+        files = (str(store.fact("vectors", "")), store.number("rows"), str(store.fact("graph", "")))
+        name = (store.number("generation"), *files)
         if not name[0]:
             raise IndexFolderError(
                 f"{store.folder} was never finished: run the same update again, it goes on from there"
@@ -197,8 +199,8 @@ class Index:
             self._state = self._load(name)
         return self._state
 
-    def _load(self, name: tuple[int, str, int]) -> _State:
-        generation, file, rows = name
+    def _load(self, name: tuple[int, str, int, str]) -> _State:
+        generation, file, rows, graph = name
         before = self._state
         try:
             if before is not None and before.name[0] == generation:
@@ -216,4 +218,4 @@ class Index:
             _, ours, theirs = np.intersect1d(postings.ids, pairs[:, 0], assume_unique=True, return_indices=True)
             slots[ours] = pairs[theirs, 1]
         matrix = open_rows(self._store.folder / file, rows, self._store.number("dimensions"))
-        return _State(name, postings, Vectors(matrix, slots))
+        return _State(name, postings, Vectors(matrix, slots, open_graph(self._store) if graph else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from chidu.errors import IndexFolderError, InputError
 from chidu.index.ranking import best
 
-__all__ = ["Vectors", "append_rows", "open_rows", "unit_rows"]
+__all__ = ["RECALL", "Graph", "Vectors", "append_rows", "open_rows", "unit_rows"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+RECALL = 0.98
+"""Share of the ten nearest, by exact cosines, that a graph must find to be used."""
 _TINY = 1e-12
 
 
@@ -59,12 +62,34 @@ def open_rows(path: Path, rows: int, dimensions: int) -> Array:
     return np.memmap(path, "<f4", "r", shape=(rows, dimensions))
 
 
+@dataclass(frozen=True)
+class Graph:
+    """A graph over the first rows of a file of vectors."""
+
+    rows: int
+    """Rows that it knows; later ones are not in it."""
+    recall: float
+    """Share of the ten nearest that it found when it was made, 0 to 1."""
+    index: Any
+    """usearch's."""
+
+    @property
+    def is_used(self) -> bool:
+        """True where it found enough."""
+        return self.recall >= RECALL
+
+    def nearest(self, vector: Array, most: int) -> Array:
+        """Return about so many rows nearest to a vector."""
+        return np.asarray(self.index.search(vector, min(most, self.rows)).keys, np.int64)
+
+
 class Vectors:
     """The vectors of an index, and which passage each stands for."""
 
-    def __init__(self, rows: Array, slots: Array) -> None:
+    def __init__(self, rows: Array, slots: Array, graph: Graph | None = None) -> None:
         """``slots`` has for each passage the row of its vector, or -1 where it has none yet."""
         self._rows = rows
+        self._graph = graph
         self._slots = slots
         self._have = np.flatnonzero(slots >= 0)
 
@@ -74,9 +99,25 @@ class Vectors:
         return len(self._slots) - len(self._have)
 
     def nearest(self, vector: Array, most: int) -> tuple[Array, Array]:
-        """Return the passages nearest to a vector of length 1, and their cosines: one product over all rows."""
+        """Return the passages nearest to a vector of length 1, and their cosines.
+
+        Without a graph it is one product over all rows. With one, over what it proposes and the rows it does not know.
+        """
         if not len(self._have):
             return self._have, np.zeros(0, np.float32)
-        cosines = (self._rows @ vector)[self._slots[self._have]]
+        passages = self._have if self._graph is None else self._proposed(self._graph, vector, most)
+        if self._graph is None:
+            cosines = (self._rows @ vector)[self._slots[passages]]
+        else:
+            cosines = self._rows[self._slots[passages]] @ vector
         places = best(cosines, most)
-        return self._have[places], cosines[places]
+        return passages[places], cosines[places]
+
+    def _proposed(self, graph: Graph, vector: Array, most: int) -> Array:
+        """Return the passages, rising, of rows that the graph proposes and of those that came after it."""
+        # Rows that no passage uses any more are proposed too: as many more are asked for, in the mean.
+        asked = most * len(self._rows) // len(self._have) + most
+        is_asked = np.zeros(len(self._rows), bool)
+        is_asked[graph.nearest(vector, asked)] = True
+        is_asked[graph.rows :] = True
+        return self._have[is_asked[self._slots[self._have]]]
