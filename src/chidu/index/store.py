@@ -30,6 +30,7 @@ CREATE TABLE passages (
     words BLOB NOT NULL, counts BLOB NOT NULL
 );
 CREATE INDEX passages_by_content ON passages (content);
+CREATE INDEX passages_by_digest ON passages (digest);
 CREATE TABLE lines_left_out (content INTEGER NOT NULL, line INTEGER NOT NULL, reason TEXT, bytes INTEGER, detail TEXT);
 CREATE INDEX lines_left_out_by_content ON lines_left_out (content);
 CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
