@@ -11,6 +11,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 │   └── LeaseError          a run's folder is another worker's by now
+├── IndexFolderError        an index is being written, of another format or embedder, or damaged
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── RecordError             the record of verdicts: broken, written by another process, or the disk is full
@@ -31,6 +32,7 @@ __all__ = [
     "ContextError",
     "FitError",
     "ForecastError",
+    "IndexFolderError",
     "InputError",
     "LeaseError",
     "MissingPackageError",
@@ -90,6 +92,10 @@ class WorkFolderError(ChiduError):
 
 class LeaseError(WorkFolderError):
     """A run's folder is held by another worker, perhaps on another machine: this one may not write into it."""
+
+
+class IndexFolderError(ChiduError):
+    """An index is being written by another process, of another format or embedder, unfinished, or damaged."""
 
 
 class StorageError(ChiduError, OSError):
