@@ -17,7 +17,7 @@ FLOORS = {
     "errors": -1, "units": 0, "parallel": 0,
     "runs": 1, "safety": 1,
     "corpus": 2, "model": 2, "laws": 2,
-    "tokens": 3,
+    "tokens": 3, "index": 3,
     "training": 4, "inference": 4,
     "report": 6,
     "serving": 7,

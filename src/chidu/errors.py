@@ -11,8 +11,10 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 │   └── LeaseError          a run's folder is another worker's by now
+├── IndexFolderError        an index is being written, of another format or embedder, or damaged
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
+├── RecordError             the record of verdicts: broken, written by another process, or the disk is full
 ├── WorkerError             a worker process ended before its work did
 ├── RemoteError             a model behind an address does not answer, or not as it should
 ├── ClusterError            a cluster is not there, is gone, or does not see the work folder
@@ -30,9 +32,11 @@ __all__ = [
     "ContextError",
     "FitError",
     "ForecastError",
+    "IndexFolderError",
     "InputError",
     "LeaseError",
     "MissingPackageError",
+    "RecordError",
     "RemoteError",
     "SettingError",
     "StoppedError",
@@ -90,12 +94,20 @@ class LeaseError(WorkFolderError):
     """A run's folder is held by another worker, perhaps on another machine: this one may not write into it."""
 
 
+class IndexFolderError(ChiduError):
+    """An index is being written by another process, of another format or embedder, unfinished, or damaged."""
+
+
 class StorageError(ChiduError, OSError):
     """Storage failed in a way that often passes, and did not pass while it was tried again."""
 
 
 class ForecastError(ChiduError):
     """A forecast was changed after it was written down, or can't be scored."""
+
+
+class RecordError(ChiduError):
+    """The record of verdicts is broken, in use, without its key, or can't be written."""
 
 
 class WorkerError(ChiduError):

@@ -25,7 +25,7 @@ from chidu.serving import ServerSettings, make_app
 def serving(engine: Any, embedder: Any = None) -> Iterator[str]:
     settings = ServerSettings(port=0)
     door = open_port(settings)
-    server = uvicorn.Server(uvicorn.Config(make_app(engine, settings, embedder), log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(make_app(engine, settings, embedder=embedder), log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     while not server.started:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chidu.cli.serve import open_port
-from chidu.serving import ServerSettings, make_server
+from chidu.serving import ServerSettings, make_app, make_server
 
 Serve = Callable[..., str]
 
@@ -21,10 +21,11 @@ def serve() -> Iterator[Serve]:
     """Start a server for an engine; return its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(engine: Any, embedder: Any = None, **how: Any) -> str:
+        def start(engine: Any, guard: Any = None, record: Any = None, embedder: Any = None, **how: Any) -> str:
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
-            server = make_server(engine, settings, embedder)
+            app = make_app(engine, settings, guard=guard, record=record, embedder=embedder)
+            server = make_server(app, settings)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()
 

@@ -7,10 +7,10 @@ import sys
 from parrot import Parrot
 
 from chidu.cli.serve import address, open_port
-from chidu.serving import ServerSettings, make_server
+from chidu.serving import ServerSettings, make_app, make_server
 
 if __name__ == "__main__":
     settings = ServerSettings(port=0, at_once=int(sys.argv[2]), grace_seconds=float(sys.argv[3]))
     door = open_port(settings)
     print(address(door), flush=True)
-    make_server(Parrot(pause=float(sys.argv[1])), settings).run(sockets=[door])
+    make_server(make_app(Parrot(pause=float(sys.argv[1])), settings), settings).run(sockets=[door])

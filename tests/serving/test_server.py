@@ -385,7 +385,7 @@ def test_keys_are_read_from_a_file(tmp_path: Path) -> None:
 
 def test_vectors_are_made_as_openais_client_asks_for_them(serve: Serve, parrot: Parrot) -> None:
     e5 = open_embedder("e5")
-    asked = client(serve(parrot, e5))
+    asked = client(serve(parrot, embedder=e5))
     assert [model.id for model in asked.models.list()] == ["parrot", "e5"]
     expected = e5.embed(["one", "二"]).vectors
     for how in ({}, {"encoding_format": "float"}):

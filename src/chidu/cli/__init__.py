@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from chidu.cli import (
+    audit,
     backtest,
     build,
     chat,
@@ -96,6 +97,7 @@ for _name, _command in VERBS.items():
         app.add_typer(GROUPS[_name], name=_name)
     else:
         app.command(_name)(_command)
+app.add_typer(audit.app, name="audit")
 
 
 class Stopped(BaseException):

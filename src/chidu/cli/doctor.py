@@ -25,7 +25,10 @@ PURPOSES = {
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
-    "serve, GGUF files": ("serve", ("fastapi", "uvicorn", "prometheus_client", "xllamacpp", "gguf")),
+    "serve, GGUF files": (
+        "serve",
+        ("fastapi", "uvicorn", "prometheus_client", "xllamacpp", "gguf", "python-stdnum", "phonenumbers"),
+    ),
     "--on ray": ("ray", ("ray",)),
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from chidu.safety import AuditRecord, Guard
     from chidu.serving import ServerSettings
 
 __all__ = ["command", "open_port"]
@@ -40,6 +41,9 @@ def command(
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(help="Of each key, or of all. [no limit]")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option(help="Read and written, likewise. [no limit]")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A TOML file: what the guard does about what.")] = None,
+    no_guard: Annotated[bool, typer.Option("--no-guard", help="Judge neither prompts nor answers.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Keep the guard's verdicts in this file.")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="Makes vectors too: e5, minilm, a folder, a model of the hub, or an address.")
     ] = None,
@@ -49,13 +53,16 @@ def command(
     from chidu.errors import MissingPackageError
 
     try:
-        from chidu.serving import ServerSettings, make_server
+        from chidu.serving import ServerSettings, make_app, make_server
         from chidu.serving.settings import read_file, read_keys
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "fastapi", "serve", "serving a model") from error
     flags = {
         "model": model,
         "embedder": embedder,
+        "policy": policy,
+        "no_guard": no_guard or None,
+        "record": record,
         "host": host,
         "port": port,
         "keys": None if keys is None else read_keys(keys),
@@ -69,23 +76,50 @@ def command(
     }
     told: dict[str, Any] = {} if settings is None else read_file(settings)
     told |= {name: value for name, value in flags.items() if value is not None}
-    what, vectors = told.pop("model", "smollm2"), told.pop("embedder", None)
+    model, embedder = told.pop("model", "smollm2"), told.pop("embedder", None)
+    policy, record, no_guard = told.pop("policy", None), told.pop("record", None), told.pop("no_guard", False)
     chosen = ServerSettings(**told)
-    with contextlib.closing(open_port(chosen)) as door:
+    guard = open_guard(policy, record, no_guard)
+    with contextlib.closing(open_port(chosen)) as door, open_record(record) as kept:
         from chidu.inference import open_embedder, open_engine
 
-        engine = open_engine(what, chosen.at_once)
-        maker = None if vectors is None else open_embedder(vectors)
+        engine = open_engine(model, chosen.at_once)
+        vectors = None if embedder is None else open_embedder(embedder)
+        what = f"guard by policy {guard.policy.version}" if guard else "no guard"
+        what += f", record {record}" if record else ""
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
-        sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}\n")
+        sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}; {what}\n")
         if not dry_run:
-            make_server(engine, chosen, maker).run(sockets=[door])
+            app = make_app(engine, chosen, guard=guard, record=kept, embedder=vectors)
+            make_server(app, chosen).run(sockets=[door])
 
 
 def address(door: socket.socket) -> str:
     """Return where a socket listens, as a URL."""
     host, port, *_ = door.getsockname()
     return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+
+
+def open_guard(policy: Path | None, record: Path | None, no_guard: bool) -> Guard | None:
+    """Return the guard, or None where none is wanted. Raises SettingError where flags contradict each other."""
+    from chidu.errors import SettingError
+
+    if no_guard:
+        if policy is not None or record is not None:
+            raise SettingError("--no-guard leaves nothing for --policy and --record to do: leave one or the other out")
+        return None
+    from chidu.safety import Guard, read_policy
+
+    return Guard(None if policy is None else read_policy(policy))
+
+
+def open_record(path: Path | None) -> contextlib.AbstractContextManager[AuditRecord | None]:
+    """Return the record, open for writing, or nothing where none is wanted."""
+    if path is None:
+        return contextlib.nullcontext()
+    from chidu.safety import AuditRecord
+
+    return AuditRecord(path)
 
 
 def open_port(settings: ServerSettings) -> socket.socket:

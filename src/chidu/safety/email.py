@@ -21,6 +21,10 @@ __all__ = ["EmailJudge"]
 
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,18}(?![A-Za-z0-9_\-])")
+_OPEN_LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
+_OPEN_DOMAIN = re.compile(r"[A-Za-z0-9.\-]*(?:[:(.].?)?\Z", re.DOTALL)
+_LONGEST_DOMAIN = 540
+"""What `_DOMAIN` and `_NOT_AFTER` read at the most, and a little more."""
 _USER_OF_URL = re.compile(r"://[^\s/@]*\Z")
 # What follows an address that is none: the path of a remote, or the arguments of a call.
 # Both are ASCII: before Chinese, a colon or a bracket is punctuation, as in `ada@example.com(艾达)`.
@@ -48,6 +52,17 @@ class EmailJudge:
         found = (self._address(text, at) for at in positions)
         return [Finding(start, end, "email", "email-address") for start, end in filter(None, found)]
 
+    def open_from(self, text: str) -> int:
+        """Return where an address may have begun whose end is not known yet; the text's end where none has."""
+        end = len(text)
+        if not text.isascii():
+            text = text.translate(_NARROW)
+        for at in _positions(text, "@", max(0, end - _LONGEST_DOMAIN)):
+            if _OPEN_DOMAIN.match(text, at + 1):
+                return max(0, at - 64)
+        begun = _OPEN_LOCAL.search(text, max(0, end - 64))
+        return begun.start() if begun else end
+
     def _address(self, text: str, at: int) -> tuple[int, int] | None:
         """Return start and end of the address around the ``@`` at this position, or None where it is no address."""
         local = _LOCAL.search(text[max(0, at - 64) : at])
@@ -62,8 +77,8 @@ class EmailJudge:
         return at - len(name), end
 
 
-def _positions(text: str, sign: str) -> Iterator[int]:
-    at = text.find(sign)
+def _positions(text: str, sign: str, start: int = 0) -> Iterator[int]:
+    at = text.find(sign, start)
     while at >= 0:
         yield at
         at = text.find(sign, at + 1)

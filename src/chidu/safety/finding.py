@@ -1,12 +1,15 @@
-"""A finding, the protocol of those who find, and the redaction of what was found."""
+"""A finding, the protocols of those who find, and the redaction of what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Finding", "Judge", "redact"]
+__all__ = ["BEHIND", "Finding", "Judge", "StreamJudge", "label", "redact"]
+
+BEHIND = 160
+"""Characters before its start that a finding of a `StreamJudge` may depend on, at the most."""
 
 
 @dataclass(frozen=True, order=True)
@@ -31,6 +34,24 @@ class Judge(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamJudge(Judge, Protocol):
+    """A judge that can be asked while a text still grows.
+
+    Whether it finds something at a place depends on the text from `BEHIND` characters before that place to where the
+    finding ends for good, on nothing else; so no finding may hide another.
+    """
+
+    def open_from(self, text: str) -> int:
+        """Return the position from which on more text could still change what is found; what starts before is final."""
+        ...
+
+
+def label(finding: Finding) -> str:
+    """Return what stands in the place of what was found, such as ``<EMAIL>``."""
+    return f"<{finding.category.upper()}>"
+
+
 def redact(text: str, findings: Iterable[Finding]) -> str:
     """Replace every finding by its category in capitals, such as ``<EMAIL>``.
 
@@ -40,6 +61,6 @@ def redact(text: str, findings: Iterable[Finding]) -> str:
     position = 0
     for finding in sorted(findings):
         if finding.start >= position:
-            parts += [text[position : finding.start], f"<{finding.category.upper()}>"]
+            parts += [text[position : finding.start], label(finding)]
         position = max(position, finding.end)
     return "".join([*parts, text[position:]])

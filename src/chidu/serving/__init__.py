@@ -6,6 +6,7 @@ answers.py     OpenAI's shapes: completions, chunks, errors
 rates.py       how much each caller may ask for in a minute
 gate.py        who may enter: keys, rates, size of a body, hosts; what every answer carries
 desk.py        so many texts at once, so many that wait; what is measured
+guarding.py    prompts and answers judged, verdicts counted and kept; moderation
 app.py         the routes
 description.py what /openapi.json says of them
 connection.py  how long a client may take, and how many there may be

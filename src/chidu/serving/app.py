@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +22,13 @@ from starlette.types import Receive, Scope, Send
 
 from chidu.errors import ContextError, InputError, RemoteError
 from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
+from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
 from chidu.serving.asked import ChatAsked, CompletionAsked, EmbeddingsAsked
 from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
+from chidu.serving.guarding import Guarding, ModerationAsked
 from chidu.serving.settings import ServerSettings
 
 __all__ = ["make_app"]
@@ -35,9 +38,17 @@ Asked = TypeVar("Asked", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-def make_app(engine: Engine, settings: ServerSettings, embedder: Embedder | None = None) -> FastAPI:
-    """Return the ASGI application that serves this engine, and this embedder where there is one."""
+def make_app(
+    engine: Engine,
+    settings: ServerSettings,
+    *,
+    guard: Guard | None = None,
+    record: AuditRecord | None = None,
+    embedder: Embedder | None = None,
+) -> FastAPI:
+    """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such."""
     desk = Desk(engine, settings)
+    guarding = Guarding(engine, guard, record, desk.registry)
     created = int(time.time())
     names = [engine.name, *([] if embedder is None else [embedder.name])]
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
@@ -47,6 +58,7 @@ def make_app(engine: Engine, settings: ServerSettings, embedder: Embedder | None
         "/v1/completions": CompletionAsked,
         "/v1/chat/completions": ChatAsked,
         "/v1/embeddings": EmbeddingsAsked,
+        "/v1/moderations": ModerationAsked,
     }
     describe(app, bodies)
     _answer_errors(app, desk)
@@ -78,7 +90,7 @@ def make_app(engine: Engine, settings: ServerSettings, embedder: Embedder | None
             Task(prompt, sampling, asked.echo, asked.max_tokens > 0)
             for prompt, sampling in zip(asked.prompts, asked.samplings(), strict=True)
         ]
-        return await _answer(desk, request, reply, tasks, asked)
+        return await _answer(desk, guarding, request, reply, tasks, asked)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -86,7 +98,12 @@ def make_app(engine: Engine, settings: ServerSettings, embedder: Embedder | None
         check_model(asked.model, [engine.name])
         reply = Reply(engine.name, is_chat=True)
         tasks = [Task(asked.conversation, sampling) for sampling in asked.samplings()]
-        return await _answer(desk, request, reply, tasks, asked)
+        return await _answer(desk, guarding, request, reply, tasks, asked)
+
+    @app.post("/v1/moderations")
+    async def moderations(request: Request) -> dict[str, Any]:
+        asked = await _read(request, ModerationAsked)
+        return await guarding.moderation(f"modr-{secrets.token_hex(12)}", asked.texts, engine.name)
 
     @app.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
@@ -132,7 +149,12 @@ class Task:
 
 
 async def _answer(
-    desk: Desk, request: Request, reply: Reply, tasks: Sequence[Task], asked: CompletionAsked | ChatAsked
+    desk: Desk,
+    guarding: Guarding,
+    request: Request,
+    reply: Reply,
+    tasks: Sequence[Task],
+    asked: CompletionAsked | ChatAsked,
 ) -> Response:
     """Let the texts be written, and answer with them, whole or in a stream.
 
@@ -142,7 +164,12 @@ async def _answer(
     tasks = [replace(task, sampling=desk.allowed(task.sampling)) for task in tasks]
     expected = sum(desk.expected(task.prompt, task.sampling) for task in tasks)
     request.scope["visit"].reserve(expected, lambda: reply.usage["total_tokens"])
-    texts = [desk.write(await desk.open(task.prompt, task.sampling), begun) for task in tasks]
+    prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
+    tasks = [replace(task, prompt=prompt) for task, prompt in zip(tasks, prompts, strict=True)]
+    texts = [
+        guarding.answer(reply.id, desk.write(await desk.open(task.prompt, task.sampling), begun), task.sampling)
+        for task in tasks
+    ]
     if asked.stream:
         return _Stream(desk, _events(desk, reply, tasks, texts, asked.wants_usage))
     found = []
@@ -222,6 +249,8 @@ async def _after(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
     try:
         async for event in others:
             yield event
+    except RequestError as error:
+        yield _event(error_body(error.status, str(error), error.param, error.code))
     except Exception:
         log.exception("a stream broke off")
         yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))

@@ -25,7 +25,7 @@ REFUSALS = {
     429: "too much in this minute, or too many that wait",
     500: "the engine failed",
     502: "the model is behind an address, which does not answer as it should",
-    503: "too many connections",
+    503: "too many connections, or a record that can't be written",
 }
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer", "minimum": 0}
@@ -36,7 +36,7 @@ def _object(required: Mapping[str, Any]) -> dict[str, Any]:
 
 
 USAGE = _object(dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), NUMBER))
-CHOICE = _object({"index": NUMBER, "finish_reason": {"enum": ["stop", "length"]}})
+CHOICE = _object({"index": NUMBER, "finish_reason": {"enum": ["stop", "length", "content_filter"]}})
 MODEL = _object({"id": TEXT, "object": {"const": "model"}, "created": NUMBER, "owned_by": TEXT})
 ANSWER = _object(
     {
@@ -53,6 +53,8 @@ EVENT = _object({"data": TEXT})
 OR_NONE = {"type": ["string", "null"]}
 ERROR = _object({"error": _object({"message": TEXT, "type": TEXT, "param": OR_NONE, "code": OR_NONE})})
 VECTORS = _object({"model": TEXT, "data": {"type": "array", "minItems": 1, "items": _object({"index": NUMBER})}})
+RESULT = _object({"flagged": {"type": "boolean"}, "categories": {"type": "object"}})
+VERDICTS = _object({"id": TEXT, "model": TEXT, "results": {"type": "array", "minItems": 1, "items": RESULT}})
 ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
     "/ready": ("application/json", _object({"status": {"const": "ok"}})),
@@ -60,6 +62,7 @@ ANSWERS = {
     "/v1/models": ("application/json", _object({"data": {"type": "array", "items": MODEL}})),
     "/v1/models/{name}": ("application/json", MODEL),
     "/v1/embeddings": ("application/json", VECTORS),
+    "/v1/moderations": ("application/json", VERDICTS),
 }
 """Of routes that write no text."""
 
@@ -96,6 +99,7 @@ def _document(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> dict[str, 
             if path in bodies:
                 body = {"$ref": PLACE + bodies[path].__name__}
                 route["requestBody"] = {"required": True, **_content("application/json", body)}
+            if path in bodies and schema is ANSWER:
                 content["content"] |= {"text/event-stream": {"schema": EVENT}}
             route["responses"] = {"200": {"description": "done", **content}, **refusals}
             # Without keys, none is asked for.

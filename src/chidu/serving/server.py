@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import uvicorn
+from fastapi import FastAPI
 
-from chidu.inference import Embedder, Engine
-from chidu.serving.app import make_app
 from chidu.serving.connection import connections_of
 from chidu.serving.settings import ServerSettings
 
 __all__ = ["make_server"]
 
 
-def make_server(engine: Engine, settings: ServerSettings, embedder: Embedder | None = None) -> uvicorn.Server:
-    """Return a server of this engine and embedder, whose `run` takes the sockets it listens at.
+def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
+    """Return a server of what `make_app` made, whose `run` takes the sockets it listens at.
 
     When a signal asks it to end it takes no more, and what is being written has `grace_seconds` to come to its end.
     """
-    app = make_app(engine, settings, embedder)
     config = uvicorn.Config(
         app,
         http=connections_of(settings, app.state.refused),

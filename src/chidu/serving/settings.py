@@ -16,6 +16,8 @@ __all__ = ["LEAST_KEY", "Key", "ServerSettings", "read_file", "read_keys"]
 
 LEAST_KEY = 16
 """Characters that a key has at the least."""
+BESIDES = {"no_guard": bool} | dict.fromkeys(("model", "embedder", "keys", "policy", "record"), str)
+"""What a file of settings may say of what is served and judged; and of each its type."""
 
 
 @dataclass(frozen=True)
@@ -121,23 +123,20 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Read a TOML file of settings: the names of ServerSettings, with `keys` a path from there, `model` and `embedder`.
+    """Read a TOML file of settings: the names of ServerSettings, and BESIDES; paths are from its folder.
 
     Raises SettingError for a name that nobody knows, or a value of another type.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"--settings: {path} can't be read ({error}): name a TOML file") from error
-    kinds = {each.name: type(each.default) for each in dataclasses.fields(ServerSettings)} | dict.fromkeys(
-        ("model", "embedder", "keys"), str
-    )
+    kinds = {each.name: type(each.default) for each in dataclasses.fields(ServerSettings)} | BESIDES
     for name, value in said.items():
         if name not in kinds:
             raise SettingError(f"--settings: {path} has {name!r}, which is no setting{nearest(name, kinds)}")
         fits = (int, float) if kinds[name] is float else (kinds[name],)
         if type(value) not in fits:
             raise SettingError(f"--settings: {name} of {path} is {value!r}; it must be of type {kinds[name].__name__}")
-    if "keys" in said:
-        said["keys"] = read_keys(path.parent / said["keys"])
-    return said
+    said |= {name: path.parent / said[name] for name in ("keys", "policy", "record") if name in said}
+    return said | ({"keys": read_keys(said["keys"])} if "keys" in said else {})

@@ -1,0 +1,93 @@
+"""The search by words: BM25 over arrays that are mapped into memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["K1", "B", "Counts", "Postings", "write_postings"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+K1 = 1.2
+"""How soon further occurrences of a word count for less."""
+B = 0.75
+"""How much a long passage's words count for less: 0 not at all, 1 in proportion."""
+
+
+class Counts(NamedTuple):
+    """The words of one passage."""
+
+    words: Array
+    """Number of each word that stands in it."""
+    counts: Array
+    """How often it does."""
+
+
+class Postings:
+    """For each word the passages that hold it, in their order, with what it adds to their scores."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._starts, self._passages, self._weights, self._ids = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FILES
+        )
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def ids(self) -> Array:
+        """The id of each passage."""
+        return np.asarray(self._ids)
+
+    def scores(self, words: Iterable[int]) -> Array:
+        """Return the BM25 score of every passage for these words, repeated ones counted as often as they come."""
+        scores = np.zeros(len(self._ids), np.float32)
+        for word in words:
+            # A word that came after these files were written is in none of their passages.
+            if word + 1 < len(self._starts):
+                begin, end = self._starts[word], self._starts[word + 1]
+                scores[self._passages[begin:end]] += self._weights[begin:end]
+        return scores
+
+
+_FILES = ("starts", "passages", "weights", "ids")
+
+
+def write_postings(folder: Path, ids: Sequence[int], counts: Iterable[Counts], words: int) -> None:
+    """Write the postings of passages, of which ``counts`` yields the words in the order of ``ids``.
+
+    A word adds idf · f / (f + K1 · (1 - B + B · length / mean length)), with f how often it stands in the passage and
+    idf = ln(1 + (N - n + ½) / (n + ½)) for n of N passages that hold it: Robertson and Zaragoza (2009), with Lucene's
+    idf, which is never negative. ``words`` is one more than the highest number of a word. Needs some 40 bytes of memory
+    for each word of each passage.
+    """
+    kept = list(counts)
+    lengths = np.array([one.counts.sum() for one in kept], np.float64)
+    held = np.concatenate([one.words for one in kept]) if kept else np.zeros(0, np.int32)
+    often = np.concatenate([one.counts for one in kept]) if kept else np.zeros(0, np.int32)
+    passages = np.repeat(np.arange(len(kept), dtype=np.int32), [len(one.words) for one in kept])
+    del kept
+    order = np.argsort(held, kind="stable")
+    frequency = np.bincount(held, minlength=words)
+    passages = passages[order]
+    idf = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5))
+    slowing = K1 * (1 - B + B * lengths / max(lengths.mean(), math.ulp(1.0))) if len(lengths) else lengths
+    f = often[order].astype(np.float64)
+    weights = (np.repeat(idf, frequency) * f / (f + slowing[passages])).astype(np.float32)
+    starts = np.concatenate([[0], np.cumsum(frequency)]).astype(np.int64)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    arrays: tuple[Array, ...] = (starts, passages, weights, np.asarray(ids, np.int64))
+    for name, values in zip(_FILES, arrays, strict=True):
+        with (folder / f"{name}.npy").open("wb") as file:
+            np.save(file, values)
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,182 @@
+"""The guard at the server: prompts judged before they are read, answers while they are written; verdicts kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from anyio import CancelScope, to_thread
+from prometheus_client import CollectorRegistry, Counter
+from pydantic import BaseModel, ConfigDict, Field
+
+from chidu.errors import RecordError
+from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling, Token
+from chidu.safety import Action, AuditRecord, Guard, Policy, Verdict
+from chidu.safety.hazards import HAZARDS, PARENTS
+from chidu.serving.answers import RequestError
+
+__all__ = ["FILTERED", "Guarding", "ModerationAsked"]
+
+FILTERED = "content_filter"
+"""Why a text ended that was refused."""
+MOST_INPUTS = 64
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+class ModerationAsked(BaseModel):
+    """POST /v1/moderations."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_INPUTS)]
+    model: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What is to be judged."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class Guarding:
+    """A guard, the record of its verdicts, and their count. Without a guard everything passes, and nothing is kept."""
+
+    def __init__(
+        self, engine: Engine, guard: Guard | None, record: AuditRecord | None, registry: CollectorRegistry
+    ) -> None:
+        self._engine, self.guard, self.record = engine, guard, record
+        self._verdicts = Counter("chidu_verdicts", "Verdicts of the guard", ["side", "action"], registry=registry)
+        self._found = Counter("chidu_findings", "Findings of the guard", ["side", "category"], registry=registry)
+        # Moderation tells everything, whatever the policy does about it.
+        self._telling = None if guard is None else Guard(Policy.flag_all(), judges=guard.judges)
+
+    async def admitted(self, request: str, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Return prompts as they may be read; the same one is judged once. Raises RequestError (400) where one may not.
+
+        A prompt of tokens is judged by their text, which the engine tells by weighing them.
+        """
+        if self.guard is None:
+            return list(prompts)
+        known: list[tuple[Prompt, Prompt]] = []
+        for prompt in prompts:
+            if not any(prompt == each for each, _ in known):
+                known.append((prompt, await self._admitted(request, prompt)))
+        return [next(found for each, found in known if each == prompt) for prompt in prompts]
+
+    async def _admitted(self, request: str, prompt: Prompt) -> Prompt:
+        if isinstance(prompt, str):
+            return await self._text(request, prompt, "prompt")
+        if isinstance(prompt, Conversation):
+            turns = [
+                replace(turn, content=await self._text(request, turn.content, "messages")) for turn in prompt.turns
+            ]
+            return Conversation(tuple(turns))
+        tokens = await to_thread.run_sync(self._engine.score, prompt)
+        text = b"".join(token.data for token in tokens).decode("utf-8", "replace")
+        found = await self._text(request, text, "prompt")
+        return prompt if found == text else found
+
+    async def _text(self, request: str, text: str, param: str) -> str:
+        """Return a text as it may be read. Raises RequestError (400) where it may not."""
+        assert self.guard is not None
+        verdict = await to_thread.run_sync(self.guard.judge, "prompt", text)
+        await self._keep(request, verdict, text)
+        if verdict.action is Action.REFUSE:
+            what = ", ".join(verdict.categories) or "a judge failed"
+            raise RequestError(
+                400,
+                f"the guard refuses this prompt ({what})",
+                param=param,
+                code="content_policy_violation",
+                headers={"X-Request-Id": request},
+            )
+        return verdict.text
+
+    async def answer(
+        self, request: str, pieces: AsyncGenerator[Piece, None], sampling: Sampling
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of an answer as they may leave; a refused one ends with `content_filter`.
+
+        The last piece leaves when the verdict is in the record. An answer that nobody reads to its end has its verdict
+        of what was written by then. Tokens would tell what was taken out: where log-probabilities are asked for, the
+        answer waits for its end, and a changed one has none.
+        """
+        async with contextlib.aclosing(pieces):
+            if self.guard is None:
+                async for piece in pieces:
+                    yield piece
+                return
+            stream = self.guard.stream("answer")
+            written: list[Piece] = []
+            is_kept, tells_tokens = False, sampling.logprobs is not None
+            try:
+                async for piece in pieces:
+                    written.append(piece)
+                    # Not in a thread: it takes less time than to get one.
+                    left = stream.feed(piece.text, is_last=piece.finish is not None)
+                    verdict = stream.verdict
+                    if verdict is None:
+                        yield replace(piece, text="" if tells_tokens else left, drawn=())
+                        continue
+                    is_kept = True
+                    await self._keep(request, verdict, _text_of(written))
+                    yield replace(
+                        piece,
+                        text=verdict.text if tells_tokens else left,
+                        finish=FILTERED if verdict.action is Action.REFUSE else piece.finish,
+                        drawn=_drawn(written) if verdict.text == _text_of(written) else (),
+                    )
+                    return
+            finally:
+                if not is_kept and written:
+                    stream.end()
+                    if stream.verdict is not None:
+                        self._keep_now(request, stream.verdict, _text_of(written))
+
+    async def moderation(self, request: str, texts: Sequence[str], model: str) -> dict[str, Any]:
+        """Return OpenAI's document of what is found in texts. Raises RequestError (404) without a guard."""
+        if self._telling is None:
+            raise RequestError(404, "this server has no guard: start it without --no-guard", code="no_guard")
+        verdicts = [await to_thread.run_sync(self._telling.judge, "prompt", text) for text in texts]
+        return {"id": request, "model": model, "results": [_result(verdict) for verdict in verdicts]}
+
+    async def _keep(self, request: str, verdict: Verdict, text: str) -> None:
+        # Who goes away now does not take the line with them.
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._keep_now, request, verdict, text)
+
+    def _keep_now(self, request: str, verdict: Verdict, text: str) -> None:
+        """Count a verdict, and write it down. Raises RequestError (503) where that can't be done."""
+        self._verdicts.labels(verdict.side, verdict.action.word).inc()
+        for finding in verdict.findings:
+            self._found.labels(verdict.side, finding.category).inc()
+        if self.record is None:
+            return
+        try:
+            self.record.append(request, verdict, text)
+        except RecordError as error:
+            raise RequestError(
+                503, "the record of verdicts can't be written, so nothing is served", code="record_failed"
+            ) from error
+
+
+def _text_of(pieces: Sequence[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def _drawn(pieces: Sequence[Piece]) -> tuple[Token, ...]:
+    return tuple(token for piece in pieces for token in piece.drawn)
+
+
+def _result(verdict: Verdict) -> dict[str, Any]:
+    """Return one text's result: our categories, the finer ones as `privacy/email`; a rule's score is 1 or 0."""
+    found = set(verdict.categories)
+    found |= {PARENTS[name] for name in found if name in PARENTS}
+    names = {name: name for name in HAZARDS} | {name: f"{parent}/{name}" for name, parent in PARENTS.items()}
+    names |= {name: name for name in found if name not in names}
+    flags = {shown: name in found for name, shown in sorted(names.items(), key=lambda pair: pair[1])}
+    scores = {shown: float(is_found) for shown, is_found in flags.items()}
+    is_unsure = bool(verdict.failures)
+    return {"flagged": bool(found) or is_unsure, "categories": flags, "category_scores": scores}
