@@ -148,7 +148,7 @@ def test_a_model_with_code_of_its_own_is_refused(foreign: Path, tmp_path: Path) 
     ("change", "why"),
     [
         ({"num_hidden_layers": 10_000_000}, "states 10000000 layers, the weights have"),
-        ({"num_hidden_layers": -1}, "can't be opened"),
+        ({"num_hidden_layers": -1}, "states -1 layers"),
         ({"num_attention_heads": 0}, "can't be opened"),
         ({"hidden_size": 10**9}, "can't be opened"),
         ({"vocab_size": -5}, "can't be opened"),

@@ -182,7 +182,7 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
 
 
 def _check_layers(folder: Path, config: Any) -> None:
-    """Raise InputError where a folder's config states more layers than its weights have tensors: transformers would
+    """Raise InputError where a folder's config states no layers, or more than its weights have tensors: transformers would
     make them all first."""
     from safetensors import safe_open
 
@@ -191,7 +191,7 @@ def _check_layers(folder: Path, config: Any) -> None:
         with safe_open(path, "pt") as file:
             tensors += len(file.keys())
     stated = getattr(config, "num_hidden_layers", None)
-    if tensors and isinstance(stated, int) and stated > tensors:
+    if tensors and isinstance(stated, int) and not 1 <= stated <= tensors:
         raise InputError(f"{folder}: config.json states {stated} layers, the weights have {tensors} tensors in all")
 
 
