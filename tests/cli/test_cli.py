@@ -436,7 +436,7 @@ def test_generate_takes_the_model_that_is_there(call: Call, tmp_path: Path, monk
     monkeypatch.setattr("chidu.inference.open_engine", open_engine)
     told = call("generate", "话说")
     assert all(way in told.complaint for way in ("chidu demo", "chidu models get smollm2", "--model"))
-    kept = tmp_path / "data" / "chidu" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    kept = tmp_path / "data" / "chidu" / "models" / "SmolLM2-135M-Instruct.Q8_0.gguf"
     kept.parent.mkdir(parents=True)
     kept.touch()
     assert call("generate", "话说").code == 0

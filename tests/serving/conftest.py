@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from chidu.cli.serve import open_port
-from chidu.serving import ServerSettings, make_app
+from chidu.serving import ServerSettings, make_app, make_server
 
 Serve = Callable[..., str]
 
@@ -26,7 +25,7 @@ def serve() -> Iterator[Serve]:
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
             app = make_app(engine, settings, guard=guard, record=record, embedder=embedder)
-            server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+            server = make_server(app, settings)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()
 

@@ -18,7 +18,7 @@ from chidu.errors import SettingError
 from chidu.inference import open_embedder
 from chidu.inference.hub import HubEngine
 from chidu.inference.own import OwnEngine
-from chidu.serving import ServerSettings
+from chidu.serving import Key, ServerSettings
 from chidu.serving.settings import read_keys
 
 Serve = Callable[..., str]
@@ -257,7 +257,7 @@ def test_other_routes_and_methods_have_openais_shape(serve: Serve, parrot: Parro
 
 
 def test_keys_guard_every_route_but_health(serve: Serve, parrot: Parrot) -> None:
-    address = serve(parrot, keys=(KEY, KEY[::-1]))
+    address = serve(parrot, keys=(Key("one", KEY), Key("two", KEY[::-1])))
     assert client(address, KEY).models.list().data[0].id == "parrot"
     assert client(address, KEY[::-1]).models.list().data[0].id == "parrot"
     with pytest.raises(openai.AuthenticationError) as caught:
@@ -362,7 +362,7 @@ def test_no_other_machine_without_keys() -> None:
     for host in ("0.0.0.0", "10.0.0.1", "::", "example.org"):
         with pytest.raises(SettingError, match="there are no keys: give --keys FILE"):
             ServerSettings(host=host)
-        assert ServerSettings(host=host, keys=(KEY,)).host == host
+        assert ServerSettings(host=host, keys=(Key("one", KEY),)).host == host
     for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
         assert ServerSettings(host=host).is_local
     for wrong in ({"port": 70_000}, {"at_once": 0}, {"waiting": -1}, {"seconds": 0.0}, {"body_bytes": 0}):
@@ -372,9 +372,10 @@ def test_no_other_machine_without_keys() -> None:
 
 def test_keys_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
-    path.write_text(f"# ours\n{KEY}\n\n  {KEY[::-1]}  \n")
-    assert read_keys(path) == (KEY, KEY[::-1])
-    for content in ("", "# none\n", "short\n", f"{KEY} and more\n", "é" * 20):
+    path.write_text(f"# ours\n{KEY}\n\n  ann: {KEY[::-1]}  \n")
+    assert read_keys(path) == (Key("key1", KEY), Key("ann", KEY[::-1]))
+    assert KEY not in repr(read_keys(path))
+    for content in ("", "# none\n", "short\n", f"{KEY} and more\n", "é" * 20, f"a b: {KEY}\n", "ann:\n"):
         path.write_text(content)
         with pytest.raises(SettingError, match="--keys"):
             read_keys(path)

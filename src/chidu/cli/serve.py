@@ -6,7 +6,7 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,25 +14,33 @@ if TYPE_CHECKING:
     from chidu.safety import AuditRecord, Guard
     from chidu.serving import ServerSettings
 
-__all__ = ["command"]
-
-GRACE_SECONDS = 10
-"""What is being written when the server is asked to end has so long to come to its end."""
+__all__ = ["command", "open_port"]
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="A folder, a .gguf file, a model of the hub, an address; see chidu models.")
-    ] = "smollm2",
+        str | None,
+        typer.Argument(help="A folder, a .gguf file, a model of the hub, an address; see chidu models. [smollm2]"),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="A TOML file of these settings and the rarer ones (docs/serve.md); flags win.")
+    ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own needs --keys.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
-    keys: Annotated[Path | None, typer.Option(help="A file with one key a line, of which requests send one.")] = None,
-    at_once: Annotated[int, typer.Option(help="Texts written side by side.")] = 4,
-    waiting: Annotated[int, typer.Option(help="Requests that may wait; more get status 429.")] = 32,
-    body_bytes: Annotated[int, typer.Option(help="Of a request at the most.")] = 2**20,
-    seconds: Annotated[float, typer.Option(help="A text takes at the most.")] = 300.0,
+        str | None, typer.Option(help="Address to listen at; any but this machine's own needs --keys. [127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [8000]")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="A file with one key a line, or NAME: KEY; requests send one.")
+    ] = None,
+    at_once: Annotated[int | None, typer.Option(help="Texts written side by side. [4]")] = None,
+    waiting: Annotated[int | None, typer.Option(help="Requests that may wait; more get status 429. [32]")] = None,
+    body_bytes: Annotated[int | None, typer.Option(help="Of a request at the most. [1 MiB]")] = None,
+    seconds: Annotated[float | None, typer.Option(help="A text takes at the most. [300]")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="A request may ask for in a text. [as many as the context holds]")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="Of each key, or of all. [no limit]")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="Read and written, likewise. [no limit]")] = None,
     policy: Annotated[Path | None, typer.Option(help="A TOML file: what the guard does about what.")] = None,
     no_guard: Annotated[bool, typer.Option("--no-guard", help="Judge neither prompts nor answers.")] = False,
     record: Annotated[Path | None, typer.Option(help="Keep the guard's verdicts in this file.")] = None,
@@ -45,29 +53,51 @@ def command(
     from chidu.errors import MissingPackageError
 
     try:
-        from chidu.serving import ServerSettings, make_app
-        from chidu.serving.settings import read_keys
+        from chidu.serving import ServerSettings, make_app, make_server
+        from chidu.serving.settings import read_file, read_keys
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "fastapi", "serve", "serving a model") from error
-    settings = ServerSettings(
-        host, port, () if keys is None else read_keys(keys), at_once, waiting, body_bytes, seconds
-    )
+    flags = {
+        "model": model,
+        "embedder": embedder,
+        "policy": policy,
+        "no_guard": no_guard or None,
+        "record": record,
+        "host": host,
+        "port": port,
+        "keys": None if keys is None else read_keys(keys),
+        "at_once": at_once,
+        "waiting": waiting,
+        "body_bytes": body_bytes,
+        "seconds": seconds,
+        "max_tokens": max_tokens,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+    }
+    told: dict[str, Any] = {} if settings is None else read_file(settings)
+    told |= {name: value for name, value in flags.items() if value is not None}
+    model, embedder = told.pop("model", "smollm2"), told.pop("embedder", None)
+    policy, record, no_guard = told.pop("policy", None), told.pop("record", None), told.pop("no_guard", False)
+    chosen = ServerSettings(**told)
     guard = open_guard(policy, record, no_guard)
-    with contextlib.closing(open_port(settings)) as door, open_record(record) as kept:
+    with contextlib.closing(open_port(chosen)) as door, open_record(record) as kept:
         from chidu.inference import open_embedder, open_engine
 
-        engine = open_engine(model, at_once)
+        engine = open_engine(model, chosen.at_once)
         vectors = None if embedder is None else open_embedder(embedder)
-        at = f"http://{'[' + host + ']' if ':' in host else host}:{door.getsockname()[1]}/v1"
-        who = f"{len(settings.keys)} keys" if settings.keys else "no keys: any is accepted"
         what = f"guard by policy {guard.policy.version}" if guard else "no guard"
         what += f", record {record}" if record else ""
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
-        sys.stderr.write(f"{engine.name} at {at} ({who}; {what}){context}\n")
-        if dry_run:
-            return
-        app = make_app(engine, settings, guard=guard, record=kept, embedder=vectors)
-        run(app, door)
+        sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}; {what}\n")
+        if not dry_run:
+            app = make_app(engine, chosen, guard=guard, record=kept, embedder=vectors)
+            make_server(app, chosen).run(sockets=[door])
+
+
+def address(door: socket.socket) -> str:
+    """Return where a socket listens, as a URL."""
+    host, port, *_ = door.getsockname()
+    return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
 
 
 def open_guard(policy: Path | None, record: Path | None, no_guard: bool) -> Guard | None:
@@ -108,16 +138,3 @@ def open_port(settings: ServerSettings) -> socket.socket:
             f"can't listen at {settings.host}:{settings.port} ({error.strerror}): take another --port (0 finds one)"
         ) from error
     return door
-
-
-def run(app: object, door: socket.socket) -> None:
-    """Serve until a signal asks to end; what is being written is written to its end."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    uvicorn.Server(config).run(sockets=[door])

@@ -1,14 +1,16 @@
 """Engines that write text with a model.
 
-engine.py    what every engine does; which one opens a model that somebody names
-sampling.py  how a token is drawn, and how tokens become text
-constraint.py JSON that fits a schema
-own.py       models of our own layouts
-hub.py       whatever transformers opens
-gguf.py      GGUF files, by llama.cpp
-remote.py    models behind an address that speaks OpenAI's API
-embedding.py texts as vectors
-packaged.py  models that PyPI packages carry
+engine.py      what every engine does; which one opens a model that somebody names
+sampling.py    how a token is drawn, and how tokens become text
+constraint.py  JSON that fits a schema
+own.py         models of our own layouts
+decoder.py     one token after another, for those
+hub.py         whatever transformers opens
+gguf.py        GGUF files, by llama.cpp
+remote.py      models behind an address that speaks OpenAI's API
+embedding.py   texts as vectors
+packaged.py    models that PyPI packages carry
+quantised.py   a GGUF file in a type that is quicker
 """
 
 from chidu.inference.embedding import Embedder, open_embedder

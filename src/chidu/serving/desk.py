@@ -9,15 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 
 from anyio import to_thread
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from chidu.inference import Engine, Piece, Prompt, Sampling
+from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling
 from chidu.serving.answers import RequestError
+from chidu.serving.rates import Rates
 from chidu.serving.settings import ServerSettings
 
 __all__ = ["Desk"]
 
 RETRY_SECONDS = 1
+BYTES_PER_TOKEN = 4
+"""Of a text that is not read yet: what English has with most vocabularies."""
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -38,6 +41,37 @@ class Desk:
         self.queue = Gauge("chidu_waiting_requests", "Texts that wait for their turn", registry=self.registry)
         self.tokens = Counter("chidu_tokens", "Tokens", ["kind"], registry=self.registry)
         self.refusals = Counter("chidu_refusals", "Requests refused, by status", ["status"], registry=self.registry)
+        self.rates = Rates(settings, self.registry)
+        ProcessCollector(registry=self.registry)  # memory, open files, since when
+
+    def allowed(self, sampling: Sampling) -> Sampling:
+        """Return how a text may be drawn here. Raises RequestError (400) where too many tokens are asked for."""
+        most = self.settings.max_tokens
+        if not most:
+            return sampling
+        if sampling.max_tokens is not None and sampling.max_tokens > most:
+            raise RequestError(
+                400,
+                f"max_tokens is {sampling.max_tokens}; this server writes at most {most}",
+                param="max_tokens",
+                code="too_long",
+            )
+        return replace(sampling, max_tokens=sampling.max_tokens or most)
+
+    @staticmethod
+    def guessed(prompt: Prompt) -> int:
+        """Return about how many tokens a prompt has."""
+        if isinstance(prompt, Conversation):
+            return sum(len(turn.content.encode()) for turn in prompt.turns) // BYTES_PER_TOKEN
+        return len(prompt.encode()) // BYTES_PER_TOKEN if isinstance(prompt, str) else len(prompt)
+
+    def expected(self, prompt: Prompt, sampling: Sampling) -> int:
+        """Return about how many tokens a text will need, prompt and all, at the most: a guess, until it is read."""
+        read = self.guessed(prompt)
+        context = self.engine.context_length
+        if context is None:
+            return read + (sampling.max_tokens or 0)
+        return min(context, read + (sampling.max_tokens or context))
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

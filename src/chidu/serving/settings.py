@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
-from dataclasses import dataclass
+import re
+import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from chidu.errors import SettingError
+from chidu.errors import SettingError, nearest
 
-__all__ = ["LEAST_KEY", "ServerSettings", "read_keys"]
+__all__ = ["LEAST_KEY", "Key", "ServerSettings", "read_file", "read_keys"]
 
 LEAST_KEY = 16
 """Characters that a key has at the least."""
+BESIDES = {"no_guard": bool} | dict.fromkeys(("model", "embedder", "keys", "policy", "record"), str)
+"""What a file of settings may say of what is served and judged; and of each its type."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a caller shows, and what it is called where keys must not be seen."""
+
+    name: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 8000
-    keys: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
     """Any is accepted; without keys, any or none, on this machine alone."""
     at_once: int = 4
     """Texts that are written side by side."""
@@ -30,6 +44,18 @@ class ServerSettings:
     """Of a request at the most."""
     seconds: float = 300.0
     """A text takes at the most; then it ends where it is."""
+    max_tokens: int = 0
+    """A request may ask for in each text; 0: as many as the context holds."""
+    requests_per_minute: int = 0
+    """Of each key, or of all where there are no keys; 0: no limit."""
+    tokens_per_minute: int = 0
+    """Read and written, likewise."""
+    connections: int = 256
+    """Open at once; more are sent away."""
+    read_seconds: float = 30.0
+    """A client may take to send a request's head, its body, or to read what is sent."""
+    grace_seconds: float = 10.0
+    """What is being written has when the server is asked to end."""
 
     def __post_init__(self) -> None:
         if not self.keys and not self.is_local:
@@ -39,11 +65,27 @@ class ServerSettings:
             )
         if not 0 <= self.port <= 65535:
             raise SettingError(f"--port is {self.port}; it must be from 0 to 65535")
-        for name in ("at_once", "body_bytes"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
-        if self.waiting < 0 or not self.seconds > 0:
-            raise SettingError("--waiting must be at least 0, and --seconds above 0")
+        least = {"at_once": 1, "body_bytes": 1, "connections": 1}
+        least |= dict.fromkeys(("waiting", "max_tokens", "requests_per_minute", "tokens_per_minute"), 0)
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least {low}")
+        for name in ("seconds", "read_seconds", "grace_seconds"):
+            if not 0 < getattr(self, name) < 1e9:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0 and below 1e9")
+        for what in ("name", "secret"):
+            if len({getattr(key, what) for key in self.keys}) < len(self.keys):
+                raise SettingError(f"two keys have the same {what}")
+
+    def __str__(self) -> str:
+        """Say who may ask, and for how much."""
+        who = f"keys of {', '.join(key.name for key in self.keys)}" if self.keys else "no keys: any is accepted"
+        most = [
+            f"{getattr(self, name)} {name.replace('_', ' ')}"
+            for name in ("max_tokens", "requests_per_minute", "tokens_per_minute")
+            if getattr(self, name)
+        ]
+        return ", ".join([who, *most])
 
     @property
     def is_local(self) -> bool:
@@ -56,18 +98,45 @@ class ServerSettings:
             return False
 
 
-def read_keys(path: Path) -> tuple[str, ...]:
-    """Read keys, one a line but for lines that begin with #. Raises SettingError where one is short or none there."""
+def read_keys(path: Path) -> tuple[Key, ...]:
+    """Read keys, one a line, `NAME: KEY` or a key alone, but for lines that begin with #.
+
+    Raises SettingError where one is short or none there.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"--keys: {path} can't be read ({error}): name a file with one key a line") from error
-    keys = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    if not keys:
+    said = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not said:
         raise SettingError(f"--keys: {path} holds no key: write one a line")
-    for number, key in enumerate(keys, 1):
-        if len(key) < LEAST_KEY or not key.isascii() or " " in key:
+    keys = []
+    for number, line in enumerate(said, 1):
+        found = re.fullmatch(r"(?:(?P<name>[\w.@-]{1,64}):\s+)?(?P<secret>[!-~]+)", line)
+        if found is None or len(found["secret"]) < LEAST_KEY:
             raise SettingError(
-                f"--keys: key {number} of {path} is no key: at least {LEAST_KEY} ASCII characters without blanks"
+                f"--keys: key {number} of {path} is no key: at least {LEAST_KEY} ASCII characters without blanks, "
+                "and before them, if you like, a name and a colon"
             )
-    return keys
+        keys.append(Key(found["name"] or f"key{number}", found["secret"]))
+    return tuple(keys)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file of settings: the names of ServerSettings, and BESIDES; paths are from its folder.
+
+    Raises SettingError for a name that nobody knows, or a value of another type.
+    """
+    try:
+        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"--settings: {path} can't be read ({error}): name a TOML file") from error
+    kinds = {each.name: type(each.default) for each in dataclasses.fields(ServerSettings)} | BESIDES
+    for name, value in said.items():
+        if name not in kinds:
+            raise SettingError(f"--settings: {path} has {name!r}, which is no setting{nearest(name, kinds)}")
+        fits = (int, float) if kinds[name] is float else (kinds[name],)
+        if type(value) not in fits:
+            raise SettingError(f"--settings: {name} of {path} is {value!r}; it must be of type {kinds[name].__name__}")
+    said |= {name: path.parent / said[name] for name in ("keys", "policy", "record") if name in said}
+    return said | ({"keys": read_keys(said["keys"])} if "keys" in said else {})
