@@ -422,7 +422,8 @@ def test_models_are_listed(call: Call, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_gguf_file_is_refused_where_it_can_not_be_written(call: Call, tmp_path: Path) -> None:
-    assert "no config.json" in call("export", "--to", "gguf", "--work", "nowhere").complaint
+    for form in ("gguf", "huggingface"):
+        assert "nowhere has no finished model" in call("export", "--to", form, "--work", "nowhere").complaint
 
 
 def test_generate_takes_the_model_that_is_there(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,26 @@ def test_a_model_with_code_of_its_own_is_refused(foreign: Path, tmp_path: Path) 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"num_hidden_layers": 10_000_000}, "states 10000000 layers, the weights have"),
+        ({"num_hidden_layers": -1}, "states -1 layers"),
+        ({"num_attention_heads": 0}, "can't be opened"),
+        ({"hidden_size": 10**9}, "can't be opened"),
+        ({"vocab_size": -5}, "can't be opened"),
+        ({"hidden_size": "32"}, "can't be opened"),
+    ],
+)
+def test_an_absurd_config_is_refused(change: dict[str, Any], why: str, foreign: Path, tmp_path: Path) -> None:
+    for path in foreign.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text()) | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=why):
+        open_engine(str(tmp_path))
+
+
 def test_without_a_network_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from chidu.runs.exports.wandb import _items, _records
 from chidu.runs.forecast import WrittenForecast
 from chidu.runs.outbound import writing
 from chidu.runs.record import Record, fingerprint, write_json
-from chidu.work.exporting import export_work
+from chidu.work.exporting import export_folder, export_gguf, export_work
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 FORMULA = "E + A / params_matmul**alpha + B / tokens**beta"
@@ -167,3 +168,47 @@ def test_what_can_not_be_exported_is_refused(folder: Path, tmp_path: Path, monke
         with pytest.raises(MissingPackageError, match=rf"needs the package '{package}': .*chidu\[{tracker}\]"):
             export_work(folder, tracker, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def with_model(saved: Path, tmp_path: Path) -> Path:
+    """A work folder with a finished model, as far as that is exported."""
+    made = tmp_path / "work"
+    shutil.copytree(saved, made / "model", ignore=lambda _, names: [name for name in names if name == "train.jsonl"])
+    (made / "model" / "README.md").write_text("what it is")
+    Record("model", {}, {}, {}, {}, "", 1.0, {}, {}).write(made / "model")
+    (made / "corpus").mkdir()
+    (made / "corpus" / "DATA_CARD.md").write_text("what was read")
+    write_json(made / "work.json", {"chidu_work_folder": 1})
+    return made
+
+
+def test_a_model_is_exported_as_a_folder_that_opens(with_model: Path, tmp_path: Path) -> None:
+    from chidu.inference import Sampling, open_engine
+
+    export_folder(with_model, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert "record.json" not in names
+    assert (tmp_path / "out" / "DATA_CARD.md").read_text() == "what was read"
+    assert (tmp_path / "out" / "README.md").read_text() == "what it is"
+    sampling = Sampling(max_tokens=5, temperature=0)
+    texts = [
+        "".join(piece.text for piece in open_engine(str(path)).write("the", sampling))
+        for path in (with_model / "model", tmp_path / "out")
+    ]
+    assert texts[0] == texts[1]
+    with pytest.raises(SettingError, match="is there already"):
+        export_folder(with_model, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "work"]
+
+
+def test_a_gguf_file_has_its_card_beside_it(with_model: Path, tmp_path: Path) -> None:
+    card = export_gguf(with_model, tmp_path / "out" / "m.gguf", "f16")
+    assert card.read_text() == "what it is"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.gguf", "m.md"]
+    (tmp_path / "out" / "m.gguf").unlink()
+    with pytest.raises(SettingError, match=r"m\.md is there already"):
+        export_gguf(with_model, tmp_path / "out" / "m.gguf", "f16")
+    (with_model / "model" / "record.json").unlink()
+    with pytest.raises(WorkFolderError, match="has no finished model"):
+        export_folder(with_model, tmp_path / "other")

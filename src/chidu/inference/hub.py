@@ -165,9 +165,12 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
             # transformers takes its default for this one.
             config.head_dim = _head_width(Path(name) / gguf_file) or config.head_dim
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
+        _check_layers(Path(name), config)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         dtype = torch.bfloat16 if gguf_file is None and _has_bf16() else torch.float32
         model = kind.from_pretrained(name, config=config, dtype=dtype, use_safetensors=True, **where)
+    except InputError:
+        raise
     except Exception as error:  # a damaged folder ends in whatever the library meets first
         raise InputError(why_not_opened(name, error)) from error
     embedding: Any = model.get_input_embeddings()
@@ -176,6 +179,20 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
     # Its `to` is typed as one that takes no place.
     placed: Any = model
     return config, tokenizer, placed.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _check_layers(folder: Path, config: Any) -> None:
+    """Raise InputError where a folder's config states no layers, or more than its weights have tensors: transformers would
+    make them all first."""
+    from safetensors import safe_open
+
+    tensors = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            tensors += len(file.keys())
+    stated = getattr(config, "num_hidden_layers", None)
+    if tensors and isinstance(stated, int) and not 1 <= stated <= tensors:
+        raise InputError(f"{folder}: config.json states {stated} layers, the weights have {tensors} tensors in all")
 
 
 def _head_width(path: Path) -> int | None:

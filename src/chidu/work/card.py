@@ -14,16 +14,29 @@ if TYPE_CHECKING:
 
 __all__ = ["model_card"]
 
+MOST_LICENCES = 8
+"""That are named."""
+
 
 def model_card(work: Work, run: Run) -> str:
-    """Return the README of the model's folder."""
+    """Return the README of the model's folder, which Hugging Face's hub reads too."""
     scored = Score.from_dict(read_json(work.folder / "score" / "score.json"))
     written = WrittenForecast.read(work.folder / "forecast" / "forecast.json")
+    law = read_json(work.folder / "law" / "fit.json")
     data = work.records["corpus"].result
-    largest = sorted(data["licences"].items(), key=lambda entry: -entry[1]["bytes"])[:8]
-    licences = ", ".join(f"{name} ({format_bytes(entry['bytes'])})" for name, entry in largest)
+    largest = sorted(data["licences"].items(), key=lambda entry: -entry[1]["bytes"])
+    licences = ", ".join(f"{name} ({format_bytes(entry['bytes'])})" for name, entry in largest[:MOST_LICENCES])
+    others = len(largest) - MOST_LICENCES
     shape = run.config.shape
     lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "license: other",
+        "license_name: those-of-the-text",
+        "tags: [chidu, scaling-law]",
+        "---",
+        "",
         "# A language model trained by Chidu",
         "",
         f"{shape.params:,} params ({shape.layers} layers, width {shape.width}), trained on "
@@ -34,9 +47,15 @@ def model_card(work: Work, run: Run) -> str:
         f"  byte, measured in {run.config.precision}.",
         f"- Forecast before training: {written.loss:.4f}, {format_level(written.level)} interval {written.low:.4f} to "
         f"{written.high:.4f}; error {scored.error_percent:+.2f}%.",
-        f"- Licences of the text, by bytes: {licences}.",
+        f"- Law, fitted to {law['rows']} smaller runs: loss = `{law['formula']}` with {_values(law['parameters'])}.",
+        f"- Data: {data['documents_kept']:,} documents kept; what was left out, and why, is counted in the data card.",
+        f"- Licences of the text, by bytes: {licences}{f', and {others} more' if others > 0 else ''}.",
         "- Limits: a model of this size writes in the manner of its text and knows nothing. It was made to check a",
-        "  forecast.",
+        "  forecast. Nobody has tried it for bias or harm; what it writes is not checked.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _values(parameters: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in parameters.items())
