@@ -55,7 +55,11 @@ def examine(address: str, examples: int) -> dict[int, int]:
                 # A name of the model is any text by the description; so that more than that is looked at, it is right.
                 if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
                     case.body["model"] = "parrot"
-                answer = case.call_and_validate(checks=CHECKS)
+                answer = case.call()
+                # A body that is too large is refused for that, whatever it holds; schemathesis knows no 413.
+                is_large = answer.status_code == 413
+                checks = [each for each in CHECKS if not (is_large and each is negative_data_rejection)]
+                case.validate_response(answer, checks=checks)
                 statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
 
             ask()
