@@ -168,6 +168,39 @@ def test_another_language_draws_the_page_alone(copied: Path, text_folder: Path) 
     assert "report: redone, because language changed from 'en' to 'zh'" in said
 
 
+def test_other_minutes_make_no_run_a_second_time(copied: Path, finished: Path, text_folder: Path) -> None:
+    work, said = tiny.undertake(copied, text_folder, last="law", minutes=5.5)
+    assert work.skipped == ["corpus", "tokens", "law"]
+    assert "design: redone, because minutes changed from 5.0 to 5.5" in said
+    result = work.records["ladder"].result
+    assert (result["flops"], len(result["taken"])) == (0.0, 9)
+    assert result["flops_taken"] == pytest.approx(read_records(finished)["ladder"].result["flops"])
+    assert any("9 of 9 rungs were trained before" in line for line in said)
+    for name in ("loss", "run", "flops"):
+        ours, theirs = (Ladder.read(folder / "ladder/ladder.csv").columns[name] for folder in (copied, finished))
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_a_recipe_tried_and_given_up_costs_its_own_runs_alone(copied: Path, finished: Path, text_folder: Path) -> None:
+    _, said = tiny.undertake(copied, text_folder, last="ladder", recipe={"learning_rate": 0.02})
+    assert not any("trained before" in line for line in said)
+    assert Ladder.read(copied / "ladder/ladder.csv").columns["loss"].tolist() != measured(finished)[0]["loss"]
+    tiny.undertake(copied, text_folder, last="ladder")
+    assert measured(copied)[0] == measured(finished)[0]
+
+
+def test_a_ladder_that_is_resumed_takes_what_it_took_at_first(copied: Path, text_folder: Path) -> None:
+    """Cut after it had taken all; by then the kept runs are gone, or others are there: neither matters."""
+    shutil.rmtree(copied / "runs")
+    (copied / "ladder/record.json").unlink()
+    tiny.undertake(copied, text_folder, last="ladder")
+    assert len(list((copied / "runs").rglob("*.json"))) == 9
+    record = Record.read(copied / "ladder")
+    assert record is not None
+    assert "taken" not in record.result
+    assert read_json(copied / "ladder/taken.json") == []
+
+
 def test_another_vocabulary_redoes_the_tokens_and_says_why(copied: Path, text_folder: Path) -> None:
     work, said = tiny.undertake(copied, text_folder, last="design", vocabulary=600)
     assert work.skipped == ["corpus"]
