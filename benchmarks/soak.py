@@ -287,8 +287,11 @@ def soak(model: str, seconds: float) -> dict[str, Any]:
     if server.process.poll() is not None:
         found.failures.append(f"the server ended: {server.process.returncode}; {server.said()[-500:]}")
         return found.document(time.monotonic() - begun)
-    if references(server) != answers:
-        found.failures.append("afterwards it does not answer as before")
+    try:
+        if references(server) != answers:
+            found.failures.append("afterwards it does not answer as before")
+    except httpx.HTTPError as error:
+        found.failures.append(f"afterwards it does not answer: {type(error).__name__}")
     if "Traceback" in (said := server.said()):
         found.failures.append("its log has a trace: " + said[-1500:])
     if (code := server.end()) != ENDED:
