@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -35,6 +36,30 @@ def probe_of(flops_a_second: float, overhead: float = 0.002) -> Probe:
         return overhead + config.batch_tokens * config.shape.flops_per_token() / flops_a_second
 
     return lambda apart, together: Speed(tuple(map(seconds, apart)), seconds(together), 2)
+
+
+def test_known_runs_are_taken_up_with_their_lengths() -> None:
+    """A design that was carried out, with a little more time and with twice the time."""
+    probe, first = probe_of(3e11), Budget(400.0, 2, 10**9, 8.0)
+    made = design_ladder(Recipe(), first, 7, probe)
+    known = [rung.config for rung in made.rungs]
+    more = design_ladder(Recipe(), dataclasses.replace(first, seconds=420.0), 7, probe, known)
+    assert [rung.config for rung in more.rungs] == known
+    assert more.ladder_seconds < 5 < made.ladder_seconds
+    twice = Budget(800.0, 2, 10**9, 8.0)
+    free, found = (design_ladder(Recipe(), twice, 7, probe, runs) for runs in ([], known))
+    assert found.target.config.flops >= free.target.config.flops
+    widths = {rung.config.shape.width for rung in found.rungs}
+    assert {config for config in known if config.shape.width in widths} <= {rung.config for rung in found.rungs}
+    assert len({rung.name for rung in found.rungs}) == len(found.rungs)
+
+
+@pytest.mark.parametrize("other", [{"seed": 8}, {"recipe": Recipe(learning_rate=0.02)}], ids=["seed", "recipe"])
+def test_runs_of_another_recipe_or_seed_are_not_taken_up(other: dict[str, Any]) -> None:
+    probe, budget = probe_of(3e11), Budget(400.0, 2, 10**9, 8.0)
+    known = [rung.config for rung in design_ladder(Recipe(), budget, 7, probe).rungs]
+    recipe, seed = other.get("recipe", Recipe()), other.get("seed", 7)
+    assert design_ladder(recipe, budget, seed, probe, known) == design_ladder(recipe, budget, seed, probe)
 
 
 # Most budgets that are drawn are too small for any ladder.

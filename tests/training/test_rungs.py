@@ -17,7 +17,7 @@ import pytest
 from chidu.errors import SettingError, WorkerError
 from chidu.runs import Run, RunConfig
 from chidu.runs.live import Steps
-from chidu.runs.record import read_json
+from chidu.runs.record import read_json, write_json
 from chidu.training import Design, Rung, Text, train_ladder, train_target
 from chidu.training.rungs import run_path
 from cluster import descendants
@@ -99,6 +99,19 @@ def test_finished_runs_are_not_repeated(
     assert [same(run) for run in again] == [same(run) for run in runs]
     changed = {path.parent.name for path in folder.rglob("*.json") if path.stat().st_mtime_ns != before.get(path)}
     assert changed == {"w16-48"}
+
+
+def test_a_trunk_is_trained_as_far_as_runs_need_it(
+    undisturbed: tuple[Path, list[Run]], rungs: list[Rung], packed_text: Text, tmp_path: Path
+) -> None:
+    """All of one size is there, and the longest run of the other."""
+    for rung in rungs:
+        if rung.group == "w16" or rung.name == "w24-96":
+            write_json(run_path(tmp_path, rung.name), read_json(run_path(undisturbed[0], rung.name)))
+    again = train_ladder(rungs, packed_text, tmp_path, lambda group, steps: None)
+    assert [same(run)[:-1] for run in again] == [same(run)[:-1] for run in undisturbed[1]]
+    assert [path.name for path in tmp_path.glob("*-trunk.scratch")] == ["w24-trunk.scratch"]
+    assert read_json(tmp_path / "w24-trunk.scratch/done.json") == {"steps": 24}
 
 
 def test_a_branch_is_the_run_trained_by_itself(

@@ -23,6 +23,7 @@ from chidu.runs.forecast import WrittenForecast
 from chidu.runs.live import Live
 from chidu.runs.record import read_json, write_json
 from chidu.runs.settings import Settings, write_settings
+from chidu.training import foretold
 from chidu.work import STAGES, preview, summary, write_work_report
 from chidu.work.results import read_records, read_run, settings_used
 from chidu.work.watching import read_picture
@@ -166,6 +167,74 @@ def test_another_language_draws_the_page_alone(copied: Path, text_folder: Path) 
     work, said = tiny.undertake(copied, text_folder, language="zh")
     assert work.skipped == MADE[:-1]
     assert "report: redone, because language changed from 'en' to 'zh'" in said
+
+
+def test_other_minutes_make_no_run_a_second_time(copied: Path, finished: Path, text_folder: Path) -> None:
+    work, said = tiny.undertake(copied, text_folder, last="law", minutes=5.5)
+    assert work.skipped == ["corpus", "tokens", "law"]
+    assert "design: redone, because minutes changed from 5.0 to 5.5" in said
+    result = work.records["ladder"].result
+    assert (result["flops"], len(result["taken"])) == (0.0, 9)
+    assert result["flops_taken"] == pytest.approx(read_records(finished)["ladder"].result["flops"])
+    assert any("9 of 9 rungs were trained before" in line for line in said)
+    for name in ("loss", "run", "flops"):
+        ours, theirs = (Ladder.read(folder / "ladder/ladder.csv").columns[name] for folder in (copied, finished))
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_a_recipe_tried_and_given_up_costs_its_own_runs_alone(copied: Path, finished: Path, text_folder: Path) -> None:
+    _, said = tiny.undertake(copied, text_folder, last="ladder", recipe={"learning_rate": 0.02})
+    assert not any("trained before" in line for line in said)
+    assert Ladder.read(copied / "ladder/ladder.csv").columns["loss"].tolist() != measured(finished)[0]["loss"]
+    tiny.undertake(copied, text_folder, last="ladder")
+    assert measured(copied)[0] == measured(finished)[0]
+
+
+def test_a_ladder_that_is_resumed_takes_what_it_took_at_first(copied: Path, text_folder: Path) -> None:
+    """Cut after it had taken all; by then the kept runs are gone, or others are there: neither matters."""
+    shutil.rmtree(copied / "runs")
+    (copied / "ladder/record.json").unlink()
+    tiny.undertake(copied, text_folder, last="ladder")
+    assert len(list((copied / "runs").rglob("*.json"))) == 9
+    record = Record.read(copied / "ladder")
+    assert record is not None
+    assert "taken" not in record.result
+    assert read_json(copied / "ladder/taken.json") == []
+
+
+def test_what_the_law_foretells_is_left_out_and_said(
+    copied: Path, finished: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three sizes the middle one lies between others; half of the loss is a margin that any law keeps to."""
+    monkeypatch.setattr(foretold, "FIRST_SIZES", 2)
+    shutil.rmtree(copied / "runs")
+    work, said = tiny.undertake(copied, text_folder, last="forecast", skip_within=0.5)
+    assert "ladder: redone, because skip_within is new" in said
+    result, whole = work.records["ladder"].result, read_records(finished)["ladder"].result
+    left_out = {each["name"] for each in result["left_out"]}
+    runs = Ladder.read(copied / "ladder/ladder.csv").columns["run"].tolist()
+    rungs = [rung.name for rung in work.design.rungs]
+    assert left_out
+    assert left_out < {name for name in rungs if name.startswith("w0024")} | {"none else"}
+    assert runs == [name for name in rungs if name not in left_out]
+    assert result["flops"] + result["flops_left_out"] == pytest.approx(whole["flops"])
+    line = next(line for line in said if "not trained, since" in line)
+    assert all(name in line for name in left_out)
+    assert not left_out & {run.name for run in read_picture(copied).rungs}
+    # A ladder that is cut when all but its table is there leaves out the same.
+    (copied / "ladder/record.json").unlink()
+    again, _ = tiny.undertake(copied, text_folder, last="ladder", skip_within=0.5)
+    assert again.records["ladder"].result["left_out"] == result["left_out"]
+    # And with the margin taken back, those alone are trained.
+    full, _ = tiny.undertake(copied, text_folder, last="ladder")
+    assert measured_ladder(copied) == measured_ladder(finished)
+    assert set(full.records["ladder"].result["taken"]) == set(runs)
+
+
+def measured_ladder(folder: Path) -> list[float]:
+    """The losses of the ladder's table."""
+    losses: list[float] = Ladder.read(folder / "ladder/ladder.csv").columns["loss"].tolist()
+    return losses
 
 
 def test_another_vocabulary_redoes_the_tokens_and_says_why(copied: Path, text_folder: Path) -> None:

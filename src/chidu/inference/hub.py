@@ -182,8 +182,10 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
 
 
 def _check_layers(folder: Path, config: Any) -> None:
-    """Raise InputError where a folder's config states no layers, or more than its weights have tensors: transformers would
-    make them all first."""
+    """Raise InputError where a folder's config states no layers, or more than its weights have tensors.
+
+    transformers would make them all first.
+    """
     from safetensors import safe_open
 
     tensors = 0

@@ -164,7 +164,7 @@ def by_normed(gradient: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Turn:
-    """Rotary angles over whole heads: y = x · cosine + (halves of x swapped) · sine, each [T, 1, D], float32."""
+    """Rotary angles over whole heads: y = x · cosine + (halves of x swapped) · sine, each [T, heads, D], float32."""
 
     cosine: Tensor
     sine: Tensor
@@ -175,9 +175,11 @@ class Turn:
     def of(cls, model: Transformer, T: int) -> Turn:
         """Take them from the model."""
         cosine, sine = model.cosine[:T], model.sine[:T]
+        heads = model.shape.heads + model.shape.kv_heads
         return cls(
-            torch.cat((cosine, cosine), dim=-1).unsqueeze(1),
-            torch.cat((-sine, sine), dim=-1).unsqueeze(1),
+            # Written out for all heads: products run over whole tensors, not head by head.
+            torch.cat((cosine, cosine), dim=-1).unsqueeze(1).repeat(1, heads, 1),
+            torch.cat((-sine, sine), dim=-1).unsqueeze(1).repeat(1, heads, 1),
             model.mask[:T, :T].to(model.head.weight.dtype),
         )
 
@@ -279,7 +281,9 @@ class LayerPass:
         H, K, D = attention.heads, attention.kv_heads, attention.head_width
         by_q, by_k, by_v = self._by_mix(by_mixed)
         T = by_q.shape[1]
-        by_both = torch.cat((by_q.view(B, H, T, D), self._own(by_k)), dim=1).transpose(1, 2).float()
+        by_both = torch.cat((by_q.view(B, H, T, D), self._own(by_k)), dim=1).transpose(1, 2)
+        # As the forward pass has it: sums over tensors that lie in two ways take four times as long.
+        by_both = by_both.to(torch.float32, memory_format=torch.contiguous_format)
         by_weighted = self.turn.backward(by_both)
         by_weight = (by_weighted * self.unit).sum(dim=(0, 1))  # [H + K, D]
         _grad(attention.q_norm.weight).copy_(by_weight[:H].sum(dim=0).mul_(1 / math.sqrt(D)))

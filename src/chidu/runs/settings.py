@@ -12,7 +12,7 @@ from typing import Any
 
 from chidu.errors import SettingError, nearest
 from chidu.runs.config import DECAYS, OPTIMISERS, from_mapping
-from chidu.runs.recipe import Recipe
+from chidu.runs.recipe import ADAMW_WARMUP_STEPS, Recipe
 from chidu.runs.record import write_atomic
 from chidu.runs.shape import LAYOUTS
 
@@ -62,6 +62,8 @@ class Settings:
     """Held-out tokens that every loss is measured on, at the most."""
     level: float = 0.9
     """Probability that the forecast's interval means to hold the measured loss."""
+    skip_within: float = 0.0
+    """Rungs that the law of the others foretells within this part of their loss are not trained; 0: all are."""
     law: str = "auto"
     """A law's name, or `auto`: the one that best forecasts the dearest rungs from the cheaper ones."""
     language: str = "en"
@@ -80,6 +82,7 @@ class Settings:
         for name, low, high in (
             ("minutes", 3.0, 600.0),
             ("level", 0.5, 0.99),
+            ("skip_within", 0.0, 0.5),
             ("vocabulary", 0 if self.vocabulary == 0 else LEAST_VOCABULARY, 65_536),
             ("context_length", 0 if self.context_length == 0 else 32, 8192),
             ("batch_tokens", 0, 1_048_576),
@@ -121,6 +124,8 @@ class Settings:
         """The rules for runs of every size that may be used, the one to prefer first."""
         length = self.sequence_tokens
         changes: dict[str, Any] = dict(self.recipe)
+        if changes.get("optimiser") == "adamw":
+            changes.setdefault("warmup_steps", ADAMW_WARMUP_STEPS)
         wanted = changes.pop("batch_tokens", self.batch_tokens)
         # Every batch that is tried costs a probe of some ten seconds: a tour has no time to try.
         tried = BATCHES[-1:] if self.is_tour else BATCHES

@@ -3,6 +3,8 @@
 rungs.py        a ladder over the cores: trunks and branches
 target.py       one run with every core at it
 design.py       which ladder and target fit the time and the text
+kept.py         finished runs that later ladders take as they are
+foretold.py     rungs that the law of the others makes needless
 probe.py        how fast this machine is
 loop.py         the step, and going on from a checkpoint
 steadiness.py   batches passed over, and runs taken back

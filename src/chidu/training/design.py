@@ -6,7 +6,7 @@ import heapq
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,9 @@ LADDERS: tuple[tuple[int, ...], ...] = (
 Runs of one size stray together, by half a per cent, so seven sizes are worth more than longer runs of five (LOG.md).
 Only the smallest ladder, for little time, makes do with five.
 """
+
+ABOUT = 0.9
+"""Lengths of known runs are taken up where they have this part of the steps that time and text allow, or more."""
 
 SLACK = 1.08
 """Wall time over what was probed: checkpoints, and what else a machine does meanwhile."""
@@ -103,13 +106,23 @@ class Design:
         return cls(**{**values, "rungs": rungs, "target": Rung.from_dict(values["target"])})
 
 
+@dataclass(frozen=True)
+class Size:
+    """A width of a ladder, and the steps of its runs that were trained before."""
+
+    width: int
+    known: frozenset[int]
+
+
 Probe = Callable[[list[RunConfig], RunConfig], Speed]
 
 
-def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> Design:
+def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe, known: Sequence[RunConfig] = ()) -> Design:
     """Return the largest ladder whose runs are all long enough and, with its target, fit the budget.
 
-    Raises TextError where time or text is too short for even the smallest ladder.
+    Runs that are `known`, since they were trained before, cost no time: the ladder takes up those of its sizes, and
+    has their lengths where its own would be about the same. Raises TextError where time or text is too short for even
+    the smallest ladder.
     """
     if _steps_by_text(recipe, budget) < LEAST_STEPS:
         raise _too_little(recipe, budget)
@@ -117,10 +130,10 @@ def design_ladder(recipe: Recipe, budget: Budget, seed: int, probe: Probe) -> De
     found: dict[int, Design | None] = {}
     # What a probe measures corrects the guess, so two or three probes are enough on any machine.
     while (place := _largest_place(recipe, budget, flops_a_second)) not in found:
-        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe)
+        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe, known)
     while found[min(found)] is None and min(found) > 0:
         place = min(found) - 1
-        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe)
+        found[place], flops_a_second = _attempt(recipe, place, budget, seed, probe, known)
     designs = [found[place] for place in sorted(found)]
     best = next((design for design in reversed(designs) if design is not None), None)
     if best is None:
@@ -152,7 +165,9 @@ def _wanted_steps(recipe: Recipe, widths: tuple[int, ...]) -> int:
     return math.ceil(wanted / recipe.batch_tokens / LENGTHS[-1])
 
 
-def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe) -> tuple[Design | None, float]:
+def _attempt(
+    recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe, known: Sequence[RunConfig]
+) -> tuple[Design | None, float]:
     """Return the longest runs of this ladder that the budget affords, or None where they are too short; and the speed.
 
     The smallest ladder may fall short of its tokens per param; any may where the text, not the time, is the limit:
@@ -165,11 +180,27 @@ def _attempt(recipe: Recipe, place: int, budget: Budget, seed: int, probe: Probe
     per_step = sum(speed.apart) * _ladder_steps(recipe, 1) / budget.processes + speed.together * LENGTHS[-1]
     flops_a_second = _flops(recipe, widths, budget.leap, 1) / (per_step * budget.processes)
     by_text, by_time = _steps_by_text(recipe, budget), _steps_by_time(recipe, budget, speed)
-    steps = min(by_time, by_text)
+    there = [_lengths(recipe, width, seed, known) for width in widths]
+    steps = _taken_up(there, min(by_time, by_text))
     is_long = steps >= _wanted_steps(recipe, widths) or by_text <= by_time or place == 0
     if steps < LEAST_STEPS or not is_long:
         return None, flops_a_second
-    return _design(recipe, widths, target_width, budget, speed, steps, seed), flops_a_second
+    return _design(recipe, there, target_width, budget, speed, steps, seed), flops_a_second
+
+
+def _lengths(recipe: Recipe, width: int, seed: int, known: Sequence[RunConfig]) -> Size:
+    """Return a width with the steps of those known runs that are this recipe's."""
+    steps = (config.steps for config in known if config.shape.width == width)
+    by_recipe = {steps: recipe.config(width, steps, seed) for steps in steps}
+    return Size(width, frozenset(steps for steps, config in by_recipe.items() if config in known))
+
+
+def _taken_up(sizes: Sequence[Size], steps: int) -> int:
+    """Return the shortest length that takes up known ones and is about `steps`, or else that."""
+    known = {each for size in sizes for each in size.known}
+    shortest = {each // length for each in known for length in LENGTHS if each % length == 0}
+    about = [each for each in shortest if max(LEAST_STEPS, ABOUT * steps) <= each <= steps]
+    return max(about, default=steps)
 
 
 def _target_width(recipe: Recipe, widths: tuple[int, ...], leap: float) -> int:
@@ -190,17 +221,20 @@ def _ladder_steps(recipe: Recipe, steps: int) -> float:
     return LENGTHS[-1] * steps * (1 - recipe.falling_part) + decays
 
 
-def _wall_seconds(recipe: Recipe, budget: Budget, speed: Speed, steps: int) -> tuple[float, float]:
-    """Return the wall time of ladder and target, the shortest length having so many steps."""
+def _wall_seconds(
+    recipe: Recipe, budget: Budget, speed: Speed, steps: int, sizes: Sequence[Size] = ()
+) -> tuple[float, float]:
+    """Return the wall time of ladder and target, the shortest length having so many steps; known runs take none."""
     measuring = EVALUATION * budget.held_out_tokens / recipe.batch_tokens
-    sizes = []
-    for step in speed.apart:
-        decays = [length * steps * recipe.falling_part for length in LENGTHS]
-        sizes.append(
-            (step * (LENGTHS[-1] * steps - decays[-1]), [step * (decay + measuring) for decay in reversed(decays)])
-        )
+    taken = []
+    for place, step in enumerate(speed.apart):
+        known = sizes[place].known if sizes else frozenset[int]()
+        missing = [length * steps for length in LENGTHS if length * steps not in known]
+        if missing:
+            decays = [each * recipe.falling_part for each in missing]
+            taken.append((step * (missing[-1] - decays[-1]), [step * (each + measuring) for each in reversed(decays)]))
     target = speed.together * (LENGTHS[-1] * steps + speed.processes * measuring)
-    ladder = makespan(sorted(sizes, reverse=True), budget.processes)
+    ladder = makespan(sorted(taken, reverse=True), budget.processes)
     return SLACK * ladder + START_SECONDS, SLACK * target + START_SECONDS
 
 
@@ -238,20 +272,22 @@ def _steps_by_text(recipe: Recipe, budget: Budget) -> int:
 
 def _design(
     recipe: Recipe,
-    widths: tuple[int, ...],
+    sizes: Sequence[Size],
     target_width: int,
     budget: Budget,
     speed: Speed,
     steps: int,
     seed: int,
 ) -> Design:
+    longest = LENGTHS[-1] * steps
+    own = {length * steps for length in LENGTHS}
     rungs = tuple(
-        Rung(f"w{width:04d}-{length * steps}", f"w{width:04d}", recipe.config(width, length * steps, seed))
-        for width in widths
-        for length in LENGTHS
+        Rung(f"w{size.width:04d}-{each}", f"w{size.width:04d}", recipe.config(size.width, each, seed))
+        for size in sizes
+        for each in sorted(own | {known for known in size.known if known < longest})
     )
-    target = recipe.config(target_width, LENGTHS[-1] * steps, seed)
-    ladder_seconds, target_seconds = _wall_seconds(recipe, budget, speed, steps)
+    target = recipe.config(target_width, longest, seed)
+    ladder_seconds, target_seconds = _wall_seconds(recipe, budget, speed, steps, sizes)
     shared = Rung("target", "target", target)
     return Design(rungs, shared, speed.threads, ladder_seconds, target_seconds, speed.processes)
 

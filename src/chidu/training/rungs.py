@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from chidu.tokens import TokenFile
     from chidu.training.underway import Underway
 
-__all__ = ["STOP_SECONDS", "Rung", "StepCount", "Text", "finished_run", "run_path", "train_ladder"]
+__all__ = [
+    "STOP_SECONDS",
+    "Rung",
+    "StepCount",
+    "Text",
+    "finished_run",
+    "ladder_flops",
+    "run_path",
+    "train_ladder",
+    "trunk_flops",
+]
 
 
 TRUNK = "-trunk.scratch"
@@ -71,6 +81,8 @@ class Trunk:
     stop: int
     marks: tuple[int, ...]
     text: Text
+    branches: tuple[Path, ...]
+    """The finished runs that leave it: once all are there, it is needed no more."""
 
     @property
     def group(self) -> str:
@@ -82,10 +94,14 @@ class Trunk:
         """The file that is there when it is trained."""
         return self.folder / "done.json"
 
+    def is_done(self) -> bool:
+        """True where it is trained, or no run is left that would leave it."""
+        return self.finished.exists() or all(branch.exists() for branch in self.branches)
+
     @property
     def course(self) -> Steps:
-        """The optimiser steps it takes."""
-        return Steps(self.group, 0, self.stop)
+        """The optimiser steps that its longest run shares."""
+        return Steps(self.group, 0, self.config.trunk_steps)
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,10 @@ class Branch:
     def finished(self) -> Path:
         """The file that is there when it is trained and measured."""
         return self.folder / "run.json"
+
+    def is_done(self) -> bool:
+        """True where it is trained and measured."""
+        return self.finished.exists()
 
     @property
     def course(self) -> Steps:
@@ -160,19 +180,38 @@ def _trunks(rungs: Sequence[Rung], text: Text, folder: Path) -> dict[str, Trunk]
         longest = max(configs, key=lambda config: config.steps)
         if any(config.with_steps(longest.steps) != longest for config in configs):
             raise SettingError(f"rungs of the group {name!r} differ in more than their steps: they can't share a trunk")
-        marks = tuple(sorted({config.trunk_steps for config in configs}))
-        trunks[name] = Trunk(folder / f"{name}{TRUNK}", longest, longest.trunk_steps, marks, text)
+        # A run that is there already needs no mark.
+        own = {run_path(folder, rung.name): rung.config.trunk_steps for rung in rungs if rung.group == name}
+        marks = tuple(sorted({steps for path, steps in own.items() if not path.exists()} or {longest.trunk_steps}))
+        trunks[name] = Trunk(folder / f"{name}{TRUNK}", longest, marks[-1], marks, text, tuple(own))
     return trunks
+
+
+def trunk_flops(rungs: Iterable[Rung]) -> float:
+    """Return the flops of the trunks of these rungs: of each group up to where the last of its runs leaves it."""
+    trunks: dict[str, float] = {}
+    for rung in rungs:
+        trunks[rung.group] = max(trunks.get(rung.group, 0.0), _flops(rung.config, rung.config.trunk_steps))
+    return sum(trunks.values())
+
+
+def ladder_flops(rungs: Sequence[Rung]) -> float:
+    """Return the flops of these rungs, where those of one group share a trunk."""
+    return trunk_flops(rungs) + sum(_flops(rung.config, rung.config.decay_steps) for rung in rungs)
+
+
+def _flops(config: RunConfig, steps: int) -> float:
+    return float(steps) * config.batch_tokens * config.shape.flops_per_token()
 
 
 def _train_item(item: Trunk | Branch, emit: Emit) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if not item.finished.exists():
+    if not item.is_done():
         with hold(item.folder) as lease:
             # Who held the folder before may have finished the run.
-            if not item.finished.exists():
+            if not item.is_done():
                 if isinstance(item, Trunk):
                     _train_trunk(item, emit, lease)
                 else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from chidu.errors import TextError
 from chidu.parallel import Local, Place
+from chidu.runs.config import RunConfig
 from chidu.runs.folder import check_work_folder
 from chidu.runs.record import Record, read_json
 from chidu.runs.settings import Settings
 from chidu.units import format_count, format_seconds
 from chidu.work.results import ORDER
-from chidu.work.undertaking import stage_settings
+from chidu.work.undertaking import kept_runs, stage_settings
 
 if TYPE_CHECKING:
     from chidu.training.design import Budget, Design
@@ -35,8 +36,10 @@ INSTALLED_TOKENS = 9_000_000
 """Tokens of the default corpus, about, before it was collected."""
 
 
-def choose_design(settings: Settings, budget: Budget, place: Place) -> Design:
+def choose_design(settings: Settings, budget: Budget, place: Place, known: Sequence[RunConfig] = ()) -> Design:
     """Probe a place, and choose the ladder and target that fit the budget, of the first recipe that has any.
+
+    Runs that are `known`, since they were trained before, cost nothing.
 
     A machine too slow for the smallest ladder takes up to four times the time; `describe_design` says so beforehand.
     Raises TextError where the text is too short, or that is not enough either.
@@ -51,7 +54,7 @@ def choose_design(settings: Settings, budget: Budget, place: Place) -> Design:
         longer = replace(budget, seconds=overrun * budget.seconds)
         for recipe in recipes:
             try:
-                return design_ladder(recipe, longer, settings.seed, lambda apart, one: speed(tuple(apart), one))
+                return design_ladder(recipe, longer, settings.seed, lambda apart, one: speed(tuple(apart), one), known)
             except TextError as error:
                 refusals.append(error)
     raise refusals[len(recipes) - 1]
@@ -122,6 +125,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None], place:
             settings,
             Budget(left, place.cores, _expected_tokens(settings), settings.leap, settings.held_out_tokens),
             place,
+            _known(folder, done, settings),
         )
     describe_design(chosen, settings, say)
     expected |= {
@@ -136,6 +140,12 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None], place:
         rung.config.shape.params for rung in chosen.rungs
     )
     return Preview(stages, 4 * 3.0 * _expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
+
+
+def _known(folder: Path, done: Collection[str], settings: Settings) -> list[RunConfig]:
+    """Return the runs that were trained before on these tokens."""
+    tokens = Record.read(folder / "tokens") if "tokens" in done else None
+    return kept_runs(folder, tokens, settings).configs() if tokens is not None else []
 
 
 def _tell_scarce(settings: Settings, say: Callable[[str], None]) -> None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chidu.errors import ForecastError
 from chidu.parallel import cores
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.ladder import Ladder
 from chidu.runs.live import RunEvent, Steps
-from chidu.runs.record import Record, file_digest, fingerprint, now, write_atomic, write_json
+from chidu.runs.record import Record, file_digest, fingerprint, now, read_json, write_atomic, write_json
+from chidu.runs.run import Run
+from chidu.runs.settings import Settings
 from chidu.runs.stage import making
 from chidu.units import count_of, format_bytes, format_count, format_level
 from chidu.work.card import model_card
 from chidu.work.estimate import AFTER_SECONDS, TYPICAL_SECONDS, choose_design, describe_design
 from chidu.work.judging import TargetJudge, peers
 from chidu.work.results import LADDER_TABLE, read_fit, read_run, rung_runs, write_work_report
-from chidu.work.undertaking import OBJECTIVE, RESAMPLES, StepTeller, Work
+from chidu.work.undertaking import OBJECTIVE, RESAMPLES, StepTeller, Voice, Work
+
+if TYPE_CHECKING:
+    from chidu.laws import Fit
+    from chidu.training.foretold import Foretold
+    from chidu.training.rungs import Rung
 
 __all__ = ["STAGES"]
 
@@ -115,7 +122,7 @@ def design(work: Work) -> None:
         held_out = min(settings.held_out_tokens, tokens["held_out"]["tokens"])
         budget = Budget(left, work.place.cores, tokens["train"]["tokens"], settings.leap, held_out)
         work.teller("design")(0.0, "timing a few steps of each size")
-        chosen = choose_design(settings, budget, work.place)
+        chosen = choose_design(settings, budget, work.place, work.kept_runs.configs())
         write_json(folder / "design.json", chosen.as_dict())
         return {"rungs": len(chosen.rungs), "seconds_available": left}
 
@@ -125,7 +132,7 @@ def design(work: Work) -> None:
 
 
 def ladder(work: Work) -> None:
-    """Train every rung; leave the table of runs."""
+    """Train the rungs that are not there yet, and that the law must see; leave the table of runs."""
     from chidu.training.rungs import TRUNK, train_ladder
 
     chosen = work.design
@@ -134,15 +141,85 @@ def ladder(work: Work) -> None:
         work.live.begin(
             dict.fromkeys(name for rung in chosen.rungs for name in (rung.group, rung.name)), making(folder)
         )
+        taken = take_kept(work, folder, chosen.rungs)
         steps = StepTeller(work, "ladder", chosen)
-        runs = train_ladder(chosen.rungs, work.text, folder, steps, work.place)
+        try:
+            runs, foretold = train_needed(
+                work, chosen.rungs, taken, lambda rungs: train_ladder(rungs, work.text, folder, steps, work.place)
+            )
+        finally:
+            work.kept_runs.keep(folder, chosen.rungs)
         Ladder.from_runs(runs).write(folder / LADDER_TABLE)
         for trunk in folder.glob(f"*{TRUNK}"):
             shutil.rmtree(trunk)
-        spent = sum(run.flops_spent for run in runs) + steps.trunk_flops
-        return {"rungs": len(runs), "flops": spent, "flops_apart": sum(run.config.flops for run in runs)}
+        return ladder_result(chosen.rungs, runs, taken, foretold)
 
-    work.stage("ladder", design_inputs(work), make)
+    tell_spared(work.stage("ladder", design_inputs(work), make).result, work.voice)
+
+
+def take_kept(work: Work, folder: Path, rungs: Sequence[Rung]) -> list[str]:
+    """Put what was trained before into the ladder's folder; return the names: those of the first time, if resumed."""
+    path = folder / "taken.json"
+    if not path.exists():
+        write_json(path, work.kept_runs.hand_over(folder, rungs))
+    return list(read_json(path))
+
+
+def train_needed(
+    work: Work, rungs: Sequence[Rung], taken: Sequence[str], train: Callable[[Sequence[Rung]], list[Run]]
+) -> tuple[list[Run], list[Foretold]]:
+    """Train all rungs, or where the settings say so only those that the law of the others does not foretell."""
+    from chidu.training.foretold import train_unknown
+
+    if not work.settings.skip_within:
+        return train(rungs), []
+
+    def fit_law(table: Ladder, with_intervals: bool) -> Fit:
+        return fit_table(work.settings, table, RESAMPLES if with_intervals else 0)
+
+    made = train([rung for rung in rungs if rung.name in taken])
+    return train_unknown(rungs, work.settings.skip_within, train, fit_law, made)
+
+
+def ladder_result(
+    rungs: Sequence[Rung], runs: Sequence[Run], taken: Sequence[str], foretold: Sequence[Foretold]
+) -> dict[str, Any]:
+    """Return what was trained and what not, with the flops of each."""
+    from chidu.training.rungs import ladder_flops, trunk_flops
+
+    left_out = {each.name for each in foretold}
+    needed = [rung for rung in rungs if rung.name not in left_out]
+    trained = [rung for rung in needed if rung.name not in taken]
+    own = [run for run in runs if run.name not in taken]
+    found: dict[str, Any] = {
+        "rungs": len(runs),
+        "flops": sum(run.flops_spent for run in own) + trunk_flops(trained),
+        "flops_apart": sum(run.config.flops for run in own),
+    }
+    if taken:
+        found |= {"taken": list(taken), "flops_taken": ladder_flops(needed) - ladder_flops(trained)}
+    if foretold:
+        found |= {
+            "left_out": [each.as_dict() for each in foretold],
+            "flops_left_out": ladder_flops(rungs) - ladder_flops(needed),
+        }
+    return found
+
+
+def tell_spared(result: Mapping[str, Any], voice: Voice) -> None:
+    """Say which runs were not trained, and why; and what that spared."""
+    taken, left_out = result.get("taken", ()), result.get("left_out", ())
+    if taken:
+        voice.say(
+            f"ladder: {len(taken)} of {count_of(result['rungs'], 'rung')} were trained before and are used as they "
+            f"are: {result['flops_taken']:.2e} flops spared"
+        )
+    if left_out:
+        told = ", ".join(f"{each['name']} {each['loss']:.4f}" for each in left_out)
+        voice.say(
+            f"ladder: {count_of(len(left_out), 'rung')} not trained, since the law of the others foretells them "
+            f"closely enough: {told}; {result['flops_left_out']:.2e} flops spared, {result['flops']:.2e} spent"
+        )
 
 
 def design_inputs(work: Work) -> dict[str, str]:
@@ -157,21 +234,11 @@ def design_inputs(work: Work) -> dict[str, str]:
 
 def law(work: Work) -> None:
     """Fit the law to the ladder's table."""
-    from chidu.laws import fit
-
-    settings = work.settings
     table = work.folder / "ladder" / LADDER_TABLE
 
     def make(folder: Path) -> dict[str, Any]:
         work.teller("law")(0.0, "fitting")
-        fitted = fit(
-            Ladder.read(table),
-            law=settings.law,
-            resamples=RESAMPLES,
-            level=settings.level,
-            seed=settings.seed,
-            objective=OBJECTIVE,
-        )
+        fitted = fit_table(work.settings, Ladder.read(table), RESAMPLES)
         write_json(folder / "fit.json", fitted.as_dict())
         write_atomic(folder / "fit.txt", f"{fitted}\n")
         return {"law": fitted.law, "status": str(fitted.status.value), "parameters": dict(fitted.parameters)}
@@ -180,6 +247,20 @@ def law(work: Work) -> None:
     work.stage("law", inputs, make)
     if "law" not in work.skipped:
         work.voice.say((work.folder / "law" / "fit.txt").read_text(encoding="utf-8").rstrip())
+
+
+def fit_table(settings: Settings, table: Ladder, resamples: int) -> Fit:
+    """Fit the law that the settings ask for."""
+    from chidu.laws import fit
+
+    return fit(
+        table,
+        law=settings.law,
+        resamples=resamples,
+        level=settings.level,
+        seed=settings.seed,
+        objective=OBJECTIVE,
+    )
 
 
 def forecast(work: Work) -> None:

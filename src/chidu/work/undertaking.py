@@ -15,10 +15,11 @@ from chidu.units import format_seconds
 
 if TYPE_CHECKING:
     from chidu.training.design import Design
+    from chidu.training.kept import KeptRuns
     from chidu.training.rungs import Text
     from chidu.training.sharded import Crew
 
-__all__ = ["OBJECTIVE", "RESAMPLES", "StepTeller", "Voice", "Work", "stage_settings"]
+__all__ = ["OBJECTIVE", "RESAMPLES", "StepTeller", "Voice", "Work", "kept_runs", "stage_settings"]
 
 
 RESAMPLES = 1000
@@ -38,7 +39,7 @@ def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
         "corpus": seed,
         "tokens": {"vocabulary": settings.words},
         "design": {"minutes": settings.minutes, "leap": settings.leap, **lengths, **seed, **recipe},
-        "ladder": held_out,
+        "ladder": held_out | ({"skip_within": settings.skip_within} if settings.skip_within else {}),
         "law": {
             "law": settings.law,
             "objective": OBJECTIVE,
@@ -52,6 +53,14 @@ def stage_settings(settings: Settings) -> dict[str, dict[str, Any]]:
         "model": seed,
         "report": {"language": settings.language},
     }
+
+
+def kept_runs(folder: Path, tokens: Record, settings: Settings) -> KeptRuns:
+    """Return the finished runs of a work folder that read these tokens, and were measured as these settings say."""
+    from chidu.training.kept import KeptRuns
+
+    text = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
+    return KeptRuns.of(folder / "runs", text, settings.held_out_tokens)
 
 
 class Voice(Protocol):
@@ -119,6 +128,11 @@ class Work:
         return Text(tokens / "train.bin", tokens / "held_out.bin", self.settings.held_out_tokens)
 
     @property
+    def kept_runs(self) -> KeptRuns:
+        """Finished runs of this text, whatever ladder they were made for."""
+        return kept_runs(self.folder, self.records["tokens"], self.settings)
+
+    @property
     def design(self) -> Design:
         """The ladder and target that were chosen."""
         from chidu.training.design import Design
@@ -136,10 +150,6 @@ class StepTeller:
         self.weight = {rung.group: rung.config.shape.flops_per_token() ** 0.75 for rung in trains}
         longest = {rung.group: rung.config for rung in sorted(trains, key=lambda rung: rung.config.steps)}
         trunk = {} if stage == "target" else longest
-        self.trunk_flops = sum(
-            float(config.trunk_steps) * config.batch_tokens * config.shape.flops_per_token()
-            for config in trunk.values()
-        )
         self.total = sum(
             self.weight[rung.group] * (rung.config.decay_steps if trunk else rung.config.steps) for rung in trains
         ) + sum(self.weight[group] * config.trunk_steps for group, config in trunk.items())

@@ -12,7 +12,7 @@ from chidu.runs.folder import check_work_folder
 from chidu.runs.forecast import WrittenForecast
 from chidu.runs.live import STALE_SECONDS, Live, LiveState, Steps
 from chidu.runs.picture import Picture, RunPicture
-from chidu.runs.record import read_json
+from chidu.runs.record import Record, read_json
 from chidu.runs.run import Run
 from chidu.runs.settings import read_settings
 from chidu.units import time_left
@@ -112,7 +112,13 @@ def _runs(folder: Path, live: Live | None, is_at_work: bool) -> tuple[tuple[RunP
     from chidu.training.design import Design
 
     design: Design = Design.from_dict(read_json(path))
-    rungs = tuple(_run(rung, folder / "ladder" / rung.name, live, is_at_work) for rung in design.rungs)
+    record = Record.read(folder / "ladder")
+    left_out = {each["name"] for each in record.result.get("left_out", ())} if record is not None else set()
+    rungs = tuple(
+        _run(rung, folder / "ladder" / rung.name, live, is_at_work)
+        for rung in design.rungs
+        if rung.name not in left_out
+    )
     # The target waits until its forecast is written: what is there before is of another making.
     began = (folder / "forecast" / "record.json").exists()
     return rungs, _run(design.target, folder / "target", live if began else None, is_at_work)
