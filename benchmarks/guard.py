@@ -1,6 +1,6 @@
 """Chidu's guard against presidio's recognisers: time of a 1 kB answer, what is found and what is falsely found.
 
-Both read the same texts: the planted items and hard negatives of tests/safety/planted.py, and answers of 1,000
+Both read the same texts: the planted items and hard negatives of tests/safety/planted_texts.py, and answers of 1,000
 characters made of this repository's documentation. Of presidio the predefined recognisers by patterns are asked, those
 that need no language model; a model's would find names too and take longer. It is judged on what it has recognisers
 for: privacy.
@@ -30,7 +30,7 @@ from chidu.safety.hazards import PARENTS
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "safety"))
-from planted import AFTERWARDS, NEGATIVES, NEGATIVES_AFTERWARDS, PLANTED  # noqa: E402
+from planted_texts import AFTERWARDS, NEGATIVES, NEGATIVES_AFTERWARDS, PLANTED  # noqa: E402
 
 ANSWER = 1000
 PIECE = 4

@@ -134,3 +134,9 @@ def test_nothing_names_a_machine_or_a_host() -> None:
         text = path.read_text(encoding="utf-8")
         for host in hosts:
             assert host not in text, f"{name} names {host}"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """pytest imports them by name alone: of two of one name, both get the first."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

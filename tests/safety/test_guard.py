@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planted import AFTERWARDS, BEYOND, NEGATIVES, NEGATIVES_AFTERWARDS, PLANTED
+from planted_texts import AFTERWARDS, BEYOND, NEGATIVES, NEGATIVES_AFTERWARDS, PLANTED
 
 from chidu.errors import SettingError
 from chidu.safety import Action, Guard, Policy, read_policy

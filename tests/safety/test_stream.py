@@ -9,7 +9,7 @@ import re._parser as parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import JWT, NEGATIVES, PEM, PLANTED
+from planted_texts import JWT, NEGATIVES, PEM, PLANTED
 
 from chidu.safety import Action, Finding, Guard, Policy, StreamJudge
 from chidu.safety.guard import rule_judges
