@@ -4,6 +4,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 ├── InputError              something the caller brought is not usable
 │   ├── TableError          a table of runs: a column, a row, a value
 │   ├── TextError           text: none found, too little, not UTF-8
+│   ├── SchemaError         a JSON schema that is none, too large, or that can't be followed
 │   ├── ContextError        a prompt that leaves no room in the model's context
 │   └── SettingError        a setting, a flag or a TOML key
 ├── FitError                a law could not be fitted to these rows
@@ -38,6 +39,7 @@ __all__ = [
     "MissingPackageError",
     "RecordError",
     "RemoteError",
+    "SchemaError",
     "SettingError",
     "StoppedError",
     "StorageError",
@@ -64,6 +66,10 @@ class TableError(InputError):
 
 class TextError(InputError):
     """No text, too little text, or bytes that are not UTF-8."""
+
+
+class SchemaError(InputError):
+    """A JSON schema that is none, too large, or that can't be followed."""
 
 
 class ContextError(InputError):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from chidu.errors import InputError
+from chidu.errors import InputError, SchemaError
 from chidu.inference import Conversation, Engine, Message, Sampling, Token, open_engine, packaged
 from chidu.inference.gguf import GgufEngine
 from chidu.inference.hub import HubEngine
@@ -369,3 +369,41 @@ def test_a_model_that_translates_reads_one_text_and_writes_another(saved: Path, 
     assert write(engine) == engine.decode(expected.tolist())
     with pytest.raises(InputError, match="can't weigh one alone"):
         engine.score("the work")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "integer"}, "minItems": 1_000_000_000},
+        {"type": "string", "maxLength": 10_000_000},
+        {"type": "string", "pattern": "(a{1000}){1000}"},
+        {"type": "object", "properties": {f"p{index}": {"type": "integer"} for index in range(3000)}},
+        {"anyOf": [{"const": index} for index in range(3000)]},
+        {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "items": {"type": "integer"}}},
+    ],
+)
+def test_a_schema_that_would_fill_the_memory_is_refused(engine: Engine, schema: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match="is too large"):
+        engine.write("a", Sampling(schema=json.dumps(schema)))
+
+
+@pytest.mark.parametrize("schema", ['{"$ref": "#"}', '{"const": "<|endoftext|>"}'])
+def test_a_schema_that_leads_nowhere_is_never_said_to_be_followed(engine: Engine, schema: str) -> None:
+    try:
+        written = list(engine.write("a", Sampling(temperature=0, max_tokens=40, schema=schema)))
+    except SchemaError:
+        return
+    if written[-1].finish == "stop":
+        assert json.loads("".join(piece.text for piece in written)) == "<|endoftext|>"
+
+
+def test_a_model_that_does_not_write_is_refused(saved: Path, tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    config = BertConfig(
+        vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_file=str(saved / "tokenizer.json")).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="is BertModel, which does not write text"):
+        open_engine(str(tmp_path))

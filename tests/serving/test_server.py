@@ -139,6 +139,19 @@ def test_chats_tell_what_their_tokens_weigh(serve: Serve, parrot: Parrot) -> Non
         asked.chat.completions.create(**{**how, "logprobs": False}, top_logprobs=1)
 
 
+def test_what_is_wrong_is_said_of_the_kind_that_was_sent(serve: Serve, parrot: Parrot) -> None:
+    address = serve(parrot)
+
+    def said(**change: Any) -> str:
+        asked = {"model": "parrot", "prompt": "a", **change}
+        return str(httpx.post(f"{address}/v1/completions", json=asked).json()["error"]["message"])
+
+    assert "at least 1 character" in said(stop=[""])
+    assert "at most 4 items" in said(stop=["a"] * 4000)
+    assert "at least 1 item" in said(prompt=[])
+    assert said(suffix="x") == "suffix is not supported here: leave it out"
+
+
 def test_a_prompt_may_come_as_tokens(serve: Serve, parrot: Parrot, saved: Path) -> None:
     asked = client(serve(parrot))
     one = asked.completions.create(model="parrot", prompt=[3, 1], echo=True)
@@ -194,6 +207,10 @@ def test_an_answer_fits_its_schema(serve: Serve, foreign: Path) -> None:
         ({"prompt": None}, "prompt"),
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": ""}, "stop"),
+        ({"stop": [""]}, "stop"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"tools": []}, "tools"),
         ({"seed": 2**70}, "seed"),
         ({"logprobs": 6}, "logprobs"),
         ({"suffix": "x"}, "suffix"),

@@ -39,8 +39,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Write text with a model."""
+    from chidu.errors import SettingError
     from chidu.inference import Sampling
 
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise SettingError("the prompt is not UTF-8: write it in that encoding") from error
     drawings = [
         Sampling(max_tokens, temperature, top_p, seed + each, top_k, tuple(stop or ()), schema=read_schema(schema))
         for each in range(sequences)

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import llguidance
 import numpy as np
 import torch
 from torch import Tensor
 
-from chidu.errors import InputError
+from chidu.errors import InputError, SchemaError
 
-__all__ = ["Constraint", "Vocabulary", "check_schema"]
+__all__ = ["Constraint", "Vocabulary", "check_schema", "one_line"]
 
 BLANKS = r"[ \n\t]{0,40}"
 """Between the parts of a JSON document; a small model would go on with blanks for ever."""
 
 
+MOST_PARTS = 2000
+"""Of a schema, each as often as it may repeat: what the libraries write out."""
+REPEATS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+BRACES = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+
+
 def check_schema(schema: str) -> str:
-    """Return the library's grammar of a JSON schema. Raises InputError where it is none."""
+    """Return the library's grammar of a JSON schema. Raises SchemaError where it is none, or too large."""
     try:
+        parts = _parts(json.loads(schema))
+        if parts > MOST_PARTS:
+            raise SchemaError(
+                f"the JSON schema is too large: its parts, each as often as it may repeat, are {parts}; at most "
+                f"{MOST_PARTS} are followed"
+            )
         grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": BLANKS})
-    except ValueError as error:
-        raise InputError(f"the JSON schema is none ({_first_line(str(error))})") from error
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"the JSON schema is none ({one_line(str(error))})") from error
     if why := llguidance.LLMatcher.validate_grammar(grammar):
-        raise InputError(f"the JSON schema can't be followed ({_first_line(why)})")
+        raise SchemaError(f"the JSON schema can't be followed ({one_line(why)})")
     return grammar
 
 
-def _first_line(text: str) -> str:
-    return " ".join((text.strip().splitlines() or ["no reason given"])[0].split())[:200]
+def _parts(node: Any) -> int:
+    """Count the parts of a schema, each as often as it may repeat."""
+    if isinstance(node, list):
+        return sum(map(_parts, node)) + 1
+    if not isinstance(node, dict):
+        return 1
+    often = max((value for name in REPEATS if isinstance(value := node.get(name), int)), default=1)
+    if isinstance(pattern := node.get("pattern"), str):
+        often *= math.prod(max(int(least), int(most or 0), 1) for least, most in BRACES.findall(pattern))
+        often += len(pattern)
+    return max(often, 1) * (1 + sum(map(_parts, node.values())))
+
+
+def one_line(text: str) -> str:
+    """Return what a library said, as one line that is not too long."""
+    return " ".join(text.split())[:200] or "no reason given"
 
 
 class Vocabulary:
@@ -47,12 +77,12 @@ class Vocabulary:
         return bytes(self.tokens.decode_bytes([token]))
 
     def constraint(self, schema: str) -> Constraint:
-        """Return what may follow in a text that is to fit a schema. Raises InputError where the schema is none."""
+        """Return what may follow in a text that is to fit a schema. Raises SchemaError where the schema is none."""
         return Constraint(schema, self)
 
 
 class Constraint:
-    """What may follow, in a text that is to fit a JSON schema. Raises InputError where the schema is none.
+    """What may follow, in a text that is to fit a JSON schema. Raises SchemaError where the schema is none.
 
     References to other documents are not followed: nothing is fetched.
     """
@@ -78,4 +108,4 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise InputError(f"the JSON schema can't be followed ({_first_line(self._matcher.get_error())})")
+            raise SchemaError(f"the JSON schema can't be followed ({one_line(self._matcher.get_error())})")

@@ -6,6 +6,7 @@ import json
 import queue
 import secrets
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from typing import Any
 
 import xllamacpp
 
-from chidu.errors import InputError
-from chidu.inference.constraint import check_schema
+from chidu.errors import InputError, SchemaError
+from chidu.inference.constraint import check_schema, one_line
 from chidu.inference.engine import (
     Conversation,
     Engine,
@@ -152,7 +153,7 @@ class GgufEngine:
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        half, count, counted = "", 0, 0
+        half, whole, count, counted = "", "", 0, 0
         drawn: list[Token] = []
         try:
             while (chunk := heard.get()) is not None:
@@ -163,6 +164,9 @@ class GgufEngine:
                 # Bytes of a character that is never whole are not shown.
                 shown = text.rstrip(HALF)
                 half = text[len(shown) :]
+                whole += shown
+                if grammar and finish == "stop" and not sampling.stop:
+                    _check_json(whole)
                 count += 1 if finish is None else 0
                 if sampling.logprobs is not None:
                     drawn += _drawn(choice["logprobs"], sampling.logprobs)
@@ -182,8 +186,11 @@ class GgufEngine:
             json.dumps(body).encode(),
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return dict(json.load(answer))
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            raise InputError(f"{self.name} can't read this text ({error.reason}): is it UTF-8?") from error
 
 
 def _drawn(logprobs: dict[str, Any] | None, top: int) -> Iterator[Token]:
@@ -193,13 +200,25 @@ def _drawn(logprobs: dict[str, Any] | None, top: int) -> Iterator[Token]:
         yield Token(each["id"], bytes(each["bytes"]), each["logprob"], tuple(others))
 
 
+def _check_json(text: str) -> None:
+    """Raise SchemaError where a text that is said to have come to its end is no JSON.
+
+    llama.cpp ends a text where its grammar leads nowhere (a constant that is a token of its own, a schema that is only
+    itself), and tells nobody.
+    """
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise SchemaError(f"the JSON schema can't be followed: llama.cpp was led nowhere by it ({error})") from error
+
+
 def _grammar(schema: str) -> str:
-    """Return llama.cpp's grammar of a JSON schema. Raises InputError where it is none: its server would ignore it."""
+    """Return llama.cpp's grammar of a JSON schema. Raises SchemaError where it is none: its server would ignore it."""
     check_schema(schema)
     try:
         return str(xllamacpp.json_schema_to_grammar(json.loads(schema)))
     except (RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"the JSON schema can't be followed ({str(error).splitlines()[0]})") from error
+        raise SchemaError(f"the JSON schema can't be followed ({one_line(str(error))})") from error
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HubEngine", "quiet", "why_not_opened"]
 
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
+"""Ends of the names of classes that write text."""
 LONGEST = 1_000_000
 """A tokenizer that states no context states a number beyond this."""
 
@@ -166,6 +168,7 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
             config.head_dim = _head_width(Path(name) / gguf_file) or config.head_dim
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
         _check_layers(Path(name), config)
+        _check_kind(name, config)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         dtype = torch.bfloat16 if gguf_file is None and _has_bf16() else torch.float32
         model = kind.from_pretrained(name, config=config, dtype=dtype, use_safetensors=True, **where)
@@ -179,6 +182,13 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
     # Its `to` is typed as one that takes no place.
     placed: Any = model
     return config, tokenizer, placed.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _check_kind(name: str, config: Any) -> None:
+    """Raise InputError where a model was made for something else than writing: an encoder would write nonsense."""
+    made_for = config.architectures or []
+    if made_for and not any(each.endswith(WRITERS) for each in made_for):
+        raise InputError(f"{name} is {made_for[0]}, which does not write text: name a model that does")
 
 
 def _check_layers(folder: Path, config: Any) -> None:

@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from chidu.errors import ContextError, InputError, RemoteError
+from chidu.errors import ContextError, InputError, RemoteError, SchemaError
 from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
 from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
-from chidu.serving.asked import ChatAsked, CompletionAsked, EmbeddingsAsked
+from chidu.serving.asked import UNSUPPORTED, ChatAsked, CompletionAsked, EmbeddingsAsked
 from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
@@ -164,6 +164,9 @@ async def _answer(
     tasks = [replace(task, sampling=desk.allowed(task.sampling)) for task in tasks]
     expected = sum(desk.expected(task.prompt, task.sampling) for task in tasks)
     request.scope["visit"].reserve(expected, lambda: reply.usage["total_tokens"])
+    for task in tasks:
+        # Too long for the model is too long for the guard, which would take longer to find it.
+        await desk.open(task.prompt, task.sampling)
     prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
     tasks = [replace(task, prompt=prompt) for task, prompt in zip(tasks, prompts, strict=True)]
     texts = [
@@ -251,6 +254,8 @@ async def _after(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
             yield event
     except RequestError as error:
         yield _event(error_body(error.status, str(error), error.param, error.code))
+    except InputError as error:
+        yield _event(error_body(400, str(error), code="invalid_prompt"))
     except Exception:
         log.exception("a stream broke off")
         yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))
@@ -285,7 +290,12 @@ async def _read(request: Request, kind: type[Asked]) -> Asked:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        # Of a value that may be of several kinds: what is wrong with the kind that it is.
+        first = next((each for each in found if not each["type"].endswith("_type")), found[0])
+        if (name := str(first["loc"][0]) if first["loc"] else "") in UNSUPPORTED:
+            message = f"{name} is not supported here: leave it out"
+            raise RequestError(400, message, param=name, code="unsupported") from error
         place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
         said = f"{place}: {first['msg']}" if place else first["msg"]
         raise RequestError(400, said, param=place.split(".")[0] or None, code=first["type"]) from error
@@ -307,6 +317,8 @@ def _answer_errors(app: FastAPI, desk: Desk) -> None:
     @app.exception_handler(InputError)
     async def unfit(_request: Request, error: InputError) -> Response:
         is_long = isinstance(error, ContextError)
+        if isinstance(error, SchemaError):
+            return told(400, str(error), "response_format", "invalid_schema")
         code = "context_length_exceeded" if is_long else "invalid_prompt"
         return told(400, str(error), "messages" if not is_long else None, code)
 

@@ -11,11 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from chidu.inference import Conversation, Message, Prompt, Sampling
 from chidu.serving.answers import RequestError
 
-__all__ = ["ChatAsked", "CompletionAsked", "EmbeddingsAsked"]
+__all__ = ["UNSUPPORTED", "ChatAsked", "CompletionAsked", "EmbeddingsAsked"]
 
 MOST_TEXTS = 16
 """Of one request: prompts times n."""
 MOST_STOPS = 4
+UNSUPPORTED = {
+    *("tools", "logit_bias", "suffix", "presence_penalty", "frequency_penalty", "best_of", "tool_choice", "functions"),
+    *("parallel_tool_calls", "modalities", "audio", "reasoning_effort", "service_tier", "store", "prediction"),
+}
+"""Names of OpenAI's API that this server has nothing for."""
 
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 One = TypeVar("One")
