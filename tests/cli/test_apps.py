@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import time
@@ -93,3 +94,43 @@ def test_a_busy_index_answers_as_it_was(call: Call, handbook: Path, monkeypatch:
     assert "this is how the index was before" in told.err
     assert told.out.startswith("1  handbook/coffee.md")
     assert call(*words).out == "nothing found\n"
+
+
+def test_texts_are_summarised_from_files_and_pipes(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = call("summarize", "handbook/coffee.md", "--sentences", "1")
+    assert told.code == 0
+    assert told.out.startswith("# The coffee machine\n\n## ")
+    assert "handbook/coffee.md: 1 of 6 sentences" in told.err
+    told = call("summarize", *sorted(handbook.iterdir()), "--percent", "30", "--json")
+    document = json.loads(told.out)
+    assert [Path(each["source"]).name for each in document["summaries"]] == ["coffee.md", "leave.md", "门禁.md"]
+    for each in document["summaries"]:
+        lines = Path(each["source"]).read_text(encoding="utf-8").split("\n")
+        for one in each["sentences"]:
+            place = lines[one["first_line"] - 1 : one["last_line"]]
+            assert one["text"] in (" ".join(place), "".join(place)) or one["text"] in " ".join(place)
+    piped = io.TextIOWrapper(io.BytesIO("第一句说茶。第二句也说茶。第三句说水。".encode()))
+    monkeypatch.setattr("sys.stdin", piped)
+    assert call("summarize", "--sentences", "1").out in ("第一句说茶。\n", "第二句也说茶。\n")
+
+
+def test_texts_that_are_none_are_named(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("blob").write_bytes(b"a\0b")
+    Path("latin").write_bytes("café".encode("latin-1"))
+    Path("blank").write_text(" \n")
+    Path("large").write_bytes(b"a. " * 7_000_000)
+    for words, why in (
+        (["nowhere"], "nowhere is no file"),
+        (["handbook"], "handbook is no file: name a file of text; for a folder see chidu search"),
+        (["blob"], "blob is binary (holds NUL bytes)"),
+        (["latin"], "latin is not UTF-8 (unexpected end of data at byte 3): convert it"),
+        (["blank"], "blank: the text has no sentence"),
+        (["large"], "large has 21.0 MB, more than 20.0 MB: cut it"),
+        (["handbook/leave.md", "--percent", "0"], "percent is 0.0: above 0 and at most 100 is needed"),
+        (["handbook/leave.md", "--percent", "5", "--sentences", "2"], "name one"),
+        (["handbook/leave.md", "--embedder", "./none"], "no such folder"),
+    ):
+        assert why in call("summarize", *words).complaint
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "stdin: the text has no sentence" in call("summarize").complaint
+    assert call("summarize", "blank", "--sentences", "0").code == 2

@@ -35,6 +35,7 @@ from chidu.cli import (
     serve,
     stages,
     suggest,
+    summarize,
     tune,
     watch,
 )
@@ -86,6 +87,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "models": models.models,
     "serve": serve.command,
     "search": search.command,
+    "summarize": summarize.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
