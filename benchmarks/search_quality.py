@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from results import row, tell
 
-from chidu.apps import embed_all, make_vectors, update
+from chidu.apps import make_vectors, question_vector, update
 from chidu.index import Embedder, Index
 from chidu.inference import open_embedder
 
@@ -99,7 +99,7 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
         for language, place in (("English", 1), ("Chinese", 2)):
             ranks: dict[str, list[int]] = {way: [] for way in WAYS}
             for one in asked:
-                vector = embed_all(embedder, [one[place]], "query")[0]
+                vector = question_vector(embedder, one[place])
                 for way, question in zip(WAYS, (one[place], "\u0001", one[place]), strict=True):
                     # No passage has the word U+0001: that ranking is the vectors' alone.
                     hits = index.search(question, None if way == "words" else vector, most=10).hits

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from chidu.apps.questions import question_vector
 from chidu.apps.vectors import embed_all
 from chidu.errors import IndexBusyError
 from chidu.index import Embedder as Kind
@@ -75,7 +76,7 @@ def search(folder: Path, question: str, embedder: Embedder | None = None, top: i
         found = index.search(question, most=top)
         if embedder is None or found.without_vectors > (1 - ENOUGH) * found.passages:
             return Answer(found, by_meaning=False)
-        (vector,) = embed_all(embedder, [question], "query")
+        vector = question_vector(embedder, question)
         return Answer(index.search(question, vector, most=top), by_meaning=True)
 
 
