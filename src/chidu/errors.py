@@ -12,7 +12,8 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   └── StoppedError        a run was asked to stop, and is saved
 ├── WorkFolderError         locked, of a newer version, or damaged
 │   └── LeaseError          a run's folder is another worker's by now
-├── IndexFolderError        an index is being written, of another format or embedder, or damaged
+├── IndexFolderError        an index is of another format or embedder, or damaged
+│   └── IndexBusyError      an index is being written by another process
 ├── StorageError            storage that failed again and again; an OSError too
 ├── ForecastError           a forecast that was changed after it was written, or scored twice
 ├── RecordError             the record of verdicts: broken, written by another process, or the disk is full
@@ -33,6 +34,7 @@ __all__ = [
     "ContextError",
     "FitError",
     "ForecastError",
+    "IndexBusyError",
     "IndexFolderError",
     "InputError",
     "LeaseError",
@@ -102,6 +104,10 @@ class LeaseError(WorkFolderError):
 
 class IndexFolderError(ChiduError):
     """An index is being written by another process, of another format or embedder, unfinished, or damaged."""
+
+
+class IndexBusyError(IndexFolderError):
+    """An index is being written by another process: what it held before can be read all the while."""
 
 
 class StorageError(ChiduError, OSError):

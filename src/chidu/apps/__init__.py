@@ -1,0 +1,30 @@
+"""What a model does for somebody's own files.
+
+vectors.py      vectors of texts of any length
+questions.py    the vector of a question
+searching.py    passages that a question asks for
+sentences.py    the sentences of a text and their places
+summarizing.py  the sentences that say most of a text
+"""
+
+from chidu.apps.questions import question_vector
+from chidu.apps.searching import Answer, are_vectors_made, default_index, make_vectors, search, update
+from chidu.apps.sentences import Sentence, sentences
+from chidu.apps.summarizing import Kept, Summary, summarize
+from chidu.apps.vectors import embed_all
+
+__all__ = [
+    "Answer",
+    "Kept",
+    "Sentence",
+    "Summary",
+    "are_vectors_made",
+    "default_index",
+    "embed_all",
+    "make_vectors",
+    "question_vector",
+    "search",
+    "sentences",
+    "summarize",
+    "update",
+]

@@ -1,0 +1,136 @@
+"""The applications on the command line: what is printed, what goes on behind, and what is wrong is one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from chidu.apps import are_vectors_made, default_index, search
+from chidu.index.store import hold
+from conftest import Call
+
+HANDBOOK = Path(__file__).parents[2] / "docs" / "examples" / "handbook"
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(HANDBOOK, tmp_path / "handbook"))
+
+
+def test_the_command_answers_and_makes_vectors_behind(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (handbook / "picture.bin").write_bytes(b"\0\1\2")
+    told = call("search", "When does it leak?", "handbook")
+    assert told.code == 0
+    assert told.out.startswith("1  handbook/coffee.md:8-11  The coffee machine › When it leaks\n   ## When it leaks\n")
+    assert (
+        "3 files, 5 passages (4 files read, 0 unchanged, 0 removed); left out: binary (holds NUL bytes) (1)" in told.err
+    )
+    assert "answered by words alone: 0 of 5 passages have vectors" in told.err
+    index, end = default_index(["handbook"]), time.monotonic() + 60
+    while search(index, "leak").found.without_vectors or are_vectors_made(index):
+        assert time.monotonic() < end, (index / "vectors.log").read_text()
+        time.sleep(0.1)
+    told = call("search", "when does the machine leak?", "handbook", "--top", "1", "--json")
+    document = json.loads(told.out)
+    assert (document["by"], document["without_vectors"], document["left_out"]) == (
+        "words and vectors", 0, {"binary (holds NUL bytes)": 1},
+    )  # fmt: skip
+    (found,) = document["results"]
+    assert (found["file"], found["first_line"], found["heading"]) == (
+        "handbook/coffee.md", 8, "The coffee machine › When it leaks",
+    )  # fmt: skip
+    assert "vectors" not in told.err
+
+
+def test_the_command_waits_where_it_is_told_to(call: Call, handbook: Path) -> None:
+    told = call("search", "忘带工牌", "handbook", "--index", "kept", "--wait", "--json")
+    assert json.loads(told.out)["by"] == "words and vectors"
+    told = call("search", "忘带工牌", "handbook", "--index", "kept", "--embedder", "none", "--json")
+    assert json.loads(told.out)["by"] == "words"
+
+
+def test_the_command_names_wrong_input(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "a.bin").write_bytes(bytes(100))
+    for words, why in (
+        (["tea", "nowhere"], "nowhere does not exist: name a file or folder that holds text"),
+        ([" ", "handbook"], "the query is empty: say what to find"),
+        (["tea", "empty"], "empty: no file here"),
+        (["tea", "blobs"], r"left out: binary (holds NUL bytes) (1)"),
+        (["tea", "handbook", "--index", "handbook"], "handbook holds other files and is no index"),
+        (["tea", "handbook", "--embedder", "./nomodel"], "./nomodel: no such folder"),
+    ):
+        assert why in call("search", *words).complaint
+    assert call("search", "tea").code == call("search", "tea", "handbook", "--top", "0").code == 2
+    call("search", "tea", "handbook", "--index", "kept", "--wait")
+    monkeypatch.setattr("chidu.inference.open_embedder", lambda name: Other())
+    complaint = call("search", "tea", "handbook", "--index", "kept", "--embedder", "other").complaint
+    assert "kept has vectors of e5 (384 dimensions), not of other (3)" in complaint
+
+
+class Other:
+    name, dimension = "other", 3
+
+
+def test_a_busy_index_answers_as_it_was(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chidu.apps.searching._PATIENCE", 0.1)
+    words = ["search", "descaler", "handbook", "--index", "kept", "--embedder", "none"]
+    call(*words)
+    (handbook / "coffee.md").unlink()
+    with hold(Path("kept")):
+        told = call(*words)
+    assert "this is how the index was before" in told.err
+    assert told.out.startswith("1  handbook/coffee.md")
+    assert call(*words).out == "nothing found\n"
+
+
+def test_texts_are_summarised_from_files_and_pipes(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = call("summarize", "handbook/coffee.md", "--sentences", "1")
+    assert told.code == 0
+    assert told.out.startswith("# The coffee machine\n\n## ")
+    assert "handbook/coffee.md: 1 of 6 sentences" in told.err
+    told = call("summarize", *sorted(handbook.iterdir()), "--percent", "30", "--json")
+    document = json.loads(told.out)
+    assert [Path(each["source"]).name for each in document["summaries"]] == ["coffee.md", "leave.md", "门禁.md"]
+    for each in document["summaries"]:
+        lines = Path(each["source"]).read_text(encoding="utf-8").split("\n")
+        for one in each["sentences"]:
+            place = lines[one["first_line"] - 1 : one["last_line"]]
+            assert one["text"] in (" ".join(place), "".join(place)) or one["text"] in " ".join(place)
+    piped = io.TextIOWrapper(io.BytesIO("第一句说茶。第二句也说茶。第三句说水。".encode()))
+    monkeypatch.setattr("sys.stdin", piped)
+    assert call("summarize", "--sentences", "1").out in ("第一句说茶。\n", "第二句也说茶。\n")
+
+
+def test_texts_that_are_none_are_named(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("blob").write_bytes(b"a\0b")
+    Path("latin").write_bytes("café".encode("latin-1"))
+    Path("blank").write_text(" \n")
+    Path("large").write_bytes(b"a. " * 7_000_000)
+    for words, why in (
+        (["nowhere"], "nowhere is no file"),
+        (["handbook"], "handbook is no file: name a file of text; for a folder see chidu search"),
+        (["blob"], "blob is binary (holds NUL bytes)"),
+        (["latin"], "latin is not UTF-8 (unexpected end of data at byte 3): convert it"),
+        (["blank"], "blank: the text has no sentence"),
+        (["large"], "large has 21.0 MB, more than 20.0 MB: cut it"),
+        (["handbook/leave.md", "--percent", "0"], "percent is 0.0: above 0 and at most 100 is needed"),
+        (["handbook/leave.md", "--percent", "5", "--sentences", "2"], "name one"),
+        (["handbook/leave.md", "--embedder", "./none"], "no such folder"),
+    ):
+        assert why in call("summarize", *words).complaint
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "stdin: the text has no sentence" in call("summarize").complaint
+    assert call("summarize", "blank", "--sentences", "0").code == 2
