@@ -7,12 +7,14 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chidu.apps import are_vectors_made, default_index, search
 from chidu.index.store import hold
-from conftest import Call
+
+Call = Any
 
 HANDBOOK = Path(__file__).parents[2] / "docs" / "examples" / "handbook"
 

@@ -19,7 +19,6 @@ import pytest
 from chidu.cli.chat import talk
 from chidu.errors import ContextError
 from chidu.inference import Conversation, Piece, Sampling
-from conftest import Call
 
 
 class Echo:
@@ -75,6 +74,8 @@ class Slow:
 
 chidu.inference.open_engine = lambda _: Slow()
 import chidu.cli
+
+Call = Any
 sys.argv = ["chidu", "chat"]
 chidu.cli.main()
 """
