@@ -20,6 +20,8 @@ from chidu.cli.chat import talk
 from chidu.errors import ContextError
 from chidu.inference import Conversation, Piece, Sampling
 
+Call = Any
+
 
 class Echo:
     """Says how many messages it was given, and the last; its context holds five messages."""
@@ -75,7 +77,6 @@ class Slow:
 chidu.inference.open_engine = lambda _: Slow()
 import chidu.cli
 
-Call = Any
 sys.argv = ["chidu", "chat"]
 chidu.cli.main()
 """
