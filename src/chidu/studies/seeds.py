@@ -137,8 +137,8 @@ def plan_seeds(
     if best.seeds < LEAST_SEEDS:
         raise TextError(
             f"{max(0.0, purse.seconds) / 60:.1f} minutes of training are too few for {LEAST_SEEDS} seeds of the "
-            f"smallest sizes on this machine, which need about {math.ceil(best.least / 60)}: give more --minutes, or wait "
-            "until other programs leave it alone"
+            f"smallest sizes on this machine, which need about {math.ceil(best.least / 60)}: "
+            "give more --minutes, or wait until other programs leave it alone"
         )
     return _grown(best, recipes, purse, offer).plan
 
