@@ -34,7 +34,7 @@ LEAST_STEPS = 150
 """Of the shortest length: the warm-up of 100, and the falling part."""
 TOKENS_PER_PARAM = 1.5
 """Of the largest size's longest run, over its params_matmul, where the time allows."""
-WANTED_SEEDS = 8
+WANTED_SEEDS = 12
 """With five sizes over a factor of thirteen these find strong self-averaging (γ = 1) in 95 of 100 studies."""
 MOST_SEEDS = 64
 FIRST_SEED = 3_000_000
