@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="self-averaging")],
+    name: Annotated[str, typer.Argument(help="self-averaging, structure")],
     text: stages.Text = None,
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: Annotated[float, typer.Option(help="Wall time, 1 to 600; text that is not there yet included.")] = 10.0,
@@ -30,9 +30,14 @@ def command(
     as_json: stages.AsJson = False,
 ) -> None:
     """Test a claim about scale: runs, the law, and whether the claim holds, fails, or is undecided."""
+    from chidu.errors import SettingError
     from chidu.studies import study_of
 
     chosen = study_of(name)
+    if runs is None and columns:
+        raise SettingError("--columns: it names the columns of a table: give that with --runs TABLE")
+    if runs is None and not chosen.makes_runs:
+        raise SettingError(f"{name}: its runs can't be made yet, only judged: give a table of them with --runs TABLE")
     if runs is not None:
         _judge(chosen, runs, columns, 0 if seed is None else seed, as_json)
         return

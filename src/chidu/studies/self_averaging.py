@@ -137,4 +137,5 @@ SELF_AVERAGING = Study(
     why="ten times the params take a quarter off the spread (standard deviation × 0.75); 1 is strong self-averaging",
     level=0.9,
     judge=judge,
+    makes_runs=True,
 )

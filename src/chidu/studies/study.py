@@ -29,6 +29,8 @@ class Study:
     """Of the interval: (1 - level) / 2 is how often a verdict may be wrong, at the most."""
     judge: Callable[[Study, Ladder, int], Verdict]
     """Study, runs and the seed of what is drawn → verdict. Raises TableError where the runs can't answer."""
+    makes_runs: bool = False
+    """True where `chidu study` makes the runs; else it judges tables alone."""
 
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""
