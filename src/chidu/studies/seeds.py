@@ -7,6 +7,7 @@ that it reads, so runs of an earlier study are found again, and no other is mist
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -115,21 +116,23 @@ def plan_seeds(
 ) -> SeedsPlan:
     """Return the runs that fit the purse: those of the ladder's sizes, or of the largest that leave WANTED_SEEDS.
 
-    Of several recipes the first is taken that leaves so many seeds of the smallest sizes, or that which leaves most.
+    Of several recipes, each with its runs long or short, the first is taken that leaves so many seeds of the smallest
+    sizes, or that which leaves most.
     `text` is the fingerprint of what the runs read, `has` tells which of them are there already. Raises TextError where
     time or text is too short for LEAST_SEEDS of the smallest sizes.
     """
 
     def offer(sizes: Sizes) -> Offer:
-        return _offer(sizes, speed([lengths[0] for lengths in sizes]), purse, seed, text, has)
+        steps = speed([lengths[0].with_steps(LEAST_STEPS) for lengths in sizes])
+        return _offer(sizes, steps, purse, seed, text, has)
 
     if len(sizes := ladder_sizes(ladder)) >= LEAST_SIZES:
         found = offer(sizes)
         if found.seeds >= LEAST_SEEDS:
             return found.plan
     best: Offer | None = None
-    for recipe in recipes:
-        if (sizes := _sizes(recipe, SIZES[0], purse)) and (best is None or best.seeds < WANTED_SEEDS):
+    for recipe, part in itertools.product(recipes, (TOKENS_PER_PARAM, 0.0)):
+        if (sizes := _sizes(recipe, SIZES[0], purse, part)) and (best is None or best.seeds < WANTED_SEEDS):
             best = max((each for each in (best, offer(sizes)) if each), key=lambda each: each.seeds)
     if best is None:
         needed = LEAST_STEPS * LENGTHS[-1] * min(recipe.batch_tokens for recipe in recipes) + 1
@@ -148,7 +151,7 @@ def _grown(best: Offer, recipes: Sequence[Recipe], purse: Purse, offer: Callable
     batch = best.sizes[0][0].batch_tokens
     recipe = next(recipe for recipe in recipes if recipe.batch_tokens == batch)
     for widths in SIZES[1:]:
-        sizes = _sizes(recipe, widths, purse)
+        sizes = _sizes(recipe, widths, purse, TOKENS_PER_PARAM)
         guess = best.least / LEAST_SEEDS * WANTED_SEEDS * _flops(sizes) / _flops(best.sizes) if sizes else math.inf
         # A larger step costs less a flop than a small one, so the guess is on the high side: half is let pass.
         if guess > 1.5 * purse.seconds or (larger := offer(sizes)).seeds < WANTED_SEEDS:
@@ -157,9 +160,10 @@ def _grown(best: Offer, recipes: Sequence[Recipe], purse: Purse, offer: Callable
     return best
 
 
-def _sizes(recipe: Recipe, widths: Sequence[int], purse: Purse) -> Sizes:
-    """Return the lengths of each width, none where the text is too short for any."""
-    wanted = TOKENS_PER_PARAM * recipe.shape(widths[-1]).params_matmul / recipe.batch_tokens / LENGTHS[-1]
+def _sizes(recipe: Recipe, widths: Sequence[int], purse: Purse, part: float) -> Sizes:
+    """Return the lengths of each width, the largest's longest run of so many tokens a param, but LEAST_STEPS at the
+    least; none where the text is too short for any."""
+    wanted = part * recipe.shape(widths[-1]).params_matmul / recipe.batch_tokens / LENGTHS[-1]
     # A window's last target is the next one's first token, so one token is left over.
     by_text = (purse.train_tokens - 1) // recipe.batch_tokens // LENGTHS[-1]
     steps = min(max(LEAST_STEPS, 10 * math.ceil(wanted / 10)), by_text)
