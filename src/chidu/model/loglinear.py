@@ -74,7 +74,8 @@ class LogLinear(nn.Module):
 
     def probabilities(self, tokens: Tensor) -> Tensor:
         """Return P [B, T, V] of the token after each of tokens [B, T]; the rows sum to 1."""
-        return self(tokens).float().softmax(dim=-1)
+        found: Tensor = self(tokens).float().softmax(dim=-1)
+        return found
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss (a float32 scalar, nats per token) of targets [B, T] given tokens [B, T]."""

@@ -133,7 +133,7 @@ def plan_seeds(
     best: Offer | None = None
     for recipe, part in itertools.product(recipes, (TOKENS_PER_PARAM, 0.0)):
         if (sizes := _sizes(recipe, SIZES[0], purse, part)) and (best is None or best.seeds < WANTED_SEEDS):
-            best = max((each for each in (best, offer(sizes)) if each), key=lambda each: each.seeds)
+            best = max((each for each in (best, offer(sizes)) if each), key=lambda each: (each.seeds, -each.least))
     if best is None:
         needed = LEAST_STEPS * LENGTHS[-1] * min(recipe.batch_tokens for recipe in recipes) + 1
         raise TextError(f"the text holds {purse.train_tokens:,} tokens to train on; a study needs {needed:,}: add text")
