@@ -60,14 +60,14 @@ def test_a_spread_that_shrinks_is_found() -> None:
 @pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize(("shapes", "seeds", "spread"), [(8, 2, 0.01), (5, 3, 0.01), (8, 2, 0.003)])
 def test_false_verdicts_stay_within_five_of_a_hundred(shapes: int, seeds: int, spread: float, same: bool) -> None:
-    found = parts(STUDY.threshold, 500, shapes=shapes, seeds=seeds, spread=spread, same=same)
-    assert max(found) <= at_most(0.05, 500)
+    found = parts(STUDY.threshold, 200, shapes=shapes, seeds=seeds, spread=spread, same=same)
+    assert max(found) <= at_most(0.05, 200)
 
 
 @pytest.mark.verify
 def test_the_power_that_is_stated() -> None:
-    assert parts(1.25, 300, shapes=12)[0] >= 0.95
-    assert parts(-0.75, 300, shapes=12)[1] >= 0.95
+    assert parts(1.25, 150, shapes=12)[0] >= 0.95
+    assert parts(-0.75, 150, shapes=12)[1] >= 0.95
 
 
 def test_shapes_that_do_not_differ_leave_it_undecided() -> None:

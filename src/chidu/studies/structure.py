@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 LEAST_SIZES, LEAST_SHAPES, LEAST_SEEDS = 4, 4, 2
 ONE_SIZE = 1.1
 """Params of one size are within this factor; what they still differ by is taken out with the slope between sizes."""
-DRAWS = 1000
+DRAWS = 500
 GAMMAS = np.arange(-3.0, 5.01, 0.05)
-SCALES = np.arange(-8.0, 8.01, 0.15)
+SCALES = np.arange(-6.0, 8.01, 0.15)
 """Log variance of shapes at the middle of the sizes, from the seeds' own on."""
 
 

@@ -96,12 +96,11 @@ def plan(
     def speed(configs: tuple[RunConfig, ...]) -> tuple[float, ...]:
         return measure_apart(configs, place, place.cores)
 
-    found = ladder_runs(folder, settings, inputs)
-    seeds = {run.config.seed for run in found}
+    found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
     return plan_seeds(
         [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
         Purse(seconds - PLANNING_SECONDS, place.cores, *tokens),
-        seeds.pop() if len(seeds) == 1 else seed,
+        seed,
         text_of(settings, inputs),
         lambda configs: speed(tuple(configs)),
         [run.config for run in found],
