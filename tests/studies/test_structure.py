@@ -37,7 +37,8 @@ def parts(gamma: float, count: int, draws: int = 300, **how: object) -> tuple[fl
     """How many of the studies hold, and how many fail."""
     source = np.random.default_rng(5)
     tables = (planted(source, gamma, **how) for _ in range(count))  # type: ignore[arg-type]
-    found = [interval_of(gather(table), STUDY.threshold, STUDY.level, draws=draws) for table in tables]
+    # Each has draws of its own, or the error of one quantile would be all studies'.
+    found = [interval_of(gather(table), STUDY.threshold, STUDY.level, i, draws) for i, table in enumerate(tables)]
     low, high = (np.array([getattr(each, side) for each in found]) for side in ("low", "high"))
     return float((low > STUDY.threshold).mean()), float((high < STUDY.threshold).mean())
 

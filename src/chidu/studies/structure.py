@@ -33,7 +33,7 @@ LEAST_SIZES, LEAST_SHAPES, LEAST_SEEDS = 4, 4, 2
 ONE_SIZE = 1.1
 """Params of one size are within this factor; what they still differ by is taken out with the slope between sizes."""
 DRAWS = 500
-GAMMAS = np.arange(-3.0, 5.01, 0.05)
+GAMMAS = np.arange(-60, 101) / 20  # by division, so that thresholds such as 0.25 are among them to the last bit
 SCALES = np.arange(-6.0, 8.01, 0.15)
 """Log variance of shapes at the middle of the sizes, from the seeds' own on."""
 
