@@ -74,7 +74,7 @@ def test_the_power_that_is_stated() -> None:
 def test_shapes_that_do_not_differ_leave_it_undecided() -> None:
     verdict = STUDY.verdict(planted(np.random.default_rng(0), 1.0, spread=0.0))
     assert verdict.verdict is Decision.UNDECIDED
-    assert any("bound γ" in note for note in verdict.notes)
+    assert verdict.high - verdict.low > 4
 
 
 def test_the_verdict_prints_itself() -> None:
