@@ -34,6 +34,7 @@ from chidu.cli import (
     search,
     serve,
     stages,
+    study,
     suggest,
     summarize,
     tune,
@@ -82,6 +83,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "suggest": suggest.command,
     "compare": compare.command,
     "tune": tune.command,
+    "study": study.command,
     "generate": generate.command,
     "chat": chat.command,
     "models": models.models,
@@ -94,7 +96,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {"ladder": ladder.app, "models": models.app}
 """Verbs with a verb of their own: `chidu ladder design`, `chidu models get`."""
-RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune"}
+RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune", "study"}
 """Verbs that keep what they have done."""
 for _name, _command in VERBS.items():
     if _name in GROUPS:

@@ -22,7 +22,15 @@ from chidu.work.undertaking import kept_runs, stage_settings
 if TYPE_CHECKING:
     from chidu.training.design import Budget, Design
 
-__all__ = ["AFTER_SECONDS", "TYPICAL_SECONDS", "Preview", "choose_design", "describe_design", "preview"]
+__all__ = [
+    "AFTER_SECONDS",
+    "TYPICAL_SECONDS",
+    "Preview",
+    "choose_design",
+    "describe_design",
+    "expected_tokens",
+    "preview",
+]
 
 AFTER_SECONDS = 20.0
 """Wall time kept for what follows the target: saving and checking the model, a sample, the page."""
@@ -123,7 +131,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None], place:
         say("design: timing a few steps of each size, up to a minute")
         chosen = choose_design(
             settings,
-            Budget(left, place.cores, _expected_tokens(settings), settings.leap, settings.held_out_tokens),
+            Budget(left, place.cores, expected_tokens(settings), settings.leap, settings.held_out_tokens),
             place,
             _known(folder, done, settings),
         )
@@ -139,7 +147,7 @@ def preview(folder: Path, settings: Settings, say: Callable[[str], None], place:
     checkpoints = 16.0 * chosen.target.config.shape.params + 40.0 * max(
         rung.config.shape.params for rung in chosen.rungs
     )
-    return Preview(stages, 4 * 3.0 * _expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
+    return Preview(stages, 4 * 3.0 * expected_tokens(settings) + 3 * checkpoints, shutil.disk_usage(where).free)
 
 
 def _known(folder: Path, done: Collection[str], settings: Settings) -> list[RunConfig]:
@@ -153,7 +161,7 @@ def _tell_scarce(settings: Settings, say: Callable[[str], None]) -> None:
     from chidu.training.design import least_tokens
 
     least = min(least_tokens(recipe) for recipe in settings.recipes)
-    tokens = _expected_tokens(settings)
+    tokens = expected_tokens(settings)
     if least <= tokens < 1.5 * least:
         say(
             f"text: about {format_count(tokens)} tokens by its size; the least is {format_count(least)}, and cleaning "
@@ -182,7 +190,7 @@ def _text_changed(record: Record, settings: Settings) -> bool:
     return bool(settings.text) and record.inputs["text"] != fingerprint_paths(settings.text)
 
 
-def _expected_tokens(settings: Settings) -> int:
+def expected_tokens(settings: Settings) -> int:
     """Guess the tokens of the text: three bytes each, and gzip to a third."""
     if not settings.text:
         return INSTALLED_TOKENS

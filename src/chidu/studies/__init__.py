@@ -1,0 +1,29 @@
+"""Studies: claims about scale, each with a statistic and a threshold stated before, a verdict, and an interval.
+
+study.py           what is claimed, how it is measured, from where on it counts
+verdict.py         holds, fails or undecided, and what more it would take
+spread.py          the law of a variance over seeds
+self_averaging.py  does the luck of a seed matter less at scale?
+structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
+seeds.py           which sizes and how many seeds fit the minutes, and the runs for that
+"""
+
+from __future__ import annotations
+
+from chidu.errors import SettingError, nearest
+from chidu.studies.self_averaging import SELF_AVERAGING
+from chidu.studies.structure import STRUCTURE
+from chidu.studies.study import Study
+from chidu.studies.verdict import Decision, Verdict
+
+__all__ = ["STUDIES", "Decision", "Study", "Verdict", "study_of"]
+
+STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE)}
+"""Every study, by name."""
+
+
+def study_of(name: str) -> Study:
+    """Return a study by its name. Raises SettingError naming the nearest."""
+    if name not in STUDIES:
+        raise SettingError(f"study: no study {name!r}{nearest(name, STUDIES)}; there are {', '.join(STUDIES)}")
+    return STUDIES[name]

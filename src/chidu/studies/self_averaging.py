@@ -1,0 +1,141 @@
+"""`self-averaging`: does the luck of a seed matter less as the model grows?
+
+In statistical physics a quantity is self-averaging where its variance over samples, relative to its squared mean, falls
+with the system's size N: strongly as 1/N, weakly as 1/N^γ with 0 < γ < 1 (Aharony and Harris, Phys. Rev. Lett. 77, 3700
+(1996)). Here a sample is a seed (of the weights and of the order of the text), N the params, and the quantity the
+held-out loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from chidu.runs.ladder import Ladder
+from chidu.studies.spread import Spread, SpreadLaw, fit_spread, spread_over_seeds
+from chidu.studies.study import Study
+from chidu.studies.verdict import Verdict, decide, more_compute
+from chidu.units import format_count
+
+__all__ = ["LEAST_SEEDS", "LEAST_SIZES", "SELF_AVERAGING"]
+
+LEAST_SEEDS, LEAST_SIZES = 5, 5
+CLOSE = 0.0025
+"""A ladder's rung should be known to a quarter of a per cent: extrapolation magnifies its error three- to fivefold."""
+
+
+def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
+    """Return the verdict on a table of runs with `loss`, `params`, `tokens` and `seed`."""
+    spread = spread_over_seeds(runs, LEAST_SEEDS, LEAST_SIZES)
+    law = fit_spread(spread, study.level, seed)
+    effect, low, high = (float(each[0]) for each in (law.exponents, law.low, law.high))
+    return Verdict(
+        study=study.name,
+        claim=study.claim,
+        statistic=study.statistic,
+        threshold=study.threshold,
+        verdict=decide(low, high, study.threshold),
+        effect=effect,
+        low=low,
+        high=high,
+        level=study.level,
+        more=more_compute(effect, low, high, study.threshold),
+        meaning=meaning(spread, law),
+        runs=int(spread.count.sum()),
+        rows=rows(spread, law),
+        findings=findings(spread, law),
+        notes=notes(spread, law),
+    )
+
+
+def rows(spread: Spread, law: SpreadLaw) -> list[dict[str, float]]:
+    """Return a row a cell: where it is, how far its seeds spread, and what the law says."""
+    return [
+        {
+            "params": float(params),
+            "tokens": float(tokens),
+            "seeds": int(count),
+            "loss": float(loss),
+            "spread_percent": 100 * math.sqrt(variance),
+            "law_percent": 100 * law.deviation([params, tokens][: len(law.names)]),
+        }
+        for params, tokens, count, loss, variance in zip(
+            spread.params, spread.tokens, spread.count, spread.loss, spread.variance, strict=True
+        )
+    ]
+
+
+def findings(spread: Spread, law: SpreadLaw) -> dict[str, Any]:
+    """Return the exponents, the spread at both ends of the sizes, and the seeds that it asks for."""
+    exponents = {
+        name: {"value": float(value), "low": float(low), "high": float(high)}
+        for name, value, low, high in zip(law.names, law.exponents, law.low, law.high, strict=True)
+    }
+    ends = {}
+    for name, params in (("smallest", spread.params.min()), ("largest", spread.params.max())):
+        deviation = law.deviation([params, *law.centre[1:]])
+        ends[name] = {
+            "params": float(params),
+            "spread_percent": 100 * deviation,
+            "seeds": math.ceil((deviation / CLOSE) ** 2),
+        }
+    return {
+        "exponents": exponents,
+        "ends": ends,
+        "seeds_for_percent": 100 * CLOSE,
+        "correlation": law.correlation,
+        "excess_kurtosis": law.tails,
+        "misfit": law.misfit,
+    }
+
+
+def notes(spread: Spread, law: SpreadLaw) -> tuple[str, ...]:
+    """Say what a reader should know before believing the verdict."""
+    found = []
+    if "tokens" not in law.names:
+        found.append("tokens grow with params in these runs: the exponent is of both together")
+    if law.misfit > 1:
+        found.append("the spreads lie off any power law by more than chance explains: the intervals are wider for it")
+    if law.tails > 1:
+        found.append(f"seeds have heavy tails (excess kurtosis {law.tails:.1f}): the intervals are wider for it")
+    if spread.params.max() < 8 * spread.params.min():
+        found.append("the sizes span less than a factor of eight: an exponent from so short a lever says little")
+    return tuple(found)
+
+
+def meaning(spread: Spread, law: SpreadLaw) -> str:
+    """Return the paragraph for people."""
+    found = findings(spread, law)
+    small, large = found["ends"]["smallest"], found["ends"]["largest"]
+    per_decade = 10 ** (-law.exponents[0] / 2)
+    said = (
+        f"Trained again with another seed, the smallest model ({format_count(small['params'])} params) ends "
+        f"{small['spread_percent']:.2f}% (one standard deviation) off its mean loss, the largest "
+        f"({format_count(large['params'])}) {large['spread_percent']:.2f}%, by the fitted law: ten times the params "
+        f"multiply the spread by {per_decade:.2f}. "
+    )
+    if "tokens" in law.names:
+        said += (
+            f"With tokens the variance goes as their power {-law.exponents[1]:+.2f} "
+            f"({-law.high[1]:+.2f} to {-law.low[1]:+.2f}). "
+        )
+    return said + (
+        f"To know each rung's loss to {100 * CLOSE:g}% (standard error) a ladder needs {small['seeds']} "
+        f"{_seeds(small['seeds'])} at the smallest of these sizes and {large['seeds']} at the largest."
+    )
+
+
+def _seeds(count: int) -> str:
+    return "seed" if count == 1 else "seeds"
+
+
+SELF_AVERAGING = Study(
+    name="self-averaging",
+    claim="the larger the model, the less its held-out loss depends on the seed, tokens being equal",
+    statistic="γ in: variance over seeds of log loss ∝ params^-γ · tokens^-δ",
+    threshold=0.25,
+    why="ten times the params take a quarter off the spread (standard deviation × 0.75); 1 is strong self-averaging",
+    level=0.9,
+    judge=judge,
+    makes_runs=True,
+)

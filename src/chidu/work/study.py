@@ -1,0 +1,221 @@
+"""The stage of a study: beside the list of an undertaking's stages, run on its own, on the work folder's tokens."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chidu.errors import SettingError
+from chidu.parallel import Local, Place
+from chidu.runs.ladder import Ladder
+from chidu.runs.live import LiveWarning, RunEvent
+from chidu.runs.record import Record, fingerprint, read_json, write_atomic, write_json
+from chidu.runs.run import Run
+from chidu.runs.settings import Settings
+from chidu.runs.stage import run_stage
+from chidu.units import format_seconds
+from chidu.work.estimate import TYPICAL_SECONDS, expected_tokens
+from chidu.work.results import rung_runs
+from chidu.work.undertaking import Voice, Work, stage_settings
+
+if TYPE_CHECKING:
+    from chidu.runs.config import RunConfig
+    from chidu.studies import Study
+    from chidu.studies.seeds import SeedsPlan
+    from chidu.training.rungs import Rung
+
+__all__ = ["RUNS_TABLE", "check_minutes", "preview_study", "study"]
+
+POOL = Path("studies") / "runs"
+"""Where a work folder keeps the runs of all its studies: another study, or more minutes, finds them again."""
+RUNS_TABLE = "runs.csv"
+PLANNING_SECONDS = 20.0
+"""Wall time kept for timing the sizes, and for the verdict."""
+MADE_FIRST = ("collect", "corpus", "tokens")
+
+
+def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
+    """Make a study's runs, judge them, and leave table and verdict in `studies/NAME`."""
+    folder = work.folder / "studies" / chosen.name
+    lengths = {"context_length": work.settings.sequence_tokens, "batch_tokens": work.settings.batch_tokens}
+    settings = {
+        "minutes": minutes, "seed": seed, "held_out_tokens": work.settings.held_out_tokens,
+        "threshold": chosen.threshold, "level": chosen.level, **lengths, "recipe": dict(work.settings.recipe),
+    }  # fmt: skip
+    packed = work.records["tokens"].outputs
+    inputs = {name: packed[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
+
+    def make(folder: Path) -> dict[str, Any]:
+        spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped)
+        plan = kept_plan(work, folder, 60 * minutes - spent, seed, inputs)
+        work.voice.say(f"{chosen.name}: {plan}, about {format_seconds(plan.seconds)}")
+        runs = make_runs(work, chosen.name, plan, inputs)
+        table = folder / RUNS_TABLE
+        Ladder.from_runs(runs).write(table)
+        verdict = chosen.verdict(Ladder.read(table), seed)
+        write_atomic(folder / "verdict.txt", f"{verdict}\n")
+        write_json(folder / "verdict.json", verdict.as_dict())
+        return verdict.as_dict()
+
+    return run_stage(folder, settings, inputs, make, work.voice.say).record
+
+
+def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mapping[str, str]) -> SeedsPlan:
+    """Return the plan, made at the first call and kept: what was cut goes on with the same runs."""
+    from chidu.studies.seeds import SeedsPlan
+
+    path = folder / "plan.json"
+    if not path.exists():
+        work.voice.progress(folder.name, 0.0, "timing a few steps of each size", None)
+        tokens = work.records["tokens"].result
+        held_out = min(work.settings.held_out_tokens, tokens["held_out"]["tokens"])
+        amounts = (tokens["train"]["tokens"], held_out)
+        write_json(path, plan(work.folder, work.settings, work.place, seconds, seed, amounts, inputs).as_dict())
+    return SeedsPlan.from_dict(read_json(path))
+
+
+def plan(
+    folder: Path,
+    settings: Settings,
+    place: Place,
+    seconds: float,
+    seed: int,
+    tokens: tuple[int, int],
+    inputs: Mapping[str, str],
+) -> SeedsPlan:
+    """Time a few steps at the place, and choose the runs for these seconds of wall time; `tokens` to train on, and held
+    out."""
+    from chidu.studies.seeds import Purse, plan_seeds
+    from chidu.training.probe import best_precision, measure_apart
+
+    @cache
+    def speed(configs: tuple[RunConfig, ...]) -> tuple[float, ...]:
+        return measure_apart(configs, place, place.cores)
+
+    found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
+    return plan_seeds(
+        [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
+        Purse(seconds - PLANNING_SECONDS, place.cores, *tokens),
+        seed,
+        text_of(settings, inputs),
+        lambda configs: speed(tuple(configs)),
+        [run.config for run in found],
+        lambda rung: is_there(folder, rung, found),
+    )
+
+
+def make_runs(work: Work, name: str, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
+    """Train what is not there yet, and return all runs of the plan in its order."""
+    from chidu.training.rungs import TRUNK, run_path, train_ladder
+
+    pool = work.folder / POOL
+    made = ladder_runs(work.folder, work.settings, inputs)
+    adopt(plan.rungs, made, pool)
+    missing = {rung.group for rung in plan.rungs if not run_path(pool, rung.name).exists()}
+    rungs = [rung for rung in plan.rungs if rung.group in missing]
+    if len(rungs) < len(plan.rungs):
+        work.voice.say(f"{name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
+    train_ladder(rungs, work.text, pool, StepCounter(work.voice, name, rungs, plan.seconds), work.place)
+    for trunk in pool.glob(f"*{TRUNK}"):
+        shutil.rmtree(trunk)
+    work.voice.progress(name, 1.0, "", None)
+    return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in plan.rungs]
+
+
+def ladder_runs(folder: Path, settings: Settings, inputs: Mapping[str, str]) -> list[Run]:
+    """Return the runs of the work folder's ladder, where it is finished and read the same text; else none."""
+    record = Record.read(folder / "ladder")
+    if record is None or record.settings != stage_settings(settings)["ladder"]:
+        return []
+    return list(rung_runs(folder)) if all(record.inputs.get(name) == inputs[name] for name in inputs) else []
+
+
+def adopt(rungs: tuple[Rung, ...], made: list[Run], pool: Path) -> None:
+    """Put the ladder's runs into the pool, under the names that they have there."""
+    from chidu.training.rungs import run_path
+
+    by_config = {run.config: run for run in made}
+    for rung in rungs:
+        path = run_path(pool, rung.name)
+        if rung.config in by_config and not path.exists():
+            run = replace(by_config[rung.config], name=rung.name, group=rung.group)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, run.as_dict())
+
+
+def is_there(folder: Path, rung: Rung, made: list[Run]) -> bool:
+    """Tell whether a run is in the pool, or of the ladder."""
+    from chidu.training.rungs import run_path
+
+    return run_path(folder / POOL, rung.name).exists() or any(run.config == rung.config for run in made)
+
+
+def text_of(settings: Settings, inputs: Mapping[str, str]) -> str:
+    """Return the fingerprint of all that a run reads."""
+    return fingerprint({**inputs, "held_out_tokens": settings.held_out_tokens})
+
+
+class StepCounter:
+    """Turns the optimiser steps of many runs into one fraction, each step weighted by its flops."""
+
+    def __init__(self, voice: Voice, name: str, rungs: list[Rung], seconds: float) -> None:
+        self.voice = voice
+        self.name = name
+        self.seconds = seconds
+        self.weight = {rung.group: rung.config.shape.flops_per_token() ** 0.75 for rung in rungs}
+        longest: dict[str, RunConfig] = {}
+        for rung in sorted(rungs, key=lambda rung: rung.config.steps):
+            longest[rung.group] = rung.config
+        self.total = sum(self.weight[rung.group] * rung.config.decay_steps for rung in rungs) + sum(
+            self.weight[group] * config.trunk_steps for group, config in longest.items()
+        )
+        self.done = 0.0
+        self._reached: dict[str, int] = {}
+
+    def __call__(self, group: str, event: RunEvent) -> None:
+        """Hear of steps, or of something that went amiss."""
+        if isinstance(event, LiveWarning):
+            self.voice.say(f"warning: {event.text}")
+            return
+        # A run that is taken back, or goes on with another worker, makes steps again.
+        self.done += self.weight[group] * (event.step - self._reached.get(event.run, event.start))
+        self._reached[event.run] = event.step
+        self.voice.progress(self.name, min(1.0, self.done / self.total), f"training {group}", self.seconds)
+
+
+def preview_study(
+    folder: Path, settings: Settings, chosen: Study, minutes: float, seed: int, place: Place | None = None
+) -> tuple[dict[str, float], str]:
+    """Return the stages that `chidu study` would run with the seconds each should take, and what it would train.
+
+    Where the folder has no plan for these minutes yet, a few steps of each size are timed (some ten seconds). Nothing
+    is written.
+    """
+    told, done, stages = stage_settings(settings), True, {}
+    for name in MADE_FIRST:
+        if name == "collect" and settings.text:
+            continue
+        record = Record.read(folder / name)
+        done = done and record is not None and record.settings == told[name]
+        stages[name] = 0.0 if done else TYPICAL_SECONDS[name]
+    record = Record.read(folder / "studies" / chosen.name)
+    if done and record is not None and record.settings["minutes"] == minutes and record.settings["seed"] == seed:
+        return {**stages, chosen.name: 0.0}, "done already"
+    tokens = Record.read(folder / "tokens") if done else None
+    inputs, amounts = {}, (expected_tokens(settings), settings.held_out_tokens)
+    if tokens is not None:
+        inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
+        amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
+    left = 60 * minutes - sum(stages.values())
+    found = plan(folder, settings, place or Local(), left, seed, amounts, inputs)
+    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS}, str(found)
+
+
+def check_minutes(minutes: float) -> None:
+    """Refuse a time that no plan fits."""
+    if not 1 <= minutes <= 600:
+        raise SettingError(f"minutes is {minutes:g}; it must be from 1 to 600")

@@ -1,0 +1,100 @@
+"""The spread over shapes and its verdict, on ladders where the truth is planted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chidu.errors import TableError
+from chidu.runs.ladder import Ladder
+from chidu.studies import STUDIES, Decision
+from chidu.studies.structure import gather, interval_of
+
+STUDY = STUDIES["structure"]
+LUCK = 0.003
+
+
+def planted(
+    source: np.random.Generator, gamma: float, sizes: int = 5, shapes: int = 8, seeds: int = 2, same: bool = False,
+    spread: float = 0.01,
+) -> Ladder:  # fmt: skip
+    """Runs whose shapes differ by `spread` in the middle of the sizes; by draws of their own, or the `same`."""
+    common = source.standard_normal(shapes)
+    rows = []
+    for params in np.geomspace(3e4, 1e6, sizes):
+        scale = spread * (params / 1.7e5) ** (-gamma / 2)
+        effects = scale * (common if same else source.standard_normal(shapes))
+        for shape, effect in enumerate(effects):
+            own = params * np.exp(source.uniform(-0.02, 0.02))
+            for seed in range(seeds):
+                luck = LUCK * (params / 1.7e5) ** -0.25 * source.standard_normal()
+                rows.append((own, 6e5, f"shape {shape}", seed, (2 + 50 / own**0.3) * np.exp(effect + luck)))
+    columns = zip(*rows, strict=True)
+    return Ladder(dict(zip(("params", "tokens", "shape", "seed", "loss"), columns, strict=True)))
+
+
+def parts(gamma: float, count: int, draws: int = 300, **how: object) -> tuple[float, float]:
+    """How many of the studies hold, and how many fail."""
+    source = np.random.default_rng(5)
+    tables = (planted(source, gamma, **how) for _ in range(count))  # type: ignore[arg-type]
+    # Each has draws of its own, or the error of one quantile would be all studies'.
+    found = [interval_of(gather(table), STUDY.threshold, STUDY.level, i, draws) for i, table in enumerate(tables)]
+    low, high = (np.array([getattr(each, side) for each in found]) for side in ("low", "high"))
+    return float((low > STUDY.threshold).mean()), float((high < STUDY.threshold).mean())
+
+
+def at_most(chance: float, count: int) -> float:
+    return chance + 2.33 * float(np.sqrt(chance * (1 - chance) / count))
+
+
+def test_at_the_threshold_a_verdict_is_wrong_in_five_of_a_hundred() -> None:
+    assert max(parts(STUDY.threshold, 80)) <= at_most(0.05, 80)
+
+
+def test_a_spread_that_shrinks_is_found() -> None:
+    holds, fails = parts(1.25, 60, shapes=12)
+    assert holds >= 0.9
+    assert fails == 0
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(("shapes", "seeds", "spread"), [(8, 2, 0.01), (5, 3, 0.01), (8, 2, 0.003)])
+def test_false_verdicts_stay_within_five_of_a_hundred(shapes: int, seeds: int, spread: float, same: bool) -> None:
+    found = parts(STUDY.threshold, 200, shapes=shapes, seeds=seeds, spread=spread, same=same)
+    assert max(found) <= at_most(0.05, 200)
+
+
+@pytest.mark.verify
+def test_the_power_that_is_stated() -> None:
+    assert parts(1.25, 150, shapes=12)[0] >= 0.95
+    assert parts(-0.75, 150, shapes=12)[1] >= 0.95
+
+
+def test_shapes_that_do_not_differ_leave_it_undecided() -> None:
+    verdict = STUDY.verdict(planted(np.random.default_rng(0), 1.0, spread=0.0))
+    assert verdict.verdict is Decision.UNDECIDED
+    assert verdict.high - verdict.low > 4
+
+
+def test_the_verdict_prints_itself() -> None:
+    verdict = STUDY.verdict(planted(np.random.default_rng(0), 1.5, shapes=12))
+    assert verdict.verdict is Decision.HOLDS
+    assert str(verdict).startswith("structure: holds: ")
+    assert "does best" in verdict.meaning
+    assert len(verdict.rows) == 5
+
+
+def test_params_of_one_size_need_not_be_quite_equal() -> None:
+    """What they differ by is taken out: without shapes' effects the spread is the seeds' luck."""
+    sizes = gather(planted(np.random.default_rng(0), 1.0, spread=0.0, shapes=60))
+    np.testing.assert_allclose(sizes.between, sizes.within / sizes.seeds, rtol=0.6)
+
+
+def test_what_can_not_be_judged_is_refused_in_a_line() -> None:
+    table = planted(np.random.default_rng(0), 1.0)
+    without = Ladder({name: column for name, column in table.columns.items() if name != "shape"}, "mine.csv")
+    with pytest.raises(TableError, match=r"mine\.csv: no column 'shape'"):
+        STUDY.verdict(without)
+    with pytest.raises(TableError, match="no 4 sizes have 4 shapes with 2 seeds each"):
+        STUDY.verdict(table.select(table.columns["seed"] == 0))

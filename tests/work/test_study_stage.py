@@ -1,0 +1,232 @@
+"""`chidu study` over a work folder: its runs, what it takes over from a ladder, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from chidu.errors import TextError
+from chidu.runs import Ladder, Record, Run
+from chidu.runs.folder import open_work_folder
+from chidu.runs.record import read_json, write_json
+from chidu.runs.settings import read_settings, write_settings
+from chidu.studies import STUDIES, seeds
+from chidu.training import probe
+from chidu.work import run
+from chidu.work.study import POOL, RUNS_TABLE, preview_study, study
+from chidu.work.undertaking import stage_settings
+from in_process import map_here
+
+SELF_AVERAGING = STUDIES["self-averaging"]
+STEP = 0.1
+"""Seconds that a step is said to take."""
+
+
+class Here:
+    """This process as a place."""
+
+    cores = 2
+
+    def check(self, folder: Path) -> None:
+        """Find nothing wrong."""
+
+    def map(
+        self,
+        function: Callable[[Any, Any], Any],
+        items: Sequence[Any],
+        on_event: Any = None,
+        after: Any = None,
+        grace: float = 0.0,
+    ) -> list[Any]:
+        return map_here(function, items, 1, on_event)
+
+
+def shrink(change: Callable[[Any, str, Any], None] = setattr) -> None:
+    tiny.shrink(change)
+    change(seeds, "SIZES", ((12, 16, 20, 24, 28),))
+    change(seeds, "LEAST_STEPS", 6)
+    change(seeds, "TOKENS_PER_PARAM", 0.0)
+    change(probe, "measure_apart", lambda configs, place, at_once: (STEP,) * len(configs))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shrunk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch.setattr)
+        yield
+
+
+def studied(folder: Path, minutes: float, place: Any = None) -> tuple[Record, list[str]]:
+    voice, settings = tiny.Lines(), read_settings(folder)
+    with open_work_folder(folder):
+        write_settings(folder, settings)
+        work = run(folder, settings, voice, "tokens", place=place)
+        return study(work, SELF_AVERAGING, minutes, settings.seed), voice.said
+
+
+@pytest.fixture(scope="module")
+def with_tokens(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    tiny.undertake(folder, text_folder, "tokens")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(with_tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with a study."""
+    made = tmp_path_factory.mktemp("studied") / "work"
+    shutil.copytree(with_tokens, made)
+    studied(made, 1.6, Here())
+    return made
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(folder, tmp_path / "work")
+    return tmp_path / "work"
+
+
+def test_it_leaves_runs_and_a_verdict(folder: Path) -> None:
+    record = Record.read(folder / "studies" / "self-averaging")
+    assert record is not None
+    assert list(record.result)[-4:] == ["verdict", "effect", "low", "high"]
+    assert json.loads(json.dumps(record.result, allow_nan=False)) == record.result
+    table = Ladder.read(folder / "studies" / "self-averaging" / RUNS_TABLE)
+    assert record.result["runs"] == len(table) == 5 * 5 * 3
+    assert len(set(table.columns["params"].tolist())) == 5
+    again = SELF_AVERAGING.verdict(table).as_dict()
+    assert again == record.result
+    assert not list((folder / POOL).glob("*.scratch"))
+
+
+def test_sizes_share_no_seed_but_the_first(folder: Path) -> None:
+    table = Ladder.read(folder / "studies" / "self-averaging" / RUNS_TABLE)
+    of_size: dict[int, set[int]] = {}
+    for params, seed in zip(table.columns["params"].tolist(), table.columns["seed"].tolist(), strict=True):
+        of_size.setdefault(params, set()).add(seed)
+    assert set.intersection(*of_size.values()) == {0}
+    assert sum(len(each - {0}) for each in of_size.values()) == len(set.union(*of_size.values()) - {0})
+
+
+def test_a_second_call_finds_nothing_to_do(copied: Path) -> None:
+    before = read_json(copied / "studies/self-averaging/verdict.json")
+    record, said = studied(copied, 1.6, Here())
+    assert "self-averaging: nothing to do" in said
+    assert record.result == before
+
+
+def test_more_minutes_keep_the_runs_that_are_there(copied: Path) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in (copied / POOL).glob("*/run.json")}
+    record, said = studied(copied, 0.65, Here())
+    assert record.result["runs"] == 90
+    assert "self-averaging: 75 of 90 runs are there already" in said
+    assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
+
+
+def test_a_ladders_runs_are_the_first_seed(copied: Path) -> None:
+    """The first seed's runs, moved to where a ladder would have left them, are found there and not made again."""
+    records = {name: Record.read(copied / name) for name in ("tokens", "studies/self-averaging")}
+    tokens, before = records["tokens"], records["studies/self-averaging"]
+    assert tokens is not None
+    assert before is not None
+    runs = [Run.from_dict(read_json(path)) for path in (copied / POOL).glob("*/run.json")]
+    first = [replace(each, name=f"mine-{i}") for i, each in enumerate(runs) if each.config.seed == 0]
+    assert len(first) == 15
+    for each in runs:
+        if each.config.seed == 0:
+            shutil.rmtree(copied / POOL / each.name)
+    for each in first:
+        write_json(copied / "ladder" / each.name / "run.json", each.as_dict())
+    Ladder.from_runs(first).write(copied / "ladder" / "ladder.csv")
+    inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
+    ladder = stage_settings(read_settings(copied))["ladder"]
+    Record("ladder", ladder, inputs, {}, {}, "2026-01-01T00:00:00+00:00", 1.0, {}, {}).write(copied / "ladder")
+    shutil.rmtree(copied / "studies" / "self-averaging")
+    record, said = studied(copied, 0.4, Here())
+    assert "self-averaging: 75 of 75 runs are there already" in said
+    assert record.result == before.result
+
+
+def test_too_little_time_says_how_much_is_needed(copied: Path) -> None:
+    shutil.rmtree(copied / POOL)
+    with pytest.raises(TextError, match=r"too few for 5 seeds .* need about 2: give more --minutes"):
+        studied(copied, 1.0, Here())
+
+
+def test_the_cost_is_said_beforehand(folder: Path, with_tokens: Path) -> None:
+    settings = read_settings(folder)
+    stages, words = preview_study(folder, settings, SELF_AVERAGING, 1.6, 0, Here())
+    assert stages["self-averaging"] == 0
+    assert words == "done already"
+    stages, words = preview_study(with_tokens, settings, SELF_AVERAGING, 1.6, 0, Here())
+    assert words.startswith("75 runs: 5 seeds of widths 12, 16, 20, 24, 28, each 6, 12, 24 steps of 64 tokens")
+    assert 60 < sum(stages.values()) <= 96
+    assert not (with_tokens / "studies").exists()
+
+
+def test_the_verb_ends_with_one_document(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chidu import cli
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["chidu", "study", "self-averaging", "--work", str(folder), *words])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        return capfd.readouterr().out
+
+    found = json.loads(call("--minutes", "1.6", "--json"))
+    assert list(found)[-5:] == ["verdict", "effect", "low", "high", "minutes"]
+    assert found["verdict"] in ("holds", "fails", "undecided")
+    assert call("--minutes", "1.6").startswith(f"self-averaging: {found['verdict']}: ")
+    assert json.loads(call("--minutes", "1.6", "--dry-run", "--json"))["minutes"] == 0
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import test_study_stage
+if __name__ == "__main__":
+    test_study_stage.shrink()
+    test_study_stage.studied(Path(sys.argv[1]), 1.6)
+"""
+
+
+@pytest.mark.verify
+def test_any_kill_ends_in_the_same_verdict(folder: Path, with_tokens: Path, tmp_path: Path) -> None:
+    """With processes as they are; killed (-9) once a few runs are done, again and again, until it comes to its end."""
+    program, work = tmp_path / "studying.py", tmp_path / "work"
+    shutil.copytree(with_tokens, work)
+    program.write_text(KILLED, "utf-8")
+    paths = os.pathsep.join(
+        [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    )
+    kills = 0
+    while not (work / "studies/self-averaging/record.json").exists():
+        before = len(list((work / POOL).rglob("*.json")))
+        process = subprocess.Popen([sys.executable, str(program), str(work)], env={**os.environ, "PYTHONPATH": paths})
+        while process.poll() is None:
+            time.sleep(0.02)
+            if kills < 4 and len(list((work / POOL).rglob("*.json"))) > before + 3 + kills:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                process.wait()
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills >= 3
+    assert read_json(work / "studies/self-averaging/verdict.json") == read_json(
+        folder / "studies/self-averaging/verdict.json"
+    )
