@@ -164,14 +164,16 @@ async def _answer(
     tasks = [replace(task, sampling=desk.allowed(task.sampling)) for task in tasks]
     expected = sum(desk.expected(task.prompt, task.sampling) for task in tasks)
     request.scope["visit"].reserve(expected, lambda: reply.usage["total_tokens"])
-    for task in tasks:
-        # Too long for the model is too long for the guard, which would take longer to find it.
-        await desk.open(task.prompt, task.sampling)
+    # What is too long for the model is refused before the guard reads it, which would take longer.
+    heard = [await desk.open(task.prompt, task.sampling) for task in tasks]
     prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
-    tasks = [replace(task, prompt=prompt) for task, prompt in zip(tasks, prompts, strict=True)]
+    for index, (task, prompt) in enumerate(zip(tasks, prompts, strict=True)):
+        if prompt != task.prompt:
+            tasks[index] = replace(task, prompt=prompt)
+            heard[index] = await desk.open(prompt, task.sampling)
     texts = [
-        guarding.answer(reply.id, desk.write(await desk.open(task.prompt, task.sampling), begun), task.sampling)
-        for task in tasks
+        guarding.answer(reply.id, desk.write(each, begun), task.sampling)
+        for task, each in zip(tasks, heard, strict=True)
     ]
     if asked.stream:
         return _Stream(desk, _events(desk, reply, tasks, texts, asked.wants_usage))

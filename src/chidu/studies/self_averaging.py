@@ -15,7 +15,7 @@ from chidu.runs.ladder import Ladder
 from chidu.studies.spread import Spread, SpreadLaw, fit_spread, spread_over_seeds
 from chidu.studies.study import Study
 from chidu.studies.verdict import Verdict, decide, more_compute
-from chidu.units import format_count
+from chidu.units import count_of, format_count
 
 __all__ = ["LEAST_SEEDS", "LEAST_SIZES", "SELF_AVERAGING"]
 
@@ -120,13 +120,9 @@ def meaning(spread: Spread, law: SpreadLaw) -> str:
             f"({-law.high[1]:+.2f} to {-law.low[1]:+.2f}). "
         )
     return said + (
-        f"To know each rung's loss to {100 * CLOSE:g}% (standard error) a ladder needs {small['seeds']} "
-        f"{_seeds(small['seeds'])} at the smallest of these sizes and {large['seeds']} at the largest."
+        f"To know each rung's loss to {100 * CLOSE:g}% (standard error) a ladder needs "
+        f"{count_of(small['seeds'], 'seed')} at the smallest of these sizes and {large['seeds']} at the largest."
     )
-
-
-def _seeds(count: int) -> str:
-    return "seed" if count == 1 else "seeds"
 
 
 SELF_AVERAGING = Study(
