@@ -416,6 +416,7 @@ def test_models_are_listed(call: Call, tmp_path: Path, monkeypatch: pytest.Monke
     told = call("models", "--work", "work")
     assert "work/model  2.0 kB, trained here: here" in told.out
     assert "chidu models get smollm2" in told.out
+    assert "e5  91.0 MB" in told.out
     found = json.loads(call("models", "--work", "work", "--json").out)["models"]
     assert found[0]["bytes"] == 2000
     assert "did you mean 'smollm2'" in call("models", "get", "smolm2").complaint

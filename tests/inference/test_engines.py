@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from chidu.errors import InputError, SchemaError
 from chidu.inference import Conversation, Engine, Message, Sampling, Token, open_engine, packaged
+from chidu.inference.constraint import check_schema
 from chidu.inference.gguf import GgufEngine
 from chidu.inference.hub import HubEngine
 from chidu.inference.own import OwnEngine
@@ -385,6 +386,37 @@ def test_a_model_that_translates_reads_one_text_and_writes_another(saved: Path, 
 def test_a_schema_that_would_fill_the_memory_is_refused(engine: Engine, schema: dict[str, Any]) -> None:
     with pytest.raises(SchemaError, match="is too large"):
         engine.write("a", Sampling(schema=json.dumps(schema)))
+
+
+CHAIN = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}, {"$ref": "#/anyOf/0"}]},
+        CHAIN,
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"},
+    ],
+)
+def test_a_schema_that_no_document_can_end_is_refused(engine: Engine, schema: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match="no document that fits it has an end"):
+        engine.write("a", Sampling(schema=json.dumps(schema)))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**CHAIN, "required": []},
+        {"anyOf": [CHAIN, {"type": "null"}]},
+        {"type": "array", "items": {"$ref": "#"}},
+        {"$defs": {"a/b": {"type": "integer"}}, "$ref": "#/$defs/a~1b"},
+    ],
+)
+def test_a_schema_that_holds_itself_and_can_end_is_followed(schema: dict[str, Any]) -> None:
+    check_schema(json.dumps(schema))
 
 
 @pytest.mark.parametrize("schema", ['{"$ref": "#"}', '{"const": "<|endoftext|>"}'])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import re._parser as parser
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from planted_texts import JWT, NEGATIVES, PEM, PLANTED
 
 from chidu.safety import Action, Finding, Guard, Policy, StreamJudge
-from chidu.safety.guard import rule_judges
+from chidu.safety.guard import LOOK_AFTER, rule_judges
 from chidu.safety.hazards import HAZARDS
-from chidu.safety.patterns import REACH
+from chidu.safety.patterns import AHEAD, REACH, Phrase, PhraseJudge
 from chidu.safety.phrases import HAZARD_PHRASES, INJECTION_PHRASES
 
 JUDGES = rule_judges()
@@ -67,6 +69,7 @@ def test_what_is_final_does_not_change(judge: StreamJudge, text: str, cut: int) 
     part = text[: cut % (len(text) + 1)]
     until = judge.open_from(part)
     assert 0 <= until <= len(part)
+    assert judge.open_from(part, until) == until
     known = [finding for finding in judge.judge(part) if finding.start < until]
     assert known == [finding for finding in judge.judge(text) if finding.start < until]
 
@@ -83,16 +86,28 @@ def test_no_half_of_what_is_found_leaves(category: str, stretch: str, text: str)
         assert f"<{category.upper()}>" in left
 
 
-def test_ordinary_text_waits_62_characters_at_the_most() -> None:
+def test_ordinary_text_waits_for_a_word_or_a_phrase_that_has_begun() -> None:
     said = (
         "The kernel keeps a table of pages for every process; in 2024, 35% of them were read. 内核维护一张页表。" * 20
     )
-    stream, left, most = REDACTS.stream(), 0, 0
+    stream, left, waits = REDACTS.stream(), 0, []
     for place, letter in enumerate(said, 1):
         left += len(stream.feed(letter))
-        most = max(most, place - left)
-    assert most == 62
+        waits.append(place - left)
+    # The word "process", and what came since the last look.
+    assert max(waits) == 7 + LOOK_AFTER - 1
+    assert sum(waits) / len(waits) < 8
+    assert waits[:11] == [1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 0]
     assert left + len(stream.end()) == len(said)
+
+
+def test_nothing_short_waits_for_longer_than_its_reach() -> None:
+    for begun, goes_on in (("", "i hate "), ("", "how to "), ("", "A1"), ("+", "1 "), ("", "find a "), ("", "-")):
+        stream, left = REDACTS.stream(), 0
+        for place, letter in enumerate(begun + goes_on * 100, 1):
+            left += len(stream.feed(letter))
+            # An eighth more may pass between two looks.
+            assert place - left <= 64 * 9 / 8 + LOOK_AFTER
 
 
 @pytest.mark.parametrize(
@@ -115,8 +130,8 @@ def test_an_open_pattern_waits_so_long_and_no_longer(begun: str, goes_on: str, m
         stream.feed(said[place : place + 4])
         left = stream._out
         longest = max(longest, place + 4 - left)
-    # An eighth more may pass between two looks, and a piece.
-    assert longest <= most * 9 / 8 + 8
+    # An eighth more may pass between two looks, or some characters, and a piece.
+    assert longest <= most * 9 / 8 + 4 + LOOK_AFTER
 
 
 def test_a_refusal_ends_a_stream_at_once() -> None:
@@ -188,6 +203,39 @@ def test_no_phrase_is_longer_than_its_reach() -> None:
     for phrase in (*HAZARD_PHRASES, *INJECTION_PHRASES):
         # And one character more, which a word's end looks at.
         assert parser.parse(phrase.pattern).getwidth()[1] < REACH, phrase.name
+
+
+def test_no_phrase_looks_ahead_farther_than_is_held_back_for_it() -> None:
+    for phrase in (*HAZARD_PHRASES, *INJECTION_PHRASES):
+        looks = [item for item in walk(parser.parse(phrase.pattern)) if item[0] in ("ASSERT", "ASSERT_NOT")]
+        assert all(width <= AHEAD for name, width in looks), phrase.name
+
+
+def walk(tree: Any) -> Iterator[tuple[str, int]]:
+    """Yield every look ahead of a parsed pattern, with the most that it reads."""
+    for name, value in tree:
+        if str(name) in ("ASSERT", "ASSERT_NOT") and value[0] > 0:
+            # A word's end looks at one character more.
+            yield str(name), value[1].getwidth()[1] + 1
+        for part in value if isinstance(value, tuple | list) else ():
+            for inner in part if isinstance(part, list) else (part,):
+                if isinstance(inner, parser.SubPattern):
+                    yield from walk(inner)
+
+
+@pytest.mark.parametrize("phrase", [*HAZARD_PHRASES, *INJECTION_PHRASES], ids=lambda phrase: phrase.name)
+def test_a_phrase_is_held_from_its_first_letter(phrase: Phrase) -> None:
+    """Whatever matches, cut anywhere: its beginning is open, and so is its end until what follows is known."""
+    judge = PhraseJudge([phrase])
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(st.from_regex(re.compile(phrase.pattern, re.ASCII), fullmatch=True))
+    def check(text: str) -> None:
+        begins = "Well, "
+        for place in range(1, len(text) + 1):
+            assert judge.open_from(begins + text[:place]) <= len(begins)
+
+    check()
 
 
 @pytest.mark.parametrize("phrase", [*HAZARD_PHRASES, *INJECTION_PHRASES], ids=lambda phrase: phrase.name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import llguidance
 import numpy as np
@@ -30,12 +31,15 @@ BRACES = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 def check_schema(schema: str) -> str:
     """Return the library's grammar of a JSON schema. Raises SchemaError where it is none, or too large."""
     try:
-        parts = _parts(json.loads(schema))
+        document = json.loads(schema)
+        parts = _parts(document)
         if parts > MOST_PARTS:
             raise SchemaError(
                 f"the JSON schema is too large: its parts, each as often as it may repeat, are {parts}; at most "
                 f"{MOST_PARTS} are followed"
             )
+        if not _has_end(document):
+            raise SchemaError("the JSON schema can't be followed: no document that fits it has an end")
         grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": BLANKS})
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"the JSON schema is none ({one_line(str(error))})") from error
@@ -55,6 +59,60 @@ def _parts(node: Any) -> int:
         often *= math.prod(max(int(least), int(most or 0), 1) for least, most in BRACES.findall(pattern))
         often += len(pattern)
     return max(often, 1) * (1 + sum(map(_parts, node.values())))
+
+
+def _has_end(schema: Any) -> bool:
+    """Tell whether a finite document can fit: a schema that needs itself within itself has none.
+
+    What a reference leads to has an end once all that it needs has one; so the set of those grows until it stays.
+    """
+    targets = {ref: target for ref in _references(schema) if (target := _target(schema, ref)) is not None}
+    ended = {ref for ref in _references(schema) if ref not in targets}  # the library says what is wrong with these
+    while more := {ref for ref, target in targets.items() if ref not in ended and _ends(target, ended)}:
+        ended |= more
+    return _ends(schema, ended)
+
+
+def _ends(node: Any, ended: Collection[str]) -> bool:
+    """Tell whether a document that fits this part can end, if those that `ended` refers to can."""
+    if not isinstance(node, dict):
+        return node is not False
+    if isinstance(ref := node.get("$ref"), str) and ref not in ended:
+        return False
+    needed = [*_list(node.get("allOf"))]
+    properties = node.get("properties")
+    if isinstance(properties, dict):
+        needed += [properties[str(name)] for name in _list(node.get("required")) if str(name) in properties]
+    if isinstance(least := node.get("minItems"), int) and least > 0:
+        needed += [node.get("items"), *_list(node.get("prefixItems"))[:least]]
+    choices = [_list(node.get(name)) for name in ("anyOf", "oneOf")]
+    return all(_ends(part, ended) for part in needed) and all(
+        any(_ends(part, ended) for part in parts) for parts in choices if parts
+    )
+
+
+def _references(node: Any) -> set[str]:
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    own = {node["$ref"]} if isinstance(node, dict) and isinstance(node.get("$ref"), str) else set()
+    return own.union(*map(_references, parts))
+
+
+def _target(schema: Any, ref: str) -> Any:
+    """Return what a reference within the document leads to (a JSON pointer, RFC 6901); None where that is nothing."""
+    if ref != "#" and not ref.startswith("#/"):
+        return None
+    node = schema
+    for step in ref.split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        if isinstance(node, list):
+            node = node[int(name)] if name.isdecimal() and int(name) < len(node) else None
+        else:
+            node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def one_line(text: str) -> str:

@@ -157,6 +157,7 @@ class _Translator:
 
 def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils import logging
 
     where: dict[str, Any] = {"trust_remote_code": False}
     if gguf_file is not None:
@@ -171,6 +172,8 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
         _check_kind(name, config)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         dtype = torch.bfloat16 if gguf_file is None and _has_bf16() else torch.float32
+        # Its bar would stand in a server's log; what is long here is the download, which has its own.
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         model = kind.from_pretrained(name, config=config, dtype=dtype, use_safetensors=True, **where)
     except InputError:
         raise

@@ -42,6 +42,13 @@ _PREFIXES = (
     "ya29.", "sk-", "hf_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "npm_", "pypi-", "SG.", "dop_v1_", "doo_v1_",
     "dor_v1_", "LTAI", "AKID",
 )  # fmt: skip
+_FIRST_LINE = "-----BEGIN "
+_OPEN_PREFIX = re.compile(
+    rf"(?<![{_WORD}.])(?:"
+    + "|".join(re.escape(part) for part in sorted({one[:size] for one in _PREFIXES for size in range(1, len(one))}))
+    + rf")\Z|(?:{'|'.join(_FIRST_LINE[:size] for size in range(1, len(_FIRST_LINE)))}"
+    rf"|{_FIRST_LINE}[A-Z0-9 ]{{0,45}}-{{0,5}})\Z"
+)
 _TOKEN = re.compile(
     rf"(?<![{_WORD}.])(?:" + "|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in _TOKENS.items()) + ")"
 )
@@ -85,11 +92,13 @@ class CredentialJudge:
         text = plain(text)
         return sorted([*_keys(text), *_tokens(text), *_urls(text), *_assigned(text)])
 
-    def open_from(self, text: str) -> int:
-        """Return where a secret may have begun: `REACH` before the end, earlier where a long one is open."""
+    def open_from(self, text: str, since: int = 0) -> int:
+        """Return where a secret has begun that could still go on; the text's end where none has."""
         text = plain(text)
         end = len(text)
-        found = [max(0, end - REACH)]
+        found = [end]
+        if match := _OPEN_PREFIX.search(text, max(since, end - REACH)):
+            found.append(match.start())
         if any(prefix in text for prefix in _PREFIXES) and (match := _OPEN_TOKEN.search(text)):
             found.append(match.start())
         found += [

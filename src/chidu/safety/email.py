@@ -21,7 +21,7 @@ __all__ = ["EmailJudge"]
 
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,18}(?![A-Za-z0-9_\-])")
-_OPEN_LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
+_OPEN_LOCAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+\-]{0,63}\Z")
 _OPEN_DOMAIN = re.compile(r"[A-Za-z0-9.\-]*(?:[:(.].?)?\Z", re.DOTALL)
 _LONGEST_DOMAIN = 540
 """What `_DOMAIN` and `_NOT_AFTER` read at the most, and a little more."""
@@ -52,7 +52,7 @@ class EmailJudge:
         found = (self._address(text, at) for at in positions)
         return [Finding(start, end, "email", "email-address") for start, end in filter(None, found)]
 
-    def open_from(self, text: str) -> int:
+    def open_from(self, text: str, since: int = 0) -> int:
         """Return where an address may have begun whose end is not known yet; the text's end where none has."""
         end = len(text)
         if not text.isascii():
@@ -60,7 +60,7 @@ class EmailJudge:
         for at in _positions(text, "@", max(0, end - _LONGEST_DOMAIN)):
             if _OPEN_DOMAIN.match(text, at + 1):
                 return max(0, at - 64)
-        begun = _OPEN_LOCAL.search(text, max(0, end - 64))
+        begun = _OPEN_LOCAL.search(text, max(since, end - 64))
         return begun.start() if begun else end
 
     def _address(self, text: str, at: int) -> tuple[int, int] | None:

@@ -42,8 +42,11 @@ class StreamJudge(Judge, Protocol):
     finding ends for good, on nothing else; so no finding may hide another.
     """
 
-    def open_from(self, text: str) -> int:
-        """Return the position from which on more text could still change what is found; what starts before is final."""
+    def open_from(self, text: str, since: int = 0) -> int:
+        """Return the position from which on more text could still change what is found; what starts before is final.
+
+        What starts before `since` is known to be final.
+        """
         ...
 
 

@@ -31,6 +31,9 @@ __all__ = ["Guard", "Stream", "Verdict", "rule_judges"]
 
 log = logging.getLogger(__name__)
 
+LOOK_AFTER = 8
+"""Characters, two or three tokens of English: a look takes a tenth of a millisecond of a core that the model wants."""
+
 
 def rule_judges() -> list[Judge]:
     """Return the judges by rules. Raises MissingPackageError where the packages with the checksums lack."""
@@ -114,10 +117,11 @@ class Guard:
 class Stream:
     """A text that grows: pieces in, out what may pass on. After the end, or a refusal, `verdict` says what came of it.
 
-    Held back are the last 56 characters, from an earlier place where a longer pattern has begun and not ended, and up
-    to an eighth of that besides: of ordinary text 62 at the most. What can begin and be longer:
+    Held back is what a pattern has begun with and could go on with: of ordinary text the last word, which may become an
+    address of e-mail, or a phrase that has begun (56 characters at the most). What can be longer:
     an address of e-mail (604 characters), a token (4,096), a private key (8,192), an address with a password (200) and
-    a password that is set (190). Each character is looked at a bounded number of times.
+    a password that is set (190). Between two looks lie up to `LOOK_AFTER` characters, or an eighth of what is held
+    back; a text's first ones are looked at as they come. Each character is looked at a bounded number of times.
     """
 
     def __init__(self, guard: Guard, side: Side) -> None:
@@ -171,7 +175,7 @@ class Stream:
             self._close(self._action)
             return
         kept = self._size - until
-        self._look_at = self._size + max(1, kept // 8)
+        self._look_at = self._size + max(1, kept // 8, min(LOOK_AFTER, self._size // 16))
         begin = max(self._begin, until - BEHIND)
         self._window, self._begin = self._window[begin - self._begin :], begin
 
@@ -192,7 +196,8 @@ class Stream:
                 yield Finding(one.start + self._begin, one.end + self._begin, one.category, one.rule)
 
     def _open_from(self) -> int:
-        places = [judge.open_from(self._window) for judge in self._asked if isinstance(judge, StreamJudge)]
+        since = self._final - self._begin
+        places = [judge.open_from(self._window, since) for judge in self._asked if isinstance(judge, StreamJudge)]
         return self._begin + min(places, default=len(self._window))
 
     def _pass(self, finding: Finding) -> bool:

@@ -84,6 +84,13 @@ _CHINA = re.compile(
 _AMERICA = re.compile(
     r"(?:1[ .-])?(?:\([2-9]\d{2}\) ?[2-9]\d{2}[ .-]|[2-9]\d{2}([ .-])[2-9]\d{2}\1)\d{4}(?!\w|[.-]\d)", re.ASCII
 )
+# What these may have begun with, up to the text's end: digits in groups, letters and digits, a line of a passport.
+_OPEN = re.compile(
+    r"(?<![0-9A-Za-z_])[+(]?\d[\d ().\-]*[Xx]?\Z|(?<![0-9A-Za-z_])[+(]\Z"
+    r"|(?<![0-9A-Za-z])[A-Z](?:[A-Z0-9](?:\d(?:\d[A-Z0-9 ]*)?)?)?\Z"
+    r"|(?<![A-Z0-9<])[A-Z0-9<]+\Z",
+    re.ASCII,
+)
 _CODE = re.compile(r"\+\d{1,3}[ -]\(?\Z", re.ASCII)
 _ELSEWHERE = re.compile(r"0\d(?:[ -]?\d){7,10}(?!\w|[.-]\d)", re.ASCII)
 _OTHERS = ("GB", "DE", "FR", "IT", "IN", "JP", "KR")
@@ -151,9 +158,10 @@ class IdentifierJudge:
         ]
         return sorted(found)
 
-    def open_from(self, text: str) -> int:
-        """Return where a number may have begun."""
-        return max(0, len(text) - REACH)
+    def open_from(self, text: str, since: int = 0) -> int:
+        """Return where a number has begun that could still go on; the text's end where none has."""
+        match = _OPEN.search(plain(text), max(since, len(text) - REACH))
+        return match.start() if match else len(text)
 
     @staticmethod
     def _at(

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import regex
+
 from chidu.safety.finding import Finding
 
-__all__ = ["REACH", "Phrase", "PhraseJudge", "plain", "version_of"]
+__all__ = ["AHEAD", "REACH", "Phrase", "PhraseJudge", "plain", "version_of"]
 
 REACH = 56
 """Characters that a short rule reads from its start on, at the most; a test measures every pattern."""
@@ -62,6 +64,7 @@ class PhraseJudge:
         self._reports = reports
         # A word is not begun in the middle; a look-ahead, so that no match hides one that starts inside of it.
         self._found = [re.compile(rf"(?<![a-z])(?=({phrase.pattern}))", re.ASCII) for phrase in self.phrases]
+        self._open = _opening(phrase.pattern for phrase in self.phrases)
 
     def judge(self, text: str) -> list[Finding]:
         """Return the findings in the order in which they start."""
@@ -77,9 +80,40 @@ class PhraseJudge:
                 if not (self._reports and _REPORTED.search(low[max(0, start - _REPORT_REACH) : start])):
                     yield Finding(start, end, phrase.category, phrase.name)
 
-    def open_from(self, text: str) -> int:
-        """Return where a phrase may have begun."""
-        return max(0, len(text) - REACH)
+    def open_from(self, text: str, since: int = 0) -> int:
+        """Return where a phrase has begun that could still go on; the text's end where none has."""
+        low = lowered(plain(text)).replace(_NEVER, " ")
+        match = self._open.search(low, max(since, len(low) - REACH), partial=True)
+        return match.start() if match else len(text)
+
+
+_NEVER = "\0"
+_ZERO_WIDTH = re.compile(r"\\b|\(\?<?[!=]")
+AHEAD = 12
+"""Characters behind a phrase that decide whether it is one, at the most; a test measures every pattern."""
+
+
+def _opening(patterns: Iterable[str]) -> regex.Pattern[str]:
+    """Return what a text that ends in the middle of one of these matches in part.
+
+    What only looks at the text around is left out, so more is matched than by the patterns themselves, never less; and
+    a last sign that no text has makes every match one in part.
+    """
+    shapes = "|".join(_without_looks(pattern) for pattern in patterns)
+    return regex.compile(rf"(?<![a-z])(?:{shapes})(?s:.{{0,{AHEAD}}}){_NEVER}", regex.ASCII)
+
+
+def _without_looks(pattern: str) -> str:
+    """Return a pattern without what has no width: ends of words, looks ahead and looks behind."""
+    kept, place = [], 0
+    while match := _ZERO_WIDTH.search(pattern, place):
+        kept.append(pattern[place : match.start()])
+        place = match.end()
+        depth = int(match[0] != r"\b")
+        while depth:
+            depth += {"(": 1, ")": -1}.get(pattern[place], 0)
+            place += 1
+    return "".join([*kept, pattern[place:]])
 
 
 def version_of(parts: Iterable[str]) -> str:
