@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling
@@ -106,8 +107,8 @@ class Desk:
         """
         last, end = begun, time.monotonic() + self.settings.seconds
         is_first = True
-        try:
-            while (piece := await to_thread.run_sync(next, heard, None)) is not None:
+        async with contextlib.aclosing(_heard(heard)) as pieces:
+            async for piece in pieces:
                 now = time.monotonic()
                 (self.first if is_first else self.between).observe(now - last)
                 last, is_first = now, False
@@ -116,6 +117,38 @@ class Desk:
                     yield replace(piece, finish="length")
                     return
                 yield piece
-        finally:
-            # Not in a thread that could be cancelled with us.
-            heard.close()  # type: ignore[attr-defined]
+
+
+async def _heard(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
+    """Yield the pieces of an engine that writes in a thread of its own; who closes this ends the text.
+
+    One thread a text, not one call a piece: where the engine has all cores at work, every switch of threads delays it.
+    """
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
+    gone, ended = threading.Event(), asyncio.Event()
+
+    def listen() -> None:
+        last: Exception | None = None
+        try:
+            with contextlib.closing(pieces):  # type: ignore[type-var]
+                for piece in pieces:
+                    loop.call_soon_threadsafe(heard.put_nowait, piece)
+                    if gone.is_set():
+                        break
+        except Exception as error:
+            last = error
+        loop.call_soon_threadsafe(heard.put_nowait, last)
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        while (piece := await heard.get()) is not None:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+    finally:
+        gone.set()
+        # The turn is given on when the engine is free, not before.
+        with CancelScope(shield=True):
+            await ended.wait()
