@@ -1,4 +1,5 @@
-"""The coordinate check: by our rule a few steps move the stream and the logits of every width by about as much.
+"""The coordinate check: by our rules a few steps move the logits of every width by about as much; the stream too, but
+for what the embedding's own steps do to it.
 
 Where the size of an activation, or of its change, follows the width, the best rate does too (Yang et al., 2203.03466;
 for updates of one spectral norm, as Muon's are, Yang, Simon and Bernstein, 2310.17813). So the slope of log size by log
@@ -29,11 +30,26 @@ Change = Callable[[RunConfig], RunConfig]
 Start = Callable[[Transformer], None]
 
 
-def test_by_our_rule_nothing_grows_with_the_width(packed_text: Text) -> None:
+def embedding_rate_of_width_64(config: RunConfig) -> RunConfig:
+    """So that the stream shows what the other rates do."""
+    return replace(config, embedding_learning_rate=0.075)
+
+
+def test_by_our_rule_for_matrices_and_head_nothing_grows_with_the_width(packed_text: Text) -> None:
     for steps in (4, 12):
-        size, change = slopes(packed_text, steps)
+        size, change = slopes(packed_text, steps, embedding_rate_of_width_64)
         assert np.abs(size[:-1]).max() < STREAM
         assert np.abs(change[:-1]).max() < STREAM
+        assert abs(size[-1]) < LOGITS
+        assert abs(change[-1]) < LOGITS
+
+
+def test_the_embedding_moves_less_in_wide_models_and_the_logits_no_more(packed_text: Text) -> None:
+    """Its rate falls by half a power of the width, where sweeps had their best; later layers make up for part of it."""
+    for steps in (4, 12):
+        size, change = slopes(packed_text, steps)
+        assert -0.6 < change[0] < -0.4
+        assert change[0] < change[-2] < -STREAM
         assert abs(size[-1]) < LOGITS
         assert abs(change[-1]) < LOGITS
 
@@ -56,7 +72,7 @@ def matrices_that_rise(config: RunConfig) -> RunConfig:
     [(head_rate_of_width_64, 4, True), (matrices_as_under_adam, 12, False), (matrices_that_rise, 12, False)],
 )
 def test_a_wrong_rate_rule_is_seen(wrong: Change, steps: int, at_logits: bool, packed_text: Text) -> None:
-    _, change = slopes(packed_text, steps, wrong)
+    _, change = slopes(packed_text, steps, lambda config: wrong(embedding_rate_of_width_64(config)))
     if at_logits:
         assert abs(change[-1]) > LOGITS
     else:

@@ -9,7 +9,10 @@ from chidu.errors import SettingError
 from chidu.runs.config import RunConfig
 from chidu.runs.shape import Shape
 
-__all__ = ["Recipe"]
+__all__ = ["ADAMW_WARMUP_STEPS", "Recipe"]
+
+ADAMW_WARMUP_STEPS = 100
+"""Of runs whose matrices AdamW moves too; Muon's first steps are as large as any, and want fewer."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,14 @@ class Recipe:
     """Tokens in a sequence."""
     batch_tokens: int = 1024
     """Tokens in one optimiser step."""
-    warmup_steps: int = 100
+    warmup_steps: int = 30
     """Steps of the rising rate."""
     decay_fraction: float = 0.3
     """Part of a run over which the rate falls."""
     learning_rate: float = 0.01
     """Rate of the matrices (Muon), at every width."""
-    embedding_learning_rate: float = 0.08
-    """Rate of embedding and norms (Adam), at every width."""
+    embedding_learning_rate: float = 0.075
+    """Rate of embedding and norms (Adam) at width 64; at width C it is this times sqrt(64 / C)."""
     head_learning_rate: float = 0.010
     """Rate of the head (Adam) at width 64; at width C it is this times sqrt(64 / C)."""
     weight_decay: float = 0.0
@@ -58,7 +61,13 @@ class Recipe:
 
         Its best rate falls with the width, and no rule for that is built in: sweep it.
         """
-        classic = {"layout": "gpt2", "optimiser": "adamw", "decay": "cosine", "weight_decay": 0.1}
+        classic = {
+            "layout": "gpt2",
+            "optimiser": "adamw",
+            "decay": "cosine",
+            "weight_decay": 0.1,
+            "warmup_steps": ADAMW_WARMUP_STEPS,
+        }
         return cls(vocabulary, context_length, batch_tokens, learning_rate=learning_rate, **{**classic, **others})
 
     def shape(self, width: int) -> Shape:
@@ -85,18 +94,18 @@ class Recipe:
     def config(self, width: int, steps: int, seed: int) -> RunConfig:
         """Return the training of this width and length.
 
-        Muon's steps have one size whatever the width, so the matrices' rate is the same at every width; the head's
-        falls as its square root: that is where sweeps at widths 32, 64 and 128 had their best (LOG.md). The same rates
-        serve every length, so that lengths can share a trunk.
+        Muon's steps have one size whatever the width, so the matrices' rate is the same at every width; those of head
+        and embedding fall as its square root: that is where sweeps at widths 16 to 128 had their best (LOG.md). The
+        same rates serve every length, so that lengths can share a trunk.
         """
-        is_adamw = self.optimiser == "adamw"
+        is_adamw, falling = self.optimiser == "adamw", (64 / width) ** 0.5
         return RunConfig(
             shape=self.shape(width),
             steps=steps,
             batch_tokens=self.batch_tokens,
             learning_rate=self.learning_rate,
-            embedding_learning_rate=self.learning_rate if is_adamw else self.embedding_learning_rate,
-            head_learning_rate=self.learning_rate if is_adamw else self.head_learning_rate * (64 / width) ** 0.5,
+            embedding_learning_rate=self.learning_rate if is_adamw else self.embedding_learning_rate * falling,
+            head_learning_rate=self.learning_rate if is_adamw else self.head_learning_rate * falling,
             warmup_steps=min(self.warmup_steps, steps),
             decay_fraction=self.decay_fraction,
             weight_decay=self.weight_decay,

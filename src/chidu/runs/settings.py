@@ -12,7 +12,7 @@ from typing import Any
 
 from chidu.errors import SettingError, nearest
 from chidu.runs.config import DECAYS, OPTIMISERS, from_mapping
-from chidu.runs.recipe import Recipe
+from chidu.runs.recipe import ADAMW_WARMUP_STEPS, Recipe
 from chidu.runs.record import write_atomic
 from chidu.runs.shape import LAYOUTS
 
@@ -124,6 +124,8 @@ class Settings:
         """The rules for runs of every size that may be used, the one to prefer first."""
         length = self.sequence_tokens
         changes: dict[str, Any] = dict(self.recipe)
+        if changes.get("optimiser") == "adamw":
+            changes.setdefault("warmup_steps", ADAMW_WARMUP_STEPS)
         wanted = changes.pop("batch_tokens", self.batch_tokens)
         # Every batch that is tried costs a probe of some ten seconds: a tour has no time to try.
         tried = BATCHES[-1:] if self.is_tour else BATCHES
