@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from chidu.index.postings import K1, B, Counts, Postings, write_postings
+from chidu.index.postings import K1, B, Counts, Postings, make_postings, open_postings, write_postings
 from chidu.index.ranking import best, fuse
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=30), min_size=1, max_size=20)
@@ -21,8 +21,8 @@ DOCUMENTS = st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=30), min_
 def postings(folder: Path, documents: Sequence[Sequence[int]]) -> Postings:
     counts = [Counter(document) for document in documents]
     arrays = (Counts(np.array(list(one), np.int32), np.array(list(one.values()), np.int32)) for one in counts)
-    write_postings(folder, range(10, 10 + len(documents)), arrays, 13)
-    return Postings(folder)
+    write_postings(folder, make_postings(range(10, 10 + len(documents)), arrays, 13))
+    return open_postings(folder)
 
 
 @settings(max_examples=50, deadline=None)

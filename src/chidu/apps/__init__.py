@@ -8,7 +8,15 @@ summarizing.py  the sentences that say most of a text
 """
 
 from chidu.apps.questions import question_vector
-from chidu.apps.searching import Answer, are_vectors_made, default_index, make_vectors, search, update
+from chidu.apps.searching import (
+    Answer,
+    are_vectors_made,
+    default_index,
+    make_vectors,
+    search,
+    search_texts,
+    update,
+)
 from chidu.apps.sentences import Sentence, sentences
 from chidu.apps.summarizing import Kept, Summary, summarize
 from chidu.apps.vectors import embed_all
@@ -24,6 +32,7 @@ __all__ = [
     "make_vectors",
     "question_vector",
     "search",
+    "search_texts",
     "sentences",
     "summarize",
     "update",

@@ -15,18 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from chidu.apps.questions import question_vector
 from chidu.apps.vectors import embed_all
 from chidu.errors import IndexBusyError
 from chidu.index import Embedder as Kind
-from chidu.index import Found, Index, Updated, update_index
+from chidu.index import Found, GivenTexts, Index, Text, Updated, update_index
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
     from chidu.inference.embedding import Embedder
 
-__all__ = ["Answer", "are_vectors_made", "default_index", "make_vectors", "search", "update"]
+__all__ = ["Answer", "are_vectors_made", "default_index", "make_vectors", "search", "search_texts", "update"]
 
 Progress = Callable[[float, str], None]
 Result = TypeVar("Result")
@@ -78,6 +80,32 @@ def search(folder: Path, question: str, embedder: Embedder | None = None, top: i
             return Answer(found, by_meaning=False)
         vector = question_vector(embedder, question)
         return Answer(index.search(question, vector, most=top), by_meaning=True)
+
+
+def search_texts(
+    texts: Sequence[Text],
+    question: str,
+    embedder: Embedder | None = None,
+    top: int = 5,
+    progress: Progress | None = None,
+) -> Answer:
+    """Find the passages of these texts that a question asks for, by words, and by meaning with an embedder, which reads
+    all of them for that. Nothing is kept.
+
+    Raises TextError for an empty question, or where the texts are.
+    """
+    given = GivenTexts(texts)
+    found = given.search(question, most=top)
+    if embedder is None:
+        return Answer(found, by_meaning=False)
+    rows, said = [], given.said
+    for start in range(0, len(said), _BATCH):
+        rows.append(embed_all(embedder, said[start : start + _BATCH]))
+        if progress is not None:
+            done = min(start + _BATCH, len(said))
+            progress(done / len(said), f"{done:,} of {len(said):,} passages")
+    vector = question_vector(embedder, question)
+    return Answer(given.search(question, vector, np.concatenate(rows), top), by_meaning=True)
 
 
 def make_vectors(folder: Path, embedder: Embedder, progress: Progress | None = None) -> int:

@@ -14,10 +14,12 @@ filling.py    vectors put in little by little
 graph.py      a short cut over very many vectors
 writing.py    an index made and kept up
 searching.py  an index searched
+given.py      texts that are given and not kept
 suffixes.py   suffix arrays over a corpus
 """
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
+from chidu.index.given import GivenTexts, Text
 from chidu.index.graph import build_graph
 from chidu.index.passage import LONGEST, Passage
 from chidu.index.reading import MOST_BYTES
@@ -32,11 +34,13 @@ __all__ = [
     "SHARD_BYTES",
     "Embedder",
     "Found",
+    "GivenTexts",
     "Hit",
     "Index",
     "Passage",
     "Place",
     "Span",
+    "Text",
     "Trace",
     "Updated",
     "Wanted",

@@ -15,7 +15,7 @@ from chidu.corpus import Dropped
 from chidu.errors import IndexFolderError, SettingError, TextError
 from chidu.index.filling import Embedder, Wanted, check_embedder, fill, wanted
 from chidu.index.graph import open_graph
-from chidu.index.postings import Postings
+from chidu.index.postings import Postings, open_postings
 from chidu.index.ranking import best, fuse
 from chidu.index.store import Store
 from chidu.index.vectors import Vectors, open_rows, unit_rows
@@ -206,7 +206,7 @@ class Index:
             if before is not None and before.name[0] == generation:
                 postings = before.postings
             else:
-                postings = Postings(self._store.folder / f"postings-{generation}")
+                postings = open_postings(self._store.folder / f"postings-{generation}")
         except (OSError, ValueError) as error:
             raise IndexFolderError(
                 f"{self._store.folder}: its postings can't be read ({error}): delete the folder and make it again"
