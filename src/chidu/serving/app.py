@@ -65,7 +65,7 @@ def make_app(
     }
     describe(app, bodies)
     Applications(desk, guarding, embedder, indexes).add_to(app)
-    add_page(app)
+    add_page(app, settings)
     _answer_errors(app, desk)
 
     @app.get("/health")

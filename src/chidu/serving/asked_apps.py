@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from chidu.serving.answers import RequestError
 
@@ -18,15 +19,15 @@ NAME = 200
 
 
 def _readable(text: str) -> str:
-    """Return a text. Raises ValueError where it says nothing, or is none."""
+    """Return a text. Raises PydanticCustomError where it says nothing, or is none."""
     if not text.strip():
-        raise ValueError("is empty: send some text")
+        raise PydanticCustomError("empty_text", "it is empty: send some text")
     if "\0" in text:
-        raise ValueError("is binary (holds NUL characters): send text")
+        raise PydanticCustomError("binary_text", "it is binary (holds NUL characters): send text")
     return text
 
 
-Readable = Annotated[str, Field(min_length=1), AfterValidator(_readable)]
+Readable = Annotated[str, AfterValidator(_readable), Field(json_schema_extra={"pattern": r"\S"})]
 
 
 class TaskAsked(BaseModel):

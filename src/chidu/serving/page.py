@@ -9,6 +9,8 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.responses import Response
 
+from chidu.serving.settings import ServerSettings
+
 __all__ = ["add_page"]
 
 KINDS = {
@@ -30,13 +32,15 @@ POLICY = "; ".join(
 """Nothing from elsewhere, nothing inline, no frames."""
 
 
-def add_page(app: FastAPI) -> None:
+def add_page(app: FastAPI, settings: ServerSettings) -> None:
     """Add the page to an application. What is there is known now: no path of a request is looked for."""
     files = {
         each.name: each.read_bytes()
         for each in importlib.resources.files("chidu.serving").joinpath("static").iterdir()
         if each.name.rpartition(".")[2] in KINDS
     }
+    most = str(settings.body_bytes).encode()
+    files["index.html"] = files["index.html"].replace(b"{body_bytes}", most)
     for name, content in files.items():
         path = "/" if name == "index.html" else f"/static/{name}"
         app.add_api_route(path, _route(content, name), methods=["GET", "HEAD"], include_in_schema=False)
