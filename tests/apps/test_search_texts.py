@@ -17,7 +17,7 @@ from chidu.inference import Embedder
 from chidu.inference.embedding import Embedded, Role
 
 TEXTS = {
-    "coffee.md": "# The coffee machine\n\n## Descaling\n\nRun the descaler once a month.\n\n## When it leaks\n\nCall us.\n",
+    "coffee.md": "# The coffee machine\n\n## Descaling\n\nRun the descaler once a month.\n\n## Leaks\n\nCall us.\n",
     "keys.txt": "Keys hang beside the door. 钥匙挂在门边。\r\nBring them back.",
     "page.html": "<h1>Opening hours</h1><p>From nine to five, but for <b>Mondays</b>.</p>",
     "count.py": "def count(keys):\n    return len(keys)\n\n\nclass Door:\n    pass\n",
@@ -58,7 +58,9 @@ def test_they_are_found_as_files_are(index: Path, opened: Embedder | None) -> No
         files, texts = search(index, question, opened, 3), search_texts(given_texts(), question, opened, 3)
         assert files.by_meaning == texts.by_meaning == (opened is not None)
         assert files.found.passages == texts.found.passages
-        found = [(Path(hit.file).name, hit.first_line, hit.last_line, hit.heading, hit.text) for hit in files.found.hits]
+        found = [
+            (Path(hit.file).name, hit.first_line, hit.last_line, hit.heading, hit.text) for hit in files.found.hits
+        ]
         assert found == [(hit.file, hit.first_line, hit.last_line, hit.heading, hit.text) for hit in texts.found.hits]
         ours, theirs = ([hit.score for hit in each.found.hits] for each in (texts, files))
         assert ours == pytest.approx(theirs)

@@ -7,16 +7,16 @@ import { localise, onLanguage, say, switchLanguage } from "./texts.js";
 
 const tabs = [...document.querySelectorAll('[role="tab"]')];
 
-function select(tab, { focus = false } = {}) {
+/** Show a section; `isAsked`: somebody chose its tab, so the address names it. */
+function select(tab, isAsked = true) {
   for (const each of tabs) {
     const isChosen = each === tab;
     each.setAttribute("aria-selected", String(isChosen));
     each.tabIndex = isChosen ? 0 : -1;
     document.getElementById(each.getAttribute("aria-controls")).hidden = !isChosen;
   }
-  history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
   tab.scrollIntoView({ block: "nearest", inline: "nearest" });
-  if (focus) tab.focus();
+  if (isAsked) history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
 }
 
 function startTabs() {
@@ -26,12 +26,14 @@ function startTabs() {
       const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
-      select(tabs[(to + tabs.length) % tabs.length], { focus: true });
+      const next = tabs[(to + tabs.length) % tabs.length];
+      select(next);
+      next.focus();
     });
   }
   const named = () => tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash);
   addEventListener("hashchange", () => named() && select(named()));
-  select(named() ?? tabs[0]);
+  select(named() ?? tabs[0], false);
 }
 
 function startLanguage() {
