@@ -53,12 +53,13 @@ def integrated_gradients(box: WhiteBox, tokens: Sequence[int], place: int, steps
     start = torch.where(is_fixed[:, None], end, box.neutral)
     nodes, weights = _quadrature(steps)
     total = torch.zeros_like(end)
-    for part in torch.arange(steps).split(max(1, AT_ONCE // place)):
-        along = torch.tensor(nodes[part.numpy()], dtype=end.dtype, device=end.device)[:, None, None]
-        path = (start + along * (end - start)).requires_grad_()
+    at_once = max(1, AT_ONCE // place)
+    for begin in range(0, steps, at_once):
+        along, weight = (end.new_tensor(one[begin : begin + at_once]) for one in (nodes, weights))
+        path = (start + along[:, None, None] * (end - start)).requires_grad_()
         said = box.logits(path, 1)[:, 0].log_softmax(dim=-1)[:, wanted]
         (slope,) = torch.autograd.grad(said.sum(), path)
-        total += torch.tensordot(torch.tensor(weights[part.numpy()], dtype=end.dtype, device=end.device), slope, 1)
+        total += torch.tensordot(weight, slope, 1)
     shares = (total * (end - start)).sum(dim=-1)
     with torch.no_grad():
         both = box.logits(torch.stack((end, start)), 1)[:, 0].log_softmax(dim=-1)[:, wanted]
@@ -96,7 +97,9 @@ def free_places(box: WhiteBox, tokens: Sequence[int]) -> list[int]:
 @torch.no_grad()
 def log_probabilities(box: WhiteBox, texts: Sequence[Sequence[int]], count: int) -> Iterator[Array]:
     """Yield for each text the log-probabilities [count] of its last tokens; all texts are equally long, and longer."""
-    for rows in torch.tensor(texts).split(max(1, min(AT_ONCE // len(texts[0]), NUMBERS // (count * box.vocabulary)))):
+    at_once = max(1, min(AT_ONCE // len(texts[0]), NUMBERS // (count * box.vocabulary)))
+    for begin in range(0, len(texts), at_once):
+        rows = torch.tensor(texts[begin : begin + at_once])
         said = box.logits(box.embed(rows[:, :-1]), count).log_softmax(dim=-1)
         wanted = rows[:, -count:, None].to(said.device)
         yield from said.gather(-1, wanted)[..., 0].double().cpu().numpy()

@@ -68,15 +68,15 @@ class Margin:
 def deleted(
     box: WhiteBox, tokens: Sequence[int], place: int, ways: Sequence[Sequence[float]], seed: int = 0,
     share: float = SHARE, drawn: int = DRAWN,
-) -> list[Deletion] | None:  # fmt: skip
+) -> tuple[Deletion, ...]:  # fmt: skip
     """Leave out the tokens that each way of ``ways`` (shares of the tokens before ``place``) names, and as many others.
 
-    Returns None where there are too few tokens to leave some out and keep others.
+    Returns nothing where there are too few tokens to leave some out and keep others.
     """
     free = np.array(free_places(box, tokens[:place]))
     count = max(1, round(share * len(free)))
     if len(free) <= count or place <= count:
-        return None
+        return ()
     source = np.random.default_rng((seed, place))
     chosen = [source.choice(free, count, replace=False) for _ in range(drawn)]
     # Of equal shares the later token first, as all else is equal the nearer.
@@ -85,7 +85,7 @@ def deleted(
     (whole,) = next(log_probabilities(box, [tokens[: place + 1]], 1)).tolist()
     lost = whole - np.concatenate(list(log_probabilities(box, texts, 1)))
     random = float(lost[len(ways) :].mean())
-    return [Deletion(count, len(free), float(each), random) for each in lost[: len(ways)]]
+    return tuple(Deletion(count, len(free), float(each), random) for each in lost[: len(ways)])
 
 
 def _without(tokens: Sequence[int], places: Array) -> list[int]:

@@ -22,7 +22,7 @@ __all__ = ["LIMITS", "MAX_TOKENS", "Explained", "Explanation", "explain"]
 MAX_TOKENS = 12
 """Tokens of an answer that is written here."""
 LIMITS = (
-    "A share says how the model's arithmetic moved, not what it meant: it has no reasons of its own that these could be.",
+    "A share says how the model's arithmetic moved, not what it meant: these are no reasons that it had.",
     "The two methods may name different tokens, and both can miss tokens that only count together.",
     "The deletion test asks whether the named tokens matter more than others; it can't show that nothing else matters.",
     "Layers are read through the last layer's words, which the early ones do not yet speak.",
@@ -46,8 +46,8 @@ class Explained:
     """Integrated gradients."""
     left_out: tuple[float, ...]
     """What it loses, in nats, as each token before it is left out."""
-    deletion: tuple[Deletion, Deletion] | None
-    """The deletion test for the tokens that gradients name, and those that leaving out names; None: too few tokens."""
+    deletion: tuple[Deletion, ...]
+    """The deletion test for the tokens that gradients name, then those that leaving out names; none: too few tokens."""
     layers: tuple[Guess, ...]
     """What each layer would have said; none where the model has no way from them to words."""
 
@@ -103,8 +103,8 @@ def explain(
     ``trace``: the training text, to look for where the answer may come from. Takes (tokens of the answer) × ``steps``
     readings forward and back, and as many forward as there are tokens in all, for leaving one out.
 
-    Raises InputError where the prompt has fewer than two tokens, the answer none, or the model writes none; ContextError
-    where both are longer than the context; SettingError for numbers out of range.
+    Raises InputError where the prompt has fewer than two tokens, the answer none, or the model writes none;
+    ContextError where both are longer than the context; SettingError for numbers out of range.
     """
     if max_tokens < 1 or steps < 2:
         raise SettingError(f"max_tokens is {max_tokens} and steps {steps}: 1 and 2 at least are needed")
@@ -113,7 +113,9 @@ def explain(
         raise InputError("the prompt has fewer than two tokens: there is nothing to choose among; write more of it")
     written = _write(box, read, max_tokens) if answer is None else box.go_on(read, answer)
     if not written:
-        why = "the model ends here without a word: name an answer" if answer is None else "the answer is empty: give some"
+        why = (
+            "the model ends here without a word: name an answer" if answer is None else "the answer is empty: give some"
+        )
         raise InputError(why)
     tokens, first = [*read, *written], len(read)
     if len(tokens) > box.context_length:
@@ -166,5 +168,5 @@ def _layers(box: WhiteBox, tokens: Sequence[int], first: int) -> tuple[list[list
 
 
 def _margin(explained: Sequence[Explained], way: int, seed: int) -> Margin | None:
-    found = [each.deletion[way] for each in explained if each.deletion is not None]
+    found = [each.deletion[way] for each in explained if each.deletion]
     return margin([each.named for each in found], [each.random for each in found], seed) if found else None

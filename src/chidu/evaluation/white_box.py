@@ -1,7 +1,7 @@
 """A model that can be looked into: entered by the embeddings of its tokens, and asked what each layer would have said.
 
-One small interface for our own models and for those of transformers, in float32. Shapes: B sequences, T tokens, C width,
-V vocabulary.
+One small interface for our own models and for those of transformers, in float32.
+Shapes: B sequences, T tokens, C width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -116,6 +116,12 @@ def texts_of(box: WhiteBox, tokens: Sequence[int]) -> list[str]:
     return found
 
 
+def _behind(box: WhiteBox, prompt: Sequence[int], answer: str, alone: list[int]) -> list[int]:
+    """Return an answer's tokens as they stand behind the prompt's text, or where they grow into its last one, alone."""
+    whole = box.read(box.decode(prompt) + answer)
+    return whole[len(prompt) :] if whole[: len(prompt)] == list(prompt) else alone
+
+
 class OwnBox:
     """A model of our own layouts."""
 
@@ -136,7 +142,7 @@ class OwnBox:
 
     def go_on(self, prompt: Sequence[int], answer: str) -> list[int]:
         """Return the tokens of an answer."""
-        return self._engine.encode(answer)
+        return _behind(self, prompt, answer, self._engine.encode(answer))
 
     def fixed(self, tokens: Sequence[int]) -> list[bool]:
         """Say of each token whether it is the mark between texts."""
@@ -192,11 +198,9 @@ class HubBox:
         return self._engine.encode(prompt)
 
     def go_on(self, prompt: Sequence[int], answer: str) -> list[int]:
-        """Return the tokens of an answer: as they stand behind the prompt's text where these are not changed by it."""
-        whole = self._engine.encode(self._engine.tokenizer.decode(list(prompt), skip_special_tokens=True) + answer)
-        if whole[: len(prompt)] == list(prompt):
-            return whole[len(prompt) :]
-        return list(self._engine.tokenizer(answer, add_special_tokens=False).input_ids)
+        """Return the tokens of an answer."""
+        alone = list(self._engine.tokenizer(answer, add_special_tokens=False).input_ids)
+        return _behind(self, prompt, answer, alone)
 
     def fixed(self, tokens: Sequence[int]) -> list[bool]:
         """Say of each token whether it is a mark of the model's."""
