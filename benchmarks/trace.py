@@ -1,9 +1,9 @@
 """Chidu's trace of a corpus against infini-gram, and its nearest passages against bm25s.
 
-The corpus is the text of the installed packages' Python files, cut into documents of 4,000 characters. Texts of 1 kB are
-looked up, half of each copied from it. infini-gram gets the same bytes (its tokens are bytes here) and the same shortest
-span; both name the documents. Where the corpus is small, spans are compared with a search through all of it. Times are
-of the processor, medians over the texts; the making's counts its children and what the disk took from them.
+The corpus is the text of the installed packages' Python files, cut into documents of 4,000 characters. Texts of 1 kB
+are looked up, half of each copied from it. infini-gram gets the same bytes (its tokens are bytes here) and the same
+shortest span; both name the documents. Where the corpus is small, spans are compared with a search through all of it.
+Times are of the processor, medians over the texts; the making's counts its children.
 
     OMP_NUM_THREADS=1 python benchmarks/trace.py [--json] [--sizes 10 100]
 

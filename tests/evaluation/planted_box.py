@@ -11,7 +11,10 @@ from chidu.inference import Prompt
 
 
 class PlantedBox:
-    """Tokens are digits, and 0 or 1 can follow; 9 is a mark that is no text. The odds of 1 are the exponential of the sum of what each token before it weighs."""
+    """Tokens are digits, and 0 or 1 can follow; 9 is a mark that is no text.
+
+    The odds of 1 are the exponential of the sum of what each token before it weighs.
+    """
 
     name, context_length, vocabulary, ends = "planted", 1_000, 10, frozenset({7})
 

@@ -113,11 +113,12 @@ def test_the_shares_add_up_in_a_real_model(saved: Path) -> None:
 
 def test_the_engine_is_left_as_it_was(foreign: Path) -> None:
     engine = HubEngine(str(foreign))
-    before = {name: (value.dtype, value.requires_grad, value.clone()) for name, value in engine.model.named_parameters()}
+    named = list(engine.model.named_parameters())
+    before = {name: (value.dtype, value.requires_grad, value.clone()) for name, value in named}
     box = white_box(engine)
     tokens = box.read("the work of many people")
     integrated_gradients(box, tokens, len(tokens) - 1)
-    for name, value in engine.model.named_parameters():
+    for name, value in named:
         dtype, has_gradient, values = before[name]
         assert (value.dtype, value.requires_grad, value.grad) == (dtype, has_gradient, None)
         assert torch.equal(value, values)

@@ -180,8 +180,8 @@ def _places(origin: Origin) -> Iterator[Text]:
         yield Text.assemble(
             f"  Word for word, {count_of(span.count, 'time').replace('1 time', 'once')}: ", (_cut(span.text), "italic")
         )
-        for place in span.places:
-            yield Text(f"    {place.source} ({place.licence})")
+        named = dict.fromkeys(f"{place.source} ({place.licence})" for place in span.places)
+        yield Text(f"    in {', '.join(named)}{' and others' if span.count > len(span.places) else ''}")
     for near in origin.near:
         yield Text.assemble(
             f"  Near, by {', '.join(near.words[:8])}: {near.place.source} ({near.place.licence}): ",

@@ -58,35 +58,35 @@ class CorpusTrace:
         folder = self.work / STAGE
         record = Record.read(folder)
         if record is None or record.inputs != inputs:
-            _make(self.work, inputs, made.result["bytes_kept"], progress)
+            _make(self.work, inputs, progress)
         self._trace = Trace(folder)
 
     def origin(self, prompt: str, answer: str) -> Origin:
         """Look for what may have been the answer's source."""
         text = normalise(prompt + answer)
         begins = len(normalise(prompt))
-        spans = tuple(span for span in self._trace.spans(text) if span.end > begins)
+        spans = tuple(span for span in self._trace.spans(text) if span.end > begins) if text else ()
         facts = self._trace.facts
         return Origin(
             str(self.work), facts["documents"], facts["bytes"], spans, tuple(self._trace.nearest(text)), self.is_own
         )
 
 
-def _make(work: Path, inputs: dict[str, str], size: int, progress: Progress | None) -> None:
+def _make(work: Path, inputs: dict[str, str], progress: Progress | None) -> None:
     """Make the suffix arrays of a corpus, and then their record: without it they are made, from what is whole."""
     folder, started, clock = work / STAGE, now(), time.monotonic()
     (folder / "record.json").unlink(missing_ok=True)
-    facts = build_trace(_documents(work / "corpus" / "train.jsonl", size, progress), folder)
+    facts = build_trace(_documents(work / "corpus" / "train.jsonl", progress), folder)
     Record(
         stage=STAGE, settings={}, inputs=inputs, outputs={}, result={key: facts[key] for key in ("documents", "bytes")},
         started=started, seconds=time.monotonic() - clock, versions=facts["versions"], machine=machine(),
     ).write(folder)  # fmt: skip
 
 
-def _documents(path: Path, size: int, progress: Progress | None) -> Iterator[Document]:
-    read = 0
+def _documents(path: Path, progress: Progress | None) -> Iterator[Document]:
+    read, size = 0, path.stat().st_size
     for line in read_lines(path):
         yield Document(line["text"], line["source"], line["licence"])
-        read += len(line["text"])
+        read += len(line["text"].encode("utf-8", "replace"))
         if progress is not None:
-            progress(min(read / max(size, 1), 1.0), "sorting the training text")
+            progress(read / size, "sorting the training text")
