@@ -65,7 +65,7 @@ def test_a_long_document_is_told_by_its_part(tmp_path: Path) -> None:
     assert "the quick vermilion okapi sleeps" in first.text
     assert text[first.place.start :].startswith(first.text)
     assert first.text.split()[0] in {"nothing", "of", "it", "here,"}
-    assert len(first.text) <= 400
+    assert len(first.text) <= 240
 
 
 def test_chinese_is_found_by_its_pairs(tmp_path: Path) -> None:

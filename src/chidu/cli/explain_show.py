@@ -19,7 +19,7 @@ NAMED = 3
 """Tokens that are named of those that carried one."""
 LEAST = 0.05
 """Nats: what is lost with a token that is named; 5% of the probability."""
-AROUND = 160
+AROUND = 240
 """Characters of a text that are shown."""
 SHADES = ("", "on #fff3c4", "on #ffdd80", "on #ffb84d", "on #f58a3c")
 """Backgrounds of tokens, by what they carried; the writing on them is black."""
@@ -93,8 +93,8 @@ def _tested(found: Explanation) -> Iterator[Text]:
         yield Text("  There are too few words to leave some out and keep others.")
         return
     counts = sorted({each.tokens for each in tested})
-    many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    yield Text(f"  Left out are the {many} that carried a token most, or as many at random:")
+    many = count_of(counts[-1], "token") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} tokens"
+    yield Text(f"  Each is weighed again without the {many} named first, and without as many at random:")
     yield Text(f"  by leaving out  {_margin(found.left_out)}")
     yield Text(f"  by gradients    {_margin(found.gradients)}")
 
@@ -105,7 +105,7 @@ def _margin(margin: Margin) -> str:
         "worse": "they matter LESS than random ones: don't trust them here",
         "undecided": "not told apart from random ones" if margin.low is not None else "too few tokens to be sure",
     }[margin.verdict]
-    told = f"{_fall(margin.named)} without them, {_fall(margin.random)} without random ones: {words}"
+    told = f"{_fall(margin.named)} without these, {_fall(margin.random)} without random ones: {words}"
     if margin.low is not None and margin.high is not None:
         told += (
             f" ({margin.difference:.2f} nats more, {format_level(margin.level)} interval {margin.low:.2f} to "

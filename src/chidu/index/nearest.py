@@ -25,7 +25,7 @@ FEW = 200
 """In a small corpus a word may stand so often all the same."""
 LEAST = 3
 """Bytes of a word that is looked for."""
-AROUND = 400
+AROUND = 240
 """Bytes of a passage that is told."""
 _IN_WORD = np.zeros(256, bool)
 _IN_WORD[[*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 255)]] = True
