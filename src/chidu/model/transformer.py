@@ -224,22 +224,35 @@ class Transformer(nn.Module):
 
         With `past` (what an earlier call returned) the tokens go on from there.
         """
+        x, present = self.stream(self.embedding(tokens), past, keep)
+        return self.norm(x), present
+
+    def stream(
+        self, x: Tensor, past: list[KeyValues] | None = None, keep: bool = True, seen: list[Tensor] | None = None
+    ) -> tuple[Tensor, list[KeyValues]]:
+        """Read tokens by their embeddings x [B, T, C], as `features` does; return the stream before its last norm.
+
+        `seen`, where given, takes the stream [B, T, C] after the embedding and after each block.
+        """
         start = past[0][0].shape[2] if past else 0
-        stop = start + tokens.shape[1]
-        x = self.embedding(tokens)
+        stop = start + x.shape[1]
         if self.shape.is_gpt2:
             x = x + self.positions.weight[start:stop]
         cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
         mask = self.mask[start:stop, :stop].to(x.dtype)
         present = []
         for i, block in enumerate(self.blocks):
+            if seen is not None:
+                seen.append(x)
             if self.recompute and torch.is_grad_enabled():
                 x, kv = checkpoint(block, x, cosine, sine, mask, use_reentrant=False)
             else:
                 x, kv = block(x, cosine, sine, mask, past[i] if past else None)
             if keep:
                 present.append(kv)
-        return self.norm(x), present
+        if seen is not None:
+            seen.append(x)
+        return x, present
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits [B, T, V] of the token after each of tokens [B, T]."""
