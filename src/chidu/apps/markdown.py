@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from chidu.corpus import NO_PROSE
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
@@ -22,8 +24,7 @@ Rule = Callable[[Any, bool], bool]
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _DEFINITION = re.compile(r"^ {0,3}\[((?:[^\[\]\\\n]|\\.)+)\]:[ \t]*\n?[ \t]*\S", re.MULTILINE)
-_ATOMS = re.compile(r"(?:https?|ftp)://[^\s<>\"，。；）]+[^\s<>\"，。；）.,;:!?)]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-"""In prose: addresses."""
+_ADDRESS = re.compile(r"(?:https?|ftp)://[^\s<>\"，。；）]*[^\s<>\"，。；）.,;:!?)]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>&|~#!])|^([-+=])|^(\d{1,9})([.)])", re.MULTILINE)
 _NO_PROSE = {"fence": "code", "code_block": "code", "html_block": "html"}
 _SPACES = re.compile(r"[ \t]*\n[ \t]*")
@@ -185,7 +186,8 @@ def _cut(
 def _settled(content: str, marks: list[Mark]) -> Iterator[Mark]:
     """Yield marks in order, each once, and the addresses between them; what lies within another is left to that one."""
     place = 0
-    found = [Mark(each.start(), each.end(), "address") for each in _ATOMS.finditer(content)]
+    found = [Mark(each.start(), each.end(), "address") for each in _ADDRESS.finditer(content)]
+    found += [Mark(each.start(), each.end(), "code") for each in NO_PROSE.finditer(content)]
     # Of those that begin together the longest is first.
     for mark in sorted({*marks, *found}, key=lambda each: (each.start, -each.end)):
         if mark.start >= place and mark.end > mark.start:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chidu.apps import markdown
 from chidu.apps.markdown import Mark, Passage
 from chidu.apps.sentences import boundaries
-from chidu.corpus import is_chinese
+from chidu.corpus import LANGUAGES, check_language, is_chinese
 from chidu.errors import ContextError, MissingPackageError, SettingError, TextError
 from chidu.index import MOST_BYTES
 from chidu.units import count_of, format_bytes
@@ -86,7 +86,7 @@ def translate(
     Without `source` the language is detected. Raises SettingError for a language that is none, TextError where the text
     is empty, too large or its language can't be told, InputError where the engine can't translate between the two.
     """
-    from chidu.inference import check_language, translator_of
+    from chidu.inference import translator_of
 
     target = check_language(target, "target")
     if (size := len(text.encode("utf-8", "replace"))) > MOST_BYTES:
@@ -108,8 +108,6 @@ def detect_language(text: str) -> str:
 
     Raises TextError where that is not clear, MissingPackageError without pycld2.
     """
-    from chidu.inference.translation import LANGUAGES
-
     sample = _CONTROL.sub(" ", text[:_SAMPLE])
     if is_chinese(sample):
         return "zh"

@@ -37,6 +37,7 @@ from chidu.cli import (
     study,
     suggest,
     summarize,
+    translate,
     tune,
     watch,
 )
@@ -90,6 +91,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "serve": serve.command,
     "search": search.command,
     "summarize": summarize.command,
+    "translate": translate.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,

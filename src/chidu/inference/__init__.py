@@ -17,7 +17,7 @@ quantised.py   a GGUF file in a type that is quicker
 from chidu.inference.embedding import Embedder, open_embedder
 from chidu.inference.engine import Conversation, Engine, Message, Prompt, open_engine
 from chidu.inference.sampling import Piece, Sampling, Token
-from chidu.inference.translation import TranslationForm, Translator, check_language, translator_of
+from chidu.inference.translation import TranslationForm, Translator, translator_of
 
 __all__ = [
     "Conversation",
@@ -30,7 +30,6 @@ __all__ = [
     "Token",
     "TranslationForm",
     "Translator",
-    "check_language",
     "open_embedder",
     "open_engine",
     "translator_of",

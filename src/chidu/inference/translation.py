@@ -14,28 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
-from chidu.errors import InputError, SettingError, nearest
+from chidu.corpus import LANGUAGES
+from chidu.errors import InputError
 from chidu.inference.engine import Conversation, Engine, Message, check_length
 from chidu.inference.sampling import Sampling
 from chidu.runs.record import parse_json, write_json
+from chidu.tokens import END_OF_TEXT_ID, direction
 
 if TYPE_CHECKING:
     from chidu.inference.hub import HubEngine
     from chidu.inference.own import OwnEngine
 
-__all__ = ["FORM_FILE", "LANGUAGES", "TranslationForm", "Translator", "check_language", "translator_of"]
+__all__ = ["FORM_FILE", "TranslationForm", "Translator", "translator_of"]
 
 FORM_FILE = "translation.json"
 FORMAT = 1
-
-LANGUAGES = {
-    "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
-    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian",
-    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish",
-    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "th": "Thai", "tr": "Turkish",
-    "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
-"""Two-letter codes (ISO 639-1) and what the languages are called."""
 
 NLLB = {
     "ar": "arb_Arab", "cs": "ces_Latn", "da": "dan_Latn", "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn",
@@ -63,16 +56,6 @@ _ALIKE = 0.5
 """Share of pairs of characters that a translation shares with the expected one (Dice), to count as right."""
 
 
-def check_language(code: str, named: str) -> str:
-    """Return a language's two-letter code. Raises SettingError where it is none that is known here."""
-    short = code.strip().lower().replace("_", "-").partition("-")[0]
-    if short not in LANGUAGES:
-        known = ", ".join(LANGUAGES)
-        hint = nearest(short, LANGUAGES)
-        raise SettingError(f"{named}: {code!r} is no language known here{hint}: name one of {known}")
-    return short
-
-
 @dataclass(frozen=True)
 class TranslationForm:
     """How a model of ours was taught to translate: what its folder's `translation.json` says."""
@@ -80,11 +63,6 @@ class TranslationForm:
     languages: tuple[str, ...]
     """Two-letter codes; from each to each other."""
     chidu_translation: int = FORMAT
-
-    @staticmethod
-    def direction(target: str) -> str:
-        """Return the token between a sentence and its translation into `target`."""
-        return f"<|to-{target}|>"
 
     def write(self, folder: Path) -> None:
         """Write it into a model's folder."""
@@ -142,10 +120,10 @@ class _Taught:
         _check_known(self.name, self.form.languages, source, target)
 
     def __call__(self, sentence: str, source: str, target: str) -> str:
-        direction = self.engine.tokenizer.token_to_id(self.form.direction(target))
-        if direction is None:
-            raise InputError(f"{self.name}: its tokenizer has no {self.form.direction(target)}: it was changed")
-        read = [*self.engine.encode_text(sentence), direction]
+        way = self.engine.tokenizer.token_to_id(direction(target))
+        if way is None:
+            raise InputError(f"{self.name}: its tokenizer has no {direction(target)}: it was changed")
+        read = [END_OF_TEXT_ID, *self.engine.encode_text(sentence), way]
         return _written(self.engine, read, len(read))
 
 
