@@ -220,9 +220,17 @@ def escaped(text: str) -> str:
 def _reader() -> tuple[MarkdownIt, _Watched]:
     """Return one reader, whose inline rules are watched."""
     from markdown_it import MarkdownIt
-
-    from markdown_it.rules_inline import autolink, backtick, emphasis, entity, escape, html_inline, image, link
-    from markdown_it.rules_inline import strikethrough
+    from markdown_it.rules_inline import (
+        autolink,
+        backtick,
+        emphasis,
+        entity,
+        escape,
+        html_inline,
+        image,
+        link,
+        strikethrough,
+    )
 
     reader, watched = MarkdownIt("commonmark").enable(["table", "strikethrough"]), _Watched()
     rules: dict[str, tuple[Rule, str]] = {

@@ -319,7 +319,7 @@ def _in_cell(text: str) -> str:
 
 
 def _middle(text: str) -> int | None:
-    """Return the seam nearest to a text's middle: behind a comma or the like, else between words; None in a short one."""
+    """Return the seam nearest to a text's middle: behind a comma, else between words; None in a short text."""
     if len(text) < 16:
         return None
     seams = [each.start() for each in _SEAMS.finditer(text)] or [each.start() for each in re.finditer(" ", text)]

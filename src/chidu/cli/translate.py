@@ -24,13 +24,11 @@ def command(
         str | None, typer.Argument(help="A text, or a file of text or Markdown in UTF-8; none: what is piped in.")
     ] = None,
     to: Annotated[str, typer.Option(help="The language to translate into, by its code: zh, en, de, …")] = "",
-    source: Annotated[
-        str | None, typer.Option("--from", help="The language of the text; else it is detected.")
-    ] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The language of the text; else it is detected.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="A folder of chidu train --pairs, a Marian, M2M or NLLB model, or one that chats; else the work folder's."
+            help="A folder of chidu train --pairs, a Marian, M2M or NLLB model, one that chats; else the work folder's."
         ),
     ] = None,
     work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,

@@ -1,7 +1,7 @@
 """Pairs of sentences that say the same in two languages: files of them in, clean pairs out, a part held out.
 
-JSON lines (`{"en": …, "zh": …}`), tables (.tsv, whose first line names the languages), and gettext's catalogues (.po and
-.mo, read by polib: from English, into the language that their header names).
+JSON lines (`{"en": …, "zh": …}`), tables (.tsv, whose first line names the languages), and gettext's catalogues (.po
+and .mo, read by polib: from English, into the language that their header names).
 """
 
 from __future__ import annotations

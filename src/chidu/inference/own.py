@@ -64,7 +64,7 @@ class OwnEngine:
         return check_tokens(prompt, self.model.shape.vocabulary)
 
     def encode_text(self, text: str) -> list[int]:
-        """Return the tokens of what is text alone: one that spells the end of text, or a direction, does not mean it."""
+        """Return the tokens of what is text alone: to spell the end of text in it does not end it."""
         return list(self._plain_tokenizer.encode(text).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:

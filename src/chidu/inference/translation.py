@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -54,6 +55,8 @@ _NEEDED = 3
 """Of those, at the least."""
 _ALIKE = 0.5
 """Share of pairs of characters that a translation shares with the expected one (Dice), to count as right."""
+_SHOWN: WeakKeyDictionary[Engine, dict[tuple[str, str], int]] = WeakKeyDictionary()
+"""Of engines and directions: how many of the sentences of `_TRIED` came right."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class _Taught:
     def check(self, source: str, target: str) -> None:
         _check_known(self.name, self.form.languages, source, target)
 
-    def __call__(self, sentence: str, source: str, target: str) -> str:
+    def __call__(self, sentence: str, source: str, target: str) -> str:  # noqa: ARG002
         way = self.engine.tokenizer.token_to_id(direction(target))
         if way is None:
             raise InputError(f"{self.name}: its tokenizer has no {direction(target)}: it was changed")
@@ -184,9 +187,6 @@ class _SeqToSeq:
 class _Chat:
     """A model that is asked to translate, once it has shown that it can."""
 
-    shown: WeakKeyDictionary[Engine, dict[tuple[str, str], int]] = WeakKeyDictionary()
-    """Of engines and directions: how many of the sentences of `_TRIED` came right."""
-
     def __init__(self, engine: Engine) -> None:
         self.engine, self.name = engine, engine.name
 
@@ -197,7 +197,7 @@ class _Chat:
                     f"whether {self.name} knows {LANGUAGES[code]} can't be tried here (only {', '.join(_TRIED)} can): "
                     "name a translation model with --model"
                 )
-        kept = self.shown.setdefault(self.engine, {})
+        kept = _SHOWN.setdefault(self.engine, {})
         if (source, target) not in kept:
             kept[source, target] = self._try(source, target)
         right = kept[source, target]
@@ -252,6 +252,6 @@ def _alike(one: str, other: str) -> float:
 def _pairs(text: str) -> Mapping[str, int]:
     letters = re.sub(r"[\W_]+", "", text.lower())
     found: dict[str, int] = {}
-    for pair in map("".join, zip(letters, letters[1:], strict=False)):
+    for pair in map("".join, pairwise(letters)):
         found[pair] = found.get(pair, 0) + 1
     return found

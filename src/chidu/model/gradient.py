@@ -43,8 +43,8 @@ class GradientPass:
     def __call__(self, tokens: Tensor, targets: Tensor, are_apart: bool = False) -> Tensor:
         """Return the mean loss (float32, nats per token) of targets [B, T] given tokens [B, T].
 
-        With `are_apart` texts of one sequence do not see each other. Targets below 0 are not learned: the mean is over the others. Overwrites the gradient `.grad` of every weight,
-        which must be there.
+        With `are_apart` texts of one sequence do not see each other. Targets below 0 are not learned: the mean is over
+        the others. Overwrites the gradient `.grad` of every weight, which must be there.
         """
         model, index = self.model, tokens.flatten()
         is_gpt2, length = model.shape.is_gpt2, tokens.shape[1]
@@ -270,9 +270,9 @@ class LayerPass:
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return the mixed values [N, H·D] of scaled queries, keys and values [B·H, T, D]."""
-        H, D = self.block.attention.heads, q.shape[-1]
+        H, (T, D) = self.block.attention.heads, q.shape[1:]
         self.q, self.k, self.v = q, k, v
-        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(self.B, H, self.turn.mask.shape[-1], -1).add_(self.turn.mask)
+        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(self.B, H, T, T).add_(self.turn.mask)
         self.shares = scores.softmax(dim=-1).flatten(0, 1)  # [B·H, T, T]
         mixed = torch.bmm(self.shares, self.v)
         return mixed.view(self.B, H, -1, D).transpose(1, 2).reshape(-1, H * D)

@@ -267,5 +267,5 @@ class Transformer(nn.Module):
 
         Targets below 0 are not learned: the mean is over the others.
         """
-        targets = targets.flatten()
-        return F.cross_entropy(self(tokens, are_apart).float().flatten(0, 1), targets.masked_fill(targets < 0, NOT_LEARNED))
+        logits = self(tokens, are_apart).float().flatten(0, 1)
+        return F.cross_entropy(logits, targets.masked_fill(targets < 0, NOT_LEARNED).flatten())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from chidu.errors import TextError, WorkFolderError
 from chidu.runs.record import open_whole
 from chidu.tokens.bpe import END_OF_TEXT_ID, load_tokenizer
 from chidu.tokens.token_file import epoch_order
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["PairFile", "direction", "pack_pairs"]
 
@@ -41,7 +44,7 @@ def pack_pairs(tokenizer: Path, text: Path, path: Path, languages: tuple[str, st
     targets), bytes (of targets, UTF-8). Raises TextError where no pair fits.
     """
     reader = load_tokenizer(tokenizer)
-    ends = {language: reader.token_to_id(direction(language)) for language in languages}
+    ways = {language: _token(reader, direction(language)) for language in languages}
     rows: list[list[int]] = []
     waiting: list[list[int]] = []
     found = dict.fromkeys(("pairs", "too_long", "tokens", "learned", "bytes"), 0)
@@ -55,7 +58,7 @@ def pack_pairs(tokenizer: Path, text: Path, path: Path, languages: tuple[str, st
         found["bytes"] += sum(len(text.encode()) for text in texts)
         for one, other in ((0, 1), (1, 0)):
             learned = [*codes[other], END_OF_TEXT_ID]
-            pair = [*(~token for token in codes[one]), ~ends[languages[other]], *learned]
+            pair = [*(~token for token in codes[one]), ~ways[languages[other]], *learned]
             found["tokens"] += len(pair)
             found["learned"] += len(learned)
             row = next((each for each in waiting if len(each) + len(pair) <= length + 1), None)
@@ -74,6 +77,13 @@ def pack_pairs(tokenizer: Path, text: Path, path: Path, languages: tuple[str, st
     with open_whole(path) as file:
         np.save(file, array, allow_pickle=False)
     return {"rows": len(rows), **found}
+
+
+def _token(tokenizer: Tokenizer, text: str) -> int:
+    found: int | None = tokenizer.token_to_id(text)
+    if found is None:
+        raise WorkFolderError(f"the tokenizer has no {text}: delete its folder to have it made again")
+    return found
 
 
 class PairFile:

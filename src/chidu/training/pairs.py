@@ -33,7 +33,7 @@ WARMUP_PART = 0.05
 
 @dataclass(frozen=True)
 class PairDesign:
-    """What is trained, and by how many processes of how many threads: with another number it would end in other bits."""
+    """What is trained, and by how many processes of how many threads: with others it would end in other bits."""
 
     config: RunConfig
     processes: int
@@ -70,10 +70,7 @@ def design_pairs(recipe: Recipe, seconds: float, params: int, seed: int) -> Pair
     A few steps are timed for it. Raises SettingError where the time is too short for a hundred steps.
     """
     configs = [recipe.config(width, 100, seed) for width in WIDTHS]
-    if params:
-        wanted = [min(configs, key=lambda each: abs(each.shape.params - params))]
-    else:
-        wanted = configs
+    wanted = [min(configs, key=lambda each: abs(each.shape.params - params))] if params else configs
     best: PairDesign | None = None
     for config in wanted:
         design = _timed(config, seconds)
@@ -84,8 +81,8 @@ def design_pairs(recipe: Recipe, seconds: float, params: int, seed: int) -> Pair
     assert best is not None
     if best.config.steps < 100:
         raise SettingError(
-            f"in {seconds / 60:g} min this machine makes {best.config.steps} steps of {best.config.shape.params:,} params: "
-            "give it more minutes, or fewer params"
+            f"in {seconds / 60:g} min this machine makes {best.config.steps} steps of {best.config.shape.params:,} "
+            "params: give it more minutes, or fewer params"
         )
     return best
 
@@ -115,7 +112,12 @@ class Work:
 
 
 def train_pairs(
-    design: PairDesign, name: str, pairs: Path, packed: dict[str, Any], folder: Path, on_event: Callable[[RunEvent], None]
+    design: PairDesign,
+    name: str,
+    pairs: Path,
+    packed: dict[str, Any],
+    folder: Path,
+    on_event: Callable[[RunEvent], None],
 ) -> Run:
     """Train one run on packed pairs; leave `run.json` and the final weights in `folder`.
 

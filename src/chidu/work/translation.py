@@ -7,7 +7,7 @@ Each leaves a folder with its record, and is not made again where nothing change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,8 @@ def _design(work: _Undertaking, packed: Mapping[str, Any]) -> Any:
     design = PairDesign.from_dict(read_json(work.folder / "design" / "design.json"))
     shape, epochs = design.config.shape, design.config.tokens / packed["train"]["tokens"]
     work.voice.say(
-        f"design: {shape.params:,} params ({shape.layers} layers, width {shape.width}), {design.config.steps:,} steps of "
-        f"{design.config.batch_tokens:,} tokens, {epochs:.1f} epochs, about {format_seconds(design.seconds)}"
+        f"design: {shape.params:,} params ({shape.layers} layers, width {shape.width}), {design.config.steps:,} steps "
+        f"of {design.config.batch_tokens:,} tokens, {epochs:.1f} epochs, about {format_seconds(design.seconds)}"
     )
     if epochs > MANY_EPOCHS:
         work.voice.say(f"design: {epochs:.0f} times through the same pairs: more pairs would teach more than more time")
@@ -248,16 +248,16 @@ def _card(work: _Undertaking, run: Run) -> str:
         "",
         f"# A model that translates between {first} and {second}, trained by Chidu",
         "",
-        f"{shape.params:,} params ({shape.layers} layers, width {shape.width}), trained on {run.config.tokens:,} tokens "
-        f"of {pairs['pairs']:,} pairs of sentences, both ways. `chidu translate --model FOLDER --to CODE FILE`.",
+        f"{shape.params:,} params ({shape.layers} layers, width {shape.width}), trained on {run.config.tokens:,} "
+        f"tokens of {pairs['pairs']:,} pairs of sentences, both ways. `chidu translate --model FOLDER --to CODE FILE`.",
         "",
         f"- Form: end of text, source, {' or '.join(f'`<|to-{code}|>`' for code in pairs['languages'])}, translation, "
         "end of text; a causal model, of which the loss was taken on the translation alone.",
         f"- Held-out loss: {run.loss:.4f} ± {run.loss_standard_error:.4f} nats per token of the translation, on "
         f"{pairs['held_out']:,} pairs.",
         "- Licences: those of the pairs, which their owner knows; they are not recorded here.",
-        "- Limits: it knows the words and the manner of its pairs and no others, one sentence at a time. What it writes",
-        "  is not checked by anybody.",
+        "- Limits: it knows the words and the manner of its pairs and no others, one sentence at a time. What it",
+        "  writes is not checked by anybody.",
         "",
     ]
     return "\n".join(lines)
