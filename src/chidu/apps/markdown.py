@@ -27,6 +27,8 @@ _DEFINITION = re.compile(r"^ {0,3}\[((?:[^\[\]\\\n]|\\.)+)\]:[ \t]*\n?[ \t]*\S",
 _ADDRESS = re.compile(r"(?:https?|ftp)://[^\s<>\"，。；）]*[^\s<>\"，。；）.,;:!?)]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>&|~#!])|^([-+=])|^(\d{1,9})([.)])", re.MULTILINE)
 _NO_PROSE = {"fence": "code", "code_block": "code", "html_block": "html"}
+_KINDS = {"heading_open": "heading", "td_open": "cell", "th_open": "cell"}
+_UNDERLINED = {"=": "=", "-": "-"}
 _SPACES = re.compile(r"[ \t]*\n[ \t]*")
 
 
@@ -56,7 +58,7 @@ class Passage:
     line: int
     """Counted from 1."""
     kind: str
-    """`paragraph`, `heading` or `cell`."""
+    """`paragraph`, `heading`, `cell`, or what a heading is underlined with: `=` or `-`."""
 
 
 @dataclass(frozen=True)
@@ -125,22 +127,25 @@ def read(text: str, references: dict[str, Any]) -> Iterator[Passage | Kept]:
         lines.append(lines[-1] + len(line) + 1)
     reader, watched = _reader()
     tokens = reader.parse(text, {"references": dict(references)})
-    place, above = 0, ""
+    place, above = 0, None
     for token in tokens:
         if token.type in _NO_PROSE and token.map is not None:
             yield Kept(
                 text[lines[token.map[0]] : lines[token.map[1]]].rstrip("\n"), token.map[0] + 1, _NO_PROSE[token.type]
             )
         if token.type != "inline":
-            above = token.type
+            above = token
             continue
         if token.map is None or not token.content.strip():
             continue
         place = max(place, lines[token.map[0]])
-        found = _find(text, token.content, place, lines[min(token.map[1], len(lines) - 1)])
+        kind = _KINDS.get(above.type, "paragraph") if above is not None else "paragraph"
+        kind = _UNDERLINED.get(above.markup, kind) if above is not None else kind
+        # The reader takes the backslash from a bar in a cell.
+        content = token.content.replace("|", r"\|") if kind == "cell" else token.content
+        found = _find(text, content, place, lines[min(token.map[1], len(lines) - 1)])
         if found is None:
             continue
-        kind = "heading" if above == "heading_open" else "cell" if above in ("td_open", "th_open") else "paragraph"
         watched.marks.clear()
         reader.inline.parse(token.content, reader, {"references": dict(references)}, [])
         yield from _cut(token.content, tuple(_settled(token.content, watched.marks)), found, token.map[0] + 1, kind)
@@ -170,16 +175,17 @@ def _cut(
     first = 0
     for number, line in enumerate(lines):
         is_last = number == len(lines) - 1
-        if not is_last and not line.endswith(("  ", "\\")):
+        # An even number of backslashes are backslashes.
+        is_broken = line.endswith("  ") or (len(line) - len(line.rstrip("\\"))) % 2 == 1
+        if not is_last and not is_broken:
             continue
-        bare = line if is_last else line.rstrip("\\" if line.endswith("\\") else " ")
+        bare = line if is_last else line.removesuffix("\\").rstrip(" ")
         start, end = begins[first], begins[number] + len(bare)
         inside = tuple(mark for mark in marks if start <= mark.start and mark.end <= end)
         if all(mark in inside or mark.end <= start or mark.start >= end for mark in marks):
             moved = tuple(Mark(each.start - start, each.end - start, each.kind, each.is_pair) for each in inside)
-            yield Passage(
-                places[first][0], places[number][0] + len(bare), content[start:end], moved, first_line + first, kind
-            )
+            stop = places[number][1] if is_last else places[number][0] + len(bare)
+            yield Passage(places[first][0], stop, content[start:end], moved, first_line + first, kind)
         first = number + 1
 
 
@@ -188,8 +194,8 @@ def _settled(content: str, marks: list[Mark]) -> Iterator[Mark]:
     place = 0
     found = [Mark(each.start(), each.end(), "address") for each in _ADDRESS.finditer(content)]
     found += [Mark(each.start(), each.end(), "code") for each in NO_PROSE.finditer(content)]
-    # Of those that begin together the longest is first.
-    for mark in sorted({*marks, *found}, key=lambda each: (each.start, -each.end)):
+    # Of those that begin together the longest is first; of equal ones what Markdown takes it for.
+    for mark in sorted([*marks, *found], key=lambda each: (each.start, -each.end)):
         if mark.start >= place and mark.end > mark.start:
             yield mark
             place = mark.end
@@ -204,11 +210,12 @@ def outline(text: str, references: dict[str, Any]) -> list[Any]:
 def _bare(token: Any) -> Any:
     if token.type != "inline":
         return token.type, token.tag, token.markup, token.info, token.content
-    return [
-        (each.type, each.tag, dict(each.attrs), "" if each.type in ("text", "text_special") else each.content)
+    # Words may come in another order, and so may what stands between them.
+    return sorted(
+        repr((each.type, each.tag, dict(each.attrs), each.content))
         for each in token.children or []
         if each.type not in ("text", "softbreak", "text_special")
-    ]
+    )
 
 
 def escaped(text: str) -> str:

@@ -8,9 +8,8 @@ worse to read, but nothing is lost. A long text is read in parts, so that memory
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from chidu.apps import markdown
@@ -89,6 +88,7 @@ def translate(
     from chidu.inference import translator_of
 
     target = check_language(target, "target")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if (size := len(text.encode("utf-8", "replace"))) > MOST_BYTES:
         raise TextError(f"the text has {format_bytes(size)}, more than {format_bytes(MOST_BYTES)}: cut it")
     if not _LETTER.search(text):
@@ -131,6 +131,8 @@ class _Work:
         self.glue = "" if target in _WITHOUT_BLANKS else " "
         self.pairs: list[SentencePair] = []
         self.left: list[LeftAlone] = []
+        self.done = 0
+        self.now = _Edit(0, 0, "", "")
 
     def parts(self, text: str, progress: Progress) -> Iterator[str]:
         """Yield the translation, a part at a time."""
@@ -144,44 +146,47 @@ class _Work:
             part = text[head + start : head + end]
 
             def tell(done: int, start: int = start) -> None:
-                progress((head + start + done) / len(text), count_of(len(self.pairs), "sentence"))
+                progress((head + start + done) / len(text), count_of(self.done, "sentence"))
 
             yield self._part(part, line, references, tell)
             line += part.count("\n")
 
     def _part(self, part: str, lines: int, references: dict[str, Any], tell: Callable[[int], None]) -> str:
-        written, place = [], 0
+        edits, others = list[_Edit](), list[LeftAlone]()
         for found in markdown.read(part, references):
-            if not isinstance(found, Passage):
-                self.left.append(LeftAlone(found.text, lines + found.line, found.kind))
-                continue
-            tell(found.start)
-            passage = replace(found, line=lines + found.line)
-            written += [part[place : passage.start], self._passage(passage, part, references)]
-            place = passage.end
+            if isinstance(found, Passage):
+                tell(found.start)
+                edits.append(self._passage(replace(found, line=lines + found.line), part, references))
+            else:
+                others.append(LeftAlone(found.text, lines + found.line, found.kind))
+        edits = _safe(part, edits, references)
+        for edit in edits:
+            self.pairs += edit.pairs
+            others += edit.left
+        # In the order of the text: blocks that are none lie between the passages.
+        self.left += sorted(others, key=lambda each: each.line)
         tell(len(part))
-        return "".join([*written, part[place:]])
+        return _edited(part, edits)
 
-    def _passage(self, passage: Passage, part: str, references: dict[str, Any]) -> str:
+    def _passage(self, passage: Passage, part: str, references: dict[str, Any]) -> _Edit:
         """Return a passage's translation, or the passage itself where none has its outline."""
         as_it_was = part[passage.start : passage.end]
-        pairs, left = len(self.pairs), len(self.left)
+        kept = _Edit(passage.start, passage.end, as_it_was, as_it_was)
+        self.now = replace(kept, pairs=[], left=[])
         translated = [self._sentence(one, passage.line) for one in _sentences(passage, self.source)]
-        self.left += [
+        self.now.left.extend(
             LeftAlone(passage.text[each.start : each.end], passage.line, each.kind)
             for each in passage.marks
             if each.kind in ("code", "html", "image", "address")
-        ]
-        if len(self.pairs) == pairs:
-            return as_it_was
+        )
+        if not self.now.pairs:
+            return self.now
         wanted = _outline(passage, markdown.joined(passage.text), references)
         for write in (_plain, _escaped, _apart):
             text = self.glue.join(write(one) for one in translated)
             if _outline(passage, text, references) == wanted:
-                return _in_cell(text) if passage.kind == "cell" else text
-        del self.pairs[pairs:], self.left[left:]
-        self.left.append(LeftAlone(as_it_was, passage.line, "its Markdown would not have survived"))
-        return as_it_was
+                return replace(self.now, text=_in_cell(text) if passage.kind == "cell" else text)
+        return _given_up(kept, passage.line)
 
     def _sentence(self, pieces: Pieces, line: int) -> Pieces:
         """Return a sentence's translation; what is not to be translated comes back as it is."""
@@ -193,9 +198,10 @@ class _Work:
         if not why and not any(isinstance(each, str) and each.strip() for each in found):
             found, why = pieces, "the model wrote nothing"
         if why:
-            self.left.append(LeftAlone(_plain(pieces), line, why))
+            self.now.left.append(LeftAlone(_plain(pieces), line, why))
             return pieces
-        self.pairs.append(SentencePair(_plain(pieces), _plain(found), line))
+        self.done += 1
+        self.now.pairs.append(SentencePair(_plain(pieces), _plain(found), line))
         return found
 
     def _why_not(self, words: str) -> str:
@@ -236,6 +242,49 @@ class _Work:
             if cut is None:
                 raise
             return before + self.glue.join(self._said(each.strip()) for each in (core[:cut], core[cut:])) + after
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What becomes of a passage."""
+
+    start: int
+    end: int
+    """Characters of the part."""
+    before: str
+    text: str
+    pairs: list[SentencePair] = field(default_factory=list)
+    left: list[LeftAlone] = field(default_factory=list)
+
+
+def _given_up(edit: _Edit, line: int) -> _Edit:
+    why = "its Markdown would not have survived"
+    return _Edit(edit.start, edit.end, edit.before, edit.before, [], [LeftAlone(edit.before, line, why)])
+
+
+def _edited(part: str, edits: Sequence[_Edit]) -> str:
+    written, place = [], 0
+    for edit in edits:
+        written += [part[place : edit.start], edit.text]
+        place = edit.end
+    return "".join([*written, part[place:]])
+
+
+def _safe(part: str, edits: list[_Edit], references: dict[str, Any]) -> list[_Edit]:
+    """Return edits under which the part keeps its outline: one that would not leaves its passage as it was.
+
+    Each was looked at by itself before; here is seen that they go together.
+    """
+    wanted = markdown.outline(part, references)
+    if markdown.outline(_edited(part, edits), references) == wanted:
+        return edits
+    safe: list[_Edit] = []
+    for edit in edits:
+        if edit.text == edit.before or markdown.outline(_edited(part, [*safe, edit]), references) == wanted:
+            safe.append(edit)
+        else:
+            safe.append(_given_up(edit, edit.pairs[0].line))
+    return safe
 
 
 @dataclass(frozen=True)
@@ -307,11 +356,11 @@ def _apart(pieces: Pieces) -> str:
     return written.strip()
 
 
-def _outline(passage: Passage, text: str, references: dict[str, Any]) -> Counter[str]:
-    """Count what a passage is made of, words apart, in whatever order."""
-    text = f"# {text}" if passage.kind == "heading" else text
-    found = markdown.outline(text, references)
-    return Counter(repr(each) for one in found for each in (one if isinstance(one, list) else [one]))
+def _outline(passage: Passage, text: str, references: dict[str, Any]) -> list[Any]:
+    """Return the outline of a passage by itself."""
+    if passage.kind in ("=", "-"):
+        text = f"{text}\n{passage.kind * 3}"
+    return markdown.outline(f"# {text}" if passage.kind == "heading" else text, references)
 
 
 def _in_cell(text: str) -> str:

@@ -43,7 +43,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _BLANKS = re.compile(r"\s+")
 NO_PROSE = re.compile(
     r"%(?:\d+\$)?(?:\([\w.-]+\))?[-+#0]?\d*(?:\.\d+)?(?:hh?|ll?|z|j)?[diouxXeEfgGcspq](?![a-z])|%\d\b|%\{\w+\}|%[-\w]+%"
-    r"|\$?\{[^{}\s]*\}|\$\(?[A-Za-z_]\w*\)?|</?[A-Za-z][^<>]*>|&\w+;|(?:https?|ftp)://[^\s<>\"，。；）)]+"
+    r"|\$?\{[^{}\s]*\}|\$\(?[A-Za-z_]\w*\)?|</?[A-Za-z][^<>]*>|&\w+;|(?:https?|ftp)://[^\s<>\"，。；）)]*[^\s<>\"，。；）).,;:!?]"
     r"|(?<![\w-])--?[A-Za-z][\w-]*(?:=\S+)?|(?<!\w)(?:/[\w.+-]+){2,}|⟦\d+⟧"
 )
 """Places for values, tags, addresses, flags, paths: what a translation leaves as it is."""
