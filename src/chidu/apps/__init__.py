@@ -5,6 +5,8 @@ questions.py    the vector of a question
 searching.py    passages that a question asks for
 sentences.py    the sentences of a text and their places
 summarizing.py  the sentences that say most of a text
+markdown.py     the prose of a Markdown text
+translating.py  a text in another language
 """
 
 from chidu.apps.questions import question_vector
@@ -19,15 +21,20 @@ from chidu.apps.searching import (
 )
 from chidu.apps.sentences import Sentence, sentences
 from chidu.apps.summarizing import Kept, Summary, summarize
+from chidu.apps.translating import LeftAlone, SentencePair, Translation, detect_language, translate
 from chidu.apps.vectors import embed_all
 
 __all__ = [
     "Answer",
     "Kept",
+    "LeftAlone",
     "Sentence",
+    "SentencePair",
     "Summary",
+    "Translation",
     "are_vectors_made",
     "default_index",
+    "detect_language",
     "embed_all",
     "make_vectors",
     "question_vector",
@@ -35,5 +42,6 @@ __all__ = [
     "search_texts",
     "sentences",
     "summarize",
+    "translate",
     "update",
 ]

@@ -38,6 +38,7 @@ from chidu.cli import (
     study,
     suggest,
     summarize,
+    translate,
     tune,
     watch,
 )
@@ -92,6 +93,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "search": search.command,
     "summarize": summarize.command,
     "explain": explain.command,
+    "translate": translate.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,
