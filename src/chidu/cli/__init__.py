@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from chidu.cli import (
+    answer,
     audit,
     backtest,
     build,
@@ -90,6 +91,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "serve": serve.command,
     "search": search.command,
     "summarize": summarize.command,
+    "answer": answer.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,

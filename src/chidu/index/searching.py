@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,6 +60,10 @@ class Found:
     """Passages that were searched."""
     without_vectors: int
     """Those of them that have no vector yet, and could be found by words alone."""
+    rarities: Mapping[str, float] = field(hash=False)
+    """Of each word of the question its idf, in nats: how much it tells passages apart."""
+    unknown: frozenset[str]
+    """Words of the question that no passage has."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,14 @@ class Index:
         with self._lock, self._store.transaction("DEFERRED"):
             check_embedder(self._store, self.embedder)
             state = self._current()
-            by_words = self._by_words(state, question, depth)
+            numbers = self._numbers(question)
+            by_words = self._by_words(state, [one for _, one in numbers], depth)
             by_vector = self._by_vector(state, vector, depth)
             fused = fuse([np.array(list(one)) for one in (by_words, by_vector)])[:most]
             hits = tuple(self._hit(state, one, score, by_words, by_vector) for one, score in fused)
-            return Found(hits, len(state.postings), state.vectors.missing)
+            rarities = {word: state.postings.idf(one) for word, one in numbers}
+            unknown = frozenset(word for word, one in numbers if not state.postings.held(one))
+            return Found(hits, len(state.postings), state.vectors.missing, rarities, unknown)
 
     def wanted(self) -> Iterator[Wanted]:
         """Yield the passages without a vector, each text once, in the order of the files."""
@@ -153,11 +160,15 @@ class Index:
         for name, line, reason, size, detail in lines:
             yield Dropped(name, reason, f"{name}:{line}", bytes=size, detail=detail)
 
-    def _by_words(self, state: _State, question: str, depth: int) -> dict[int, float]:
-        numbers: list[int] = []
+    def _numbers(self, question: str) -> list[tuple[str, int]]:
+        """Return the words of a question, each as often as it comes, with its number; -1 where no passage has it."""
+        found = []
         for word in self._words(question):
             row = self._store.database.execute("SELECT id FROM words WHERE word = ?", (word,)).fetchone()
-            numbers += row or ()
+            found.append((word, -1 if row is None else int(row[0])))
+        return found
+
+    def _by_words(self, state: _State, numbers: Sequence[int], depth: int) -> dict[int, float]:
         scores = state.postings.scores(numbers)
         return {int(one): float(scores[one]) for one in best(scores, depth) if scores[one] > 0}
 
