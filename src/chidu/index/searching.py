@@ -40,7 +40,7 @@ class Hit:
     heading: str
     text: str
     score: float
-    """Σ 1 / (60 + rank) over the rankings that it is in."""
+    """What the passages are ordered by: see `chidu.index.ranking.fuse`."""
     words_rank: int | None
     """Place in the ranking by words (BM25), from 1; None where it is not among the first of it."""
     words_score: float | None
@@ -112,8 +112,8 @@ class Index:
     def search(self, question: str, vector: Any = None, most: int = 10, depth: int = DEPTH) -> Found:
         """Find the passages for a question by its words, and by its vector where one is given.
 
-        The first ``depth`` of each ranking are fused by Σ 1 / (60 + rank). Passages without a vector take part by words
-        alone. Equal scores stand in the order of the text, by names of files. Raises TextError for an empty question,
+        The first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
+        vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises TextError for an empty question,
         InputError for a vector of other dimensions, or with NaN in it.
         """
         if not question.strip():
@@ -126,9 +126,10 @@ class Index:
             numbers = self._numbers(question)
             by_words = self._by_words(state, [one for _, one in numbers], depth)
             by_vector = self._by_vector(state, vector, depth)
-            fused = fuse([np.array(list(one)) for one in (by_words, by_vector)])[:most]
+            idfs = [state.postings.idf(one) for _, one in numbers]
+            fused = fuse(by_words, by_vector, sum(idfs))[:most]
             hits = tuple(self._hit(state, one, score, by_words, by_vector) for one, score in fused)
-            rarities = {word: state.postings.idf(one) for word, one in numbers}
+            rarities = {word: idf for (word, _), idf in zip(numbers, idfs, strict=True)}
             unknown = frozenset(word for word, one in numbers if not state.postings.held(one))
             return Found(hits, len(state.postings), state.vectors.missing, rarities, unknown)
 
