@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chidu.apps import make_vectors, search, search_texts, update
 from chidu.errors import InputError, TextError
-from chidu.index import GivenTexts, Text
+from chidu.index import Document, GivenTexts
 from chidu.inference import Embedder
 from chidu.inference.embedding import Embedded, Role
 
@@ -37,8 +37,8 @@ class Letters:
         return Embedded(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), sum(map(len, texts)))
 
 
-def given_texts() -> list[Text]:
-    return [Text(name, text) for name, text in sorted(TEXTS.items())]
+def given_texts() -> list[Document]:
+    return [Document(name, text) for name, text in sorted(TEXTS.items())]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_it_tells_how_far_it_is_and_can_be_stopped() -> None:
 
 def test_what_can_not_be_searched_is_said() -> None:
     with pytest.raises(TextError, match="no text"):
-        search_texts([Text("a", " \n ")], "keys")
+        search_texts([Document("a", " \n ")], "keys")
     with pytest.raises(TextError, match="the question is empty"):
         search_texts(given_texts(), " ")
     made = GivenTexts(given_texts())
@@ -93,7 +93,7 @@ def test_what_can_not_be_searched_is_said() -> None:
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=4), st.text(min_size=1, max_size=20))
 def test_any_text_is_cut_and_searched(texts: list[str], question: str) -> None:
     try:
-        found = GivenTexts([Text(f"{number}.md", text) for number, text in enumerate(texts)]).search(question)
+        found = GivenTexts([Document(f"{number}.md", text) for number, text in enumerate(texts)]).search(question)
     except TextError:
         return
     for hit in found.hits:

@@ -7,11 +7,15 @@ sentences.py    the sentences of a text and their places
 summarizing.py  the sentences that say most of a text
 markdown.py     the prose of a Markdown text
 translating.py  a text in another language
+quoting.py      the stretch of a passage that answers a question
+composing.py    an answer that a model writes, held against the passages
+answering.py    a question answered from documents
 """
 
+from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
 from chidu.apps.questions import question_vector
 from chidu.apps.searching import (
-    Answer,
+    Searched,
     are_vectors_made,
     default_index,
     make_vectors,
@@ -26,12 +30,20 @@ from chidu.apps.vectors import embed_all
 
 __all__ = [
     "Answer",
+    "Citation",
+    "Document",
     "Kept",
     "LeftAlone",
     "Sentence",
     "SentencePair",
     "Summary",
     "Translation",
+    "Searched",
+    "Sentence",
+    "SetAside",
+    "Summary",
+    "answer",
+    "answer_from",
     "are_vectors_made",
     "default_index",
     "detect_language",

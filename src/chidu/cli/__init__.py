@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from chidu.cli import (
+    answer,
     audit,
     backtest,
     build,
@@ -94,6 +95,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "summarize": summarize.command,
     "explain": explain.command,
     "translate": translate.command,
+    "answer": answer.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,

@@ -21,7 +21,7 @@ suffixes.py   suffix arrays over a corpus
 """
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
-from chidu.index.given import GivenTexts, Text
+from chidu.index.given import Document, GivenTexts
 from chidu.index.graph import build_graph
 from chidu.index.nearest import Near
 from chidu.index.passage import LONGEST, Passage
@@ -36,6 +36,7 @@ __all__ = [
     "LONGEST",
     "MOST_BYTES",
     "SHARD_BYTES",
+    "Document",
     "Embedder",
     "Found",
     "GivenTexts",
@@ -45,7 +46,6 @@ __all__ = [
     "Passage",
     "Place",
     "Span",
-    "Text",
     "Trace",
     "Updated",
     "Wanted",

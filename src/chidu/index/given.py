@@ -14,12 +14,12 @@ from chidu.errors import InputError, TextError
 from chidu.index.markup import html_lines
 from chidu.index.passage import LONGEST, Line, Passage, cut_lines
 from chidu.index.postings import Counts, make_postings
-from chidu.index.ranking import best, fuse
+from chidu.index.ranking import best
 from chidu.index.reading import kind_of, marked
-from chidu.index.searching import DEPTH, Found, Hit
+from chidu.index.searching import DEPTH, Found, Hit, Places, rank
 from chidu.index.words import words
 
-__all__ = ["GivenTexts", "Text"]
+__all__ = ["Document", "GivenTexts"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,7 +28,7 @@ _PIECE = 4_096
 
 
 @dataclass(frozen=True)
-class Text:
+class Document:
     """A text with a name, by whose ending it is read: `.md`, `.py`, `.html`; any other is plain text."""
 
     name: str
@@ -38,7 +38,7 @@ class Text:
 class GivenTexts:
     """The passages of some texts, in memory, the words of each counted."""
 
-    def __init__(self, texts: Sequence[Text], longest: int = LONGEST) -> None:
+    def __init__(self, texts: Sequence[Document], longest: int = LONGEST) -> None:
         """Cut texts into passages of at most so many characters. Raises TextError where there are none."""
         self.passages = [(text.name, one) for text in texts for one in _passages(text, longest)]
         if not self.passages:
@@ -65,15 +65,14 @@ class GivenTexts:
         """
         if not question.strip():
             raise TextError("the question is empty: ask something")
-        numbers = (self._numbers[word] for word in words(question) if word in self._numbers)
-        scores = self._postings.scores(numbers)
-        by_words = {int(one): float(scores[one]) for one in best(scores, DEPTH) if scores[one] > 0}
+        numbers = [(word, self._numbers.get(word, -1)) for word in words(question)]
         by_vector: dict[int, float] = {}
         if vector is not None and matrix is not None:
             by_vector = self._nearest(np.asarray(vector, np.float32), np.asarray(matrix, np.float32))
-        fused = fuse([np.array(list(one)) for one in (by_words, by_vector)])[:most]
-        hits = tuple(self._hit(one, score, by_words, by_vector) for one, score in fused)
-        return Found(hits, len(self.passages), 0 if by_vector else len(self.passages))
+        ranked = rank(self._postings, numbers, by_vector)
+        hits = tuple(self._hit(one, score, ranked.places(one)) for one, score in ranked.order[:most])
+        missing = 0 if by_vector else len(self.passages)
+        return Found(hits, len(self.passages), missing, ranked.rarities, ranked.unknown)
 
     def _nearest(self, vector: Array, matrix: Array) -> dict[int, float]:
         if matrix.shape != (len(self.passages), len(vector)):
@@ -82,16 +81,12 @@ class GivenTexts:
         cosines = matrix @ vector / np.maximum(lengths, 1e-12)
         return {int(one): float(cosines[one]) for one in best(cosines, DEPTH)}
 
-    def _hit(self, one: int, score: float, by_words: dict[int, float], by_vector: dict[int, float]) -> Hit:
+    def _hit(self, one: int, score: float, places: Places) -> Hit:
         name, passage = self.passages[one]
-        ranks = [{key: rank for rank, key in enumerate(ranking, 1)}.get(one) for ranking in (by_words, by_vector)]
-        return Hit(
-            name, (), passage.first_line, passage.last_line, passage.heading, passage.text, score,
-            ranks[0], by_words.get(one), ranks[1], by_vector.get(one),
-        )  # fmt: skip
+        return Hit(name, (), passage.first_line, passage.last_line, passage.heading, passage.text, score, *places)
 
 
-def _passages(text: Text, longest: int) -> Iterator[Passage]:
+def _passages(text: Document, longest: int) -> Iterator[Passage]:
     kind = kind_of(text.name)
     lines = html_lines(text.text) if kind == "html" else marked(kind, _lines(text.text))
     return cut_lines(lines, longest, is_code=kind == "code")

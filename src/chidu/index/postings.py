@@ -49,11 +49,28 @@ class Postings:
         """Return the BM25 score of every passage for these words, repeated ones counted as often as they come."""
         scores = np.zeros(len(self.ids), np.float32)
         for word in words:
-            # A word that came after these were made is in none of their passages.
-            if word + 1 < len(self.starts):
-                begin, end = self.starts[word], self.starts[word + 1]
-                scores[self.passages[begin:end]] += self.weights[begin:end]
+            begin, end = self._span(word)
+            scores[self.passages[begin:end]] += self.weights[begin:end]
         return scores
+
+    def idf(self, word: int) -> float:
+        """Return ln(1 + (N - n + ½) / (n + ½)) for n of N passages that hold a word."""
+        return float(_idf(len(self), self.held(word)))
+
+    def held(self, word: int) -> int:
+        """Return how many passages hold a word; -1 is one that none holds."""
+        begin, end = self._span(word)
+        return end - begin
+
+    def _span(self, word: int) -> tuple[int, int]:
+        """Return where a word's postings are: nowhere for one that came after these files were written."""
+        if not 0 <= word < len(self.starts) - 1:
+            return 0, 0
+        return int(self.starts[word]), int(self.starts[word + 1])
+
+
+def _idf(passages: int, holding: Any) -> Any:
+    return np.log1p((passages - holding + 0.5) / (holding + 0.5))
 
 
 def make_postings(ids: Sequence[int], counts: Iterable[Counts], words: int) -> Postings:
@@ -73,7 +90,7 @@ def make_postings(ids: Sequence[int], counts: Iterable[Counts], words: int) -> P
     order = np.argsort(held, kind="stable")
     frequency = np.bincount(held, minlength=words)
     passages = passages[order]
-    idf = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5))
+    idf = _idf(len(lengths), frequency)
     slowing = K1 * (1 - B + B * lengths / max(lengths.mean(), math.ulp(1.0))) if len(lengths) else lengths
     f = often[order].astype(np.float64)
     weights = (np.repeat(idf, frequency) * f / (f + slowing[passages])).astype(np.float32)

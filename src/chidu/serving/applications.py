@@ -126,7 +126,7 @@ class Applications:
     async def _search(self, work: Work, asked: SearchAsked) -> dict[str, Any]:
         """Passages for a query. `model` names the embedder, or `words`; else the embedder where there is one."""
         from chidu.apps import search, search_texts
-        from chidu.index import Text
+        from chidu.index import Document
 
         embedder = self._vectors(asked.model) if asked.model not in (None, WORDS) else self._embedder
         watched = None if embedder is None or asked.model == WORDS else work.embedder(embedder)
@@ -134,14 +134,14 @@ class Applications:
         if asked.documents is None:
             answer = await work.run(search, self._index(asked.index), query, watched, asked.top)
         else:
-            texts = [Text(each.name, each.text) for each in named(asked.documents)]
+            texts = [Document(each.name, each.text) for each in named(asked.documents)]
             answer = await work.run(search_texts, texts, query, watched, asked.top, work.tell)
         results = [await self._result(work.told, hit) for hit in answer.found.hits]
         return {
             "model": None if watched is None or not answer.by_meaning else watched.name,
-            "by": "words and vectors" if answer.by_meaning else "words",
-            "passages": answer.found.passages,
-            "without_vectors": answer.found.without_vectors,
+            "by": answer.by,
+            "passages": answer.passages,
+            "without_vectors": answer.without_vectors,
             "results": [each for each in results if each is not None],
         }
 

@@ -1,0 +1,380 @@
+"""Does `answer` tell questions that documents answer from those that they do not, and does it cite the right place?
+
+The questions are real: the FAQs of Perl, Python and Debian (in English and Chinese), as Debian's packages install them
+(perl-doc, python3-doc, debian-faq, debian-faq-zh-cn). A third of a FAQ's entries is taken out of the collection, and
+all of its questions are asked; three times, so that each question is once without its answer and twice with it. Each
+entry is a file: with its question above it, as it stands in the FAQ, or without, so that it must be found by what it
+says. Right is a citation of the question's own entry; another entry that answers as well counts as wrong.
+
+The weights of the judgement were fitted on Python's FAQ and on this folder's questions about Python's library, so what
+is told of Perl's and Debian's is what to expect elsewhere. Baselines, in the same run and at the thresholds that are
+best for them on what the weights were fitted on: the cosine of the nearest passage, and BM25 of the first.
+
+    OMP_NUM_THREADS=1 python benchmarks/answers.py [--json] [--embedder e5|none] [--faq perl …] [--work FOLDER]
+    OMP_NUM_THREADS=1 python benchmarks/answers.py --fit [--faq python library] --weights FILE
+
+--fit writes weights, fitted on the FAQs that are named. With --work vectors are kept there. One core makes some
+passages a second: a first run takes half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from faqs import FAQS, entries
+from results import row, tell
+from search_quality import passages, questions
+
+from chidu.apps import answer_from, make_vectors, search, update
+from chidu.apps.judgement import FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
+from chidu.index import Found
+from chidu.inference import open_embedder
+from chidu.inference.embedding import Embedded, Embedder, Role
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FOLDS = 3
+SMALL = (1, 2, 4, 8, 16, 32)
+"""Files of the small collections that are fitted on too: documents that come with a request are few."""
+FITTED_ON = ("python", "library")
+KEPT_OUT = ("perl", "debian", "debian-zh")
+
+
+class Asked(NamedTuple):
+    """A question, and the files that answer it; none where they are not in the collection."""
+
+    question: str
+    right: frozenset[str]
+
+
+class Collection(NamedTuple):
+    """Files, and questions about them."""
+
+    name: str
+    files: dict[str, str]
+    """Name → text."""
+    asked: list[Asked]
+
+
+def collections(name: str, heading: bool, source: random.Random) -> Iterator[Collection]:
+    """Yield what is asked of a FAQ: three times a third of its entries is not there."""
+    if name == "library":
+        texts = passages()
+        files = {f"{key}.jsonl": json.dumps({"title": key, "text": text}) for key, text in texts.items()}
+        found = questions(texts)
+        asked = [Asked(one[place], frozenset(f"{key}.jsonl" for key in one[0])) for one in found for place in (1, 2)]
+    else:
+        told = list(enumerate(entries(name)))
+        ending = "md" if heading else "txt"
+        files = {
+            f"{at:03}.{ending}": f"# {one.question}\n\n{one.answer}\n" if heading else one.answer for at, one in told
+        }
+        asked = [Asked(one.question, frozenset([f"{at:03}.{ending}"])) for at, one in told]
+    groups = sorted({one.right for one in asked}, key=sorted)
+    source.shuffle(groups)
+    for fold in range(FOLDS):
+        gone = frozenset().union(*groups[fold::FOLDS])
+        yield Collection(
+            f"{name}-{'with' if heading else 'without'}-{fold}",
+            {key: text for key, text in files.items() if key not in gone},
+            [Asked(one.question, one.right - gone) for one in asked],
+        )
+
+
+def small(whole: Collection, source: random.Random) -> Iterator[Collection]:
+    """Yield a few files for each question that is answered: with its answer and without."""
+    for number, one in enumerate([one for one in whole.asked if one.right][::4]):
+        others = source.sample(sorted(set(whole.files) - one.right), SMALL[number % len(SMALL)])
+        for right in ([*sorted(one.right)][:1], []):
+            kept = [*right, *others[len(right) :]]
+            if kept:
+                name = f"{whole.name}-small-{number}-{len(right)}"
+                yield Collection(name, {key: whole.files[key] for key in kept}, [Asked(one.question, frozenset(right))])
+
+
+class Kept:
+    """An embedder whose vectors are kept in a file."""
+
+    def __init__(self, embedder: Embedder, path: Path) -> None:
+        self.name, self.dimension, self._embedder = embedder.name, embedder.dimension, embedder
+        self._database = sqlite3.connect(path)
+        self._database.execute("CREATE TABLE IF NOT EXISTS v (k TEXT PRIMARY KEY, v BLOB)")
+
+    def embed(self, texts: Sequence[str], role: Role = "passage") -> Embedded:
+        """Return the texts' vectors, made or found."""
+        keys = [hashlib.sha256(f"{role}\0{text}".encode("utf-8", "replace")).hexdigest() for text in texts]
+        known = [self._database.execute("SELECT v FROM v WHERE k = ?", (key,)).fetchone() for key in keys]
+        lacking = [place for place, one in enumerate(known) if one is None]
+        if lacking:
+            made = self._embedder.embed([texts[place] for place in lacking], role).vectors
+            for place, vector in zip(lacking, made, strict=True):
+                known[place] = (np.asarray(vector, np.float32).tobytes(),)
+                self._database.execute("INSERT OR REPLACE INTO v VALUES (?, ?)", (keys[place], known[place][0]))
+            self._database.commit()
+        return Embedded(np.array([np.frombuffer(one[0], np.float32) for one in known]), 0)
+
+
+def index_of(one: Collection, folder: Path, embedder: Embedder | None) -> Path:
+    """Write a collection's files and index them."""
+    texts, index = folder / one.name / "texts", folder / one.name / "index"
+    texts.mkdir(parents=True, exist_ok=True)
+    for name, text in one.files.items():
+        (texts / name).write_text(text, "utf-8")
+    update(index, [texts])
+    if embedder is not None:
+        make_vectors(index, embedder)
+    return index
+
+
+class Told(NamedTuple):
+    """What came of a question."""
+
+    answerable: bool
+    confidence: float
+    answered: bool
+    first_right: bool
+    """The first citation is from the question's entry."""
+    right: bool
+    """One of the citations is."""
+    cosine: float
+    bm25: float
+    nearest_right: bool
+    """The passage with the highest cosine is from the entry."""
+    bm25_right: bool
+
+
+def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Told]:
+    """Ask all of a collection's questions."""
+    least = judgement_for(embedder.name if embedder else None).threshold
+    for asked in one.asked:
+        found = answer_from(index, asked.question, embedder=embedder, threshold=0.0)
+        cited = [Path(each.file).name in asked.right for each in found.citations] or [False]
+        hits = search(index, asked.question, embedder, top=LOOKED_AT).found.hits
+        near = max(hits, key=lambda hit: -2 if hit.cosine is None else hit.cosine, default=None)
+        said = max(hits, key=lambda hit: hit.words_score or 0, default=None)
+        yield Told(
+            bool(asked.right), found.confidence, found.confidence >= least, cited[0], any(cited),
+            -2 if near is None or near.cosine is None else near.cosine, 0 if said is None else said.words_score or 0,
+            near is not None and Path(near.file).name in asked.right,
+            said is not None and Path(said.file).name in asked.right,
+        )  # fmt: skip
+
+
+def f1(given: Array, wanted: Array) -> float:
+    """Return F1 of what was given against what was wanted."""
+    return float(2 * (given & wanted).sum() / max(1, given.sum() + wanted.sum()))
+
+
+def area(scores: Array, is_so: Array) -> float:
+    """Return the area under the ROC curve: the chance that one that is so scores above one that is not."""
+    if is_so.all() or not is_so.any():
+        return float("nan")
+    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable") + 1.0
+    for value in np.unique(scores):
+        order[scores == value] = order[scores == value].mean()
+    ours, theirs = int(is_so.sum()), int((~is_so).sum())
+    return float((order[is_so].sum() - ours * (ours + 1) / 2) / (ours * theirs))
+
+
+def best_threshold(scores: Array, answerable: Array) -> float:
+    """Return the score from which on to answer, so that the mean F1 of both kinds of question is highest."""
+    tried = np.unique(np.quantile(scores, np.linspace(0, 1, 201)))
+    gains = [f1(scores >= one, answerable) + f1(scores < one, ~answerable) for one in tried]
+    return float(tried[int(np.argmax(gains))])
+
+
+def table(told: Sequence[Told]) -> dict[str, Array]:
+    """Return columns of what came of questions."""
+    return {name: np.array([getattr(one, name) for one in told]) for name in Told._fields}
+
+
+# The fit: a conditional logit, by gradient descent on standardised features with a ridge.
+
+
+class Row(NamedTuple):
+    """What the search tells of a question, and which of its passages are right."""
+
+    passages: Array
+    behind: float
+    right: Array
+
+
+class Seen(NamedTuple):
+    """A question and what the search found."""
+
+    asked: Asked
+    found: Found
+
+
+def look(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Seen]:
+    """Yield what is found for each question of a collection."""
+    for asked in one.asked:
+        found = search(index, asked.question, embedder, top=LOOKED_AT).found
+        if found.hits:
+            yield Seen(asked, found)
+
+
+def as_row(one: Seen, usual: float, by_vectors: bool) -> Row:
+    """Return what the judgement sees of a question."""
+    hits = one.found.hits
+    rows, behind = features(one.asked.question, one.found, hits, usual, by_vectors=by_vectors)
+    return Row(rows, behind, np.array([Path(hit.file).name in one.asked.right for hit in hits])[: len(rows)])
+
+
+def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Array, float, float]:
+    """Return the weights of a passage's features, of the score further down, and what speaks for none."""
+    most = max(len(one.passages) for one in rows)
+    stacked = np.concatenate([one.passages for one in rows])
+    mean, spread = stacked.mean(0), stacked.std(0) + 1e-9
+    behind = np.array([one.behind for one in rows])
+    scaled = np.zeros((len(rows), most, stacked.shape[1]))
+    there, right = np.zeros((len(rows), most), bool), np.zeros((len(rows), most + 1), bool)
+    for at, one in enumerate(rows):
+        scaled[at, : len(one.passages)] = (one.passages - mean) / spread
+        there[at, : len(one.passages)] = True
+        right[at, : len(one.right)] = one.right
+        right[at, -1] = not one.right.any()
+    level = (behind - behind.mean()) / (behind.std() + 1e-9)
+    weights = np.zeros(stacked.shape[1] + 2)
+    momentum = np.zeros_like(weights)
+    for _ in range(steps):
+        scores = np.c_[np.where(there, scaled @ weights[:-2], -np.inf), weights[-2] * level + weights[-1]]
+        chance = np.exp(scores - scores.max(1, keepdims=True))
+        wanted = np.where(right, chance, 0)
+        gap = chance / chance.sum(1, keepdims=True) - wanted / wanted.sum(1, keepdims=True)
+        slope = np.r_[np.einsum("qp,qpf->f", gap[:, :-1], scaled), gap[:, -1] @ level, gap[:, -1].sum()]
+        slope[:-1] += ridge * weights[:-1]
+        momentum = 0.9 * momentum - 0.3 * slope / len(rows)
+        weights += momentum
+    passage = weights[:-2] / spread
+    deep = weights[-2] / (behind.std() + 1e-9)
+    return passage, float(deep), float(weights[-1] - deep * behind.mean() + passage @ mean)
+
+
+def confidences(rows: Sequence[Row], passage: Array, behind: float, none: float) -> Array:
+    """Return what `answer` would call its confidence."""
+    found = []
+    for one in rows:
+        scores = np.append(one.passages @ passage, none + behind * one.behind)
+        chance = np.exp(scores - scores.max())
+        chance = chance[:-1] / chance.sum()
+        found.append(chance[cited(chance)].sum())
+    return np.array(found)
+
+
+def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> None:
+    """Fit on what is named, with vectors and without, and write the weights."""
+    names = options.faq or FITTED_ON
+    lines = [
+        "# Whether a passage answers a question: the weights of judgement.py, of our own making.",
+        f"# Fitted by benchmarks/answers.py --fit on: {', '.join(names)}; see docs/answer.md.",
+    ]
+    for way, model in [*([(embedder.name, embedder)] if embedder else []), (WORDS, None)]:
+        source = random.Random(0)
+        whole: list[Seen] = []
+        few: list[Seen] = []
+        for name in names:
+            for heading in (True,) if name == "library" else (True, False):
+                for one in collections(name, heading, source):
+                    whole += look(one, index_of(one, work, model), model)
+                    if name != "library" and one.name.endswith("-0"):
+                        for part in small(one, source):
+                            few += look(part, index_of(part, work, model), model)
+        # The mean further down is a + b · usual: usual is the mean that it stands for itself.
+        low, high = (np.mean([as_row(one, at, way != WORDS).behind for one in whole]) for at in (0.0, 1.0))
+        usual = float(low / (1 - (high - low)))
+        rows = [as_row(one, usual, way != WORDS) for one in (*whole, *few)]
+        passage, behind, none = fit(rows)
+        answerable = np.array([bool(one.asked.right) for one in (*whole, *few)])
+        threshold = best_threshold(confidences(rows, passage, behind, none), answerable)
+        lines += ["", f"[{way}]", f"questions = {len(rows)}", f"threshold = {threshold:.3f}", f"usual = {usual:.5g}"]
+        lines += [f"behind = {behind:.5g}", f"none = {none:.5g}", "", f"[{way}.passage]"]
+        lines += [f"{name} = {weight:.5g}" for name, weight in zip(FEATURES, passage, strict=False)]
+    options.weights.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> Iterator[dict[str, Any]]:
+    """Yield what came of the questions that are judged."""
+    way = embedder.name if embedder else "words"
+    fitted: dict[bool, dict[str, Array]] = {}
+    for heading in (True, False):
+        told = [
+            each
+            for one in collections("python", heading, random.Random(0))
+            for each in ask(one, index_of(one, work, embedder), embedder)
+        ]
+        fitted[heading] = table(told)
+    both = {name: np.concatenate([one[name] for one in fitted.values()]) for name in Told._fields}
+    for name in options.faq or KEPT_OUT:
+        for heading in (True, False):
+            told = [
+                each
+                for one in collections(name, heading, random.Random(0))
+                for each in ask(one, index_of(one, work, embedder), embedder)
+            ]
+            what = f"{name}, {way}, questions {'above' if heading else 'taken off'} the answers"
+            yield from compared(what, table(told), both)
+
+
+def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> Iterator[dict[str, Any]]:
+    """Yield the figures of a FAQ beside those of the better baseline."""
+    wanted, given = found["answerable"], found["answered"]
+    bare = {}
+    for name in ("cosine", "bm25"):
+        least = best_threshold(fitted[name], fitted["answerable"])
+        bare[name] = (found[name] >= least, found["nearest_right" if name == "cosine" else "bm25_right"], found[name])
+    note = f"{len(wanted)} questions, {int((~wanted).sum())} of them without an answer"
+    sides = (
+        ("F1 of those that have an answer", lambda given, right, score: f1(given, wanted), "0.75"),
+        ("F1 of those that have none", lambda given, right, score: f1(~given, ~wanted), ""),
+        ("area under the ROC curve", lambda given, right, score: area(score, wanted), ""),
+        ("answers given, from the right entry", lambda given, right, score: float(right[given].mean()), "0.9"),
+        ("answers to what has none", lambda given, right, score: float((given & ~wanted).sum() / (~wanted).sum()), ""),
+        ("no answer to what has one", lambda given, right, score: float((~given & wanted).sum() / wanted.sum()), ""),
+    )
+    for told, figure, reach in sides:
+        ours = figure(given, found["right"], found["confidence"])
+        for rival, one in bare.items():
+            theirs = figure(*one)
+            worse = told.startswith(("answers to", "no answer"))
+            ratio = (theirs + 1e-9) / (ours + 1e-9) if worse else (ours + 1e-9) / (theirs + 1e-9)
+            yield row(f"{what}: {told}", ours, theirs, ratio, reach, "", note, f"threshold on {rival}")
+    first = float(found["first_right"][given].mean())
+    yield row(f"{what}: first citation right", first, 1.0, first, "", "", note, "all right")
+    yield row(f"{what}: error of calibration", *_calibration(found), "", "", note, "always the mean")
+
+
+def _calibration(found: dict[str, Array]) -> tuple[float, float, float]:
+    """Return the mean gap of confidence and share of right citations over ten bins, that of their mean said of all
+    questions in place of it (Brier scores), and their ratio."""
+    right, said = found["right"], found["confidence"]
+    ours, theirs = float(((said - right) ** 2).mean()), float(right.mean() * (1 - right.mean()))
+    return ours, theirs, theirs / ours
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--embedder", default="e5")
+    parser.add_argument("--faq", nargs="+", choices=[*FAQS, "library"])
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--weights", type=Path, help="a file for the weights")
+    parser.add_argument("--work", type=Path, help="a folder that keeps the vectors")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = given.work or Path(temporary)
+        kept.mkdir(parents=True, exist_ok=True)
+        model = None if given.embedder == "none" else Kept(open_embedder(given.embedder), kept / "vectors.sqlite")
+        if given.fit:
+            write_weights(given, Path(temporary), model)
+        else:
+            tell(judged(given, Path(temporary), model), as_json=given.json)
