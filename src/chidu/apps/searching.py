@@ -20,8 +20,8 @@ import numpy as np
 from chidu.apps.questions import question_vector
 from chidu.apps.vectors import embed_all
 from chidu.errors import IndexBusyError
-from chidu.index import Embedder as Kind
 from chidu.index import Document, Found, GivenTexts, Index, Updated, update_index
+from chidu.index import Embedder as Kind
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -239,15 +239,21 @@ class Transformer(nn.Module):
         With `past` (what an earlier call returned) the tokens go on from there. With `are_apart`, and no `past`, texts
         of one sequence do not see each other.
         """
-        x, present = self.stream(self.embedding(tokens), past, keep)
+        x, present = self.stream(self.embedding(tokens), past, keep, texts=tokens if are_apart else None)
         return self.norm(x), present
 
     def stream(
-        self, x: Tensor, past: list[KeyValues] | None = None, keep: bool = True, seen: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        past: list[KeyValues] | None = None,
+        keep: bool = True,
+        seen: list[Tensor] | None = None,
+        texts: Tensor | None = None,
     ) -> tuple[Tensor, list[KeyValues]]:
         """Read tokens by their embeddings x [B, T, C], as `features` does; return the stream before its last norm.
 
-        `seen`, where given, takes the stream [B, T, C] after the embedding and after each block.
+        `seen`, where given, takes the stream [B, T, C] after the embedding and after each block. `texts` are the tokens
+        [B, T], where texts of one sequence are not to see each other.
         """
         start = past[0][0].shape[2] if past else 0
         stop = start + x.shape[1]
@@ -255,7 +261,7 @@ class Transformer(nn.Module):
             x = x + self.positions.weight[start:stop]
         cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
         mask = self.mask[start:stop, :stop].to(x.dtype)
-        mask = apart(tokens, mask) if are_apart else mask
+        mask = mask if texts is None else apart(texts, mask)
         present = []
         for i, block in enumerate(self.blocks):
             if seen is not None:
