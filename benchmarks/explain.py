@@ -5,7 +5,7 @@ explained. A fifth of the prompt's tokens is left out: those with the highest sh
 leaving one out, and 20 times as many at random. Told is what the token's log-probability falls by, in nats, and the
 interval of the difference, by bootstrap over the texts.
 
-    OMP_NUM_THREADS=1 python benchmarks/explain.py --text WORK/corpus/held_out.jsonl --models WORK/model smollm2 [--json]
+    OMP_NUM_THREADS=1 python benchmarks/explain.py --text WORK/corpus/held_out.jsonl --models WORK/model smollm2
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from results import row, tell
 
-from chidu.evaluation import WhiteBox, explain, open_white_box
 from chidu.evaluation.deletion import Deletion, margin
+from chidu.evaluation.explanation import explain
+from chidu.evaluation.white_box import WhiteBox, open_white_box
 from chidu.units import format_level
 
 SHORTEST, LONGEST = 12, 24
@@ -74,9 +75,7 @@ def rows(models: Sequence[str], texts: Sequence[str]) -> Iterator[dict[str, Any]
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument(
-        "--text", type=Path, required=True, help="documents that the models were not trained on, .jsonl"
-    )
+    parser.add_argument("--text", type=Path, required=True, help="documents, .jsonl, that no model read")
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--prompts", type=int, default=40)
     given = parser.parse_args()

@@ -10,7 +10,8 @@ import pytest
 from planted_box import PlantedBox
 
 from chidu.errors import ContextError, InputError, SettingError
-from chidu.evaluation import explain, open_white_box
+from chidu.evaluation.explanation import explain
+from chidu.evaluation.white_box import open_white_box
 
 WEIGHTS = [0.0, 0.1, 3.0, 0.0, 0.0, -0.1, 0.0, 0.0, 0.0, 5.0]
 

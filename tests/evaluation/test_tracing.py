@@ -9,7 +9,7 @@ import pytest
 
 from chidu.corpus import Document, build_corpus
 from chidu.errors import IndexFolderError, WorkFolderError
-from chidu.evaluation import CorpusTrace
+from chidu.evaluation.tracing import CorpusTrace
 from chidu.runs.folder import open_work_folder
 from chidu.runs.stage import run_stage
 

@@ -14,7 +14,7 @@ from chidu.cli.undertaking import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from chidu.cli.voice import BarVoice, LineVoice
-    from chidu.evaluation import CorpusTrace
+    from chidu.evaluation.tracing import CorpusTrace
 
 __all__ = ["command"]
 
@@ -49,7 +49,8 @@ def command(
         raise SettingError("prompt or answer is not UTF-8: write them in that encoding") from error
     name = model or default_model(work)
     try:
-        from chidu.evaluation import explain, open_white_box
+        from chidu.evaluation.explanation import explain
+        from chidu.evaluation.white_box import open_white_box
 
         box = open_white_box(name)
     except ModuleNotFoundError as error:
@@ -76,7 +77,7 @@ def _trace(name: str, work: Path, voice: BarVoice | LineVoice) -> tuple[CorpusTr
     Raises WorkFolderError, MissingPackageError or IndexFolderError for a folder that was named.
     """
     from chidu.errors import MissingPackageError
-    from chidu.evaluation import CorpusTrace
+    from chidu.evaluation.tracing import CorpusTrace
 
     if work == DEFAULT_FOLDER and not (work / "corpus" / "record.json").is_file():
         return None, "no training text was named (--work)"

@@ -1,4 +1,4 @@
-"""What a model is good for, and why it says what it says.
+"""What a model can do beyond its loss, and why it says what it says.
 
 white_box.py    a model that can be looked into: ours, or one of transformers
 attribution.py  which tokens carried a token: integrated gradients, leaving one out
@@ -8,8 +8,6 @@ tracing.py      where an answer may come from in the training text
 explanation.py  all of these for one answer
 """
 
-from chidu.evaluation.explanation import Explanation, explain
-from chidu.evaluation.tracing import CorpusTrace
-from chidu.evaluation.white_box import WhiteBox, open_white_box, white_box
+from __future__ import annotations
 
-__all__ = ["CorpusTrace", "Explanation", "WhiteBox", "explain", "open_white_box", "white_box"]
+__all__: list[str] = []
