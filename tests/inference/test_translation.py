@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from chidu.errors import InputError
-from chidu.inference import Conversation, Piece, Prompt, Sampling, Token, TranslationForm, translator_of
+from chidu.errors import ContextError, InputError
+from chidu.inference import (
+    Conversation,
+    Piece,
+    Prompt,
+    Sampling,
+    Token,
+    TranslationForm,
+    open_engine,
+    translator_of,
+)
 from chidu.inference.engine import no_chat
 from chidu.inference.translation import _TRIED
 
@@ -85,3 +94,72 @@ def test_the_form_of_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
         (tmp_path / "translation.json").write_text(content)
         with pytest.raises(InputError, match=r"translation\.json is damaged"):
             TranslationForm.read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Marian model of random weights, with a real tokenizer."""
+    import sentencepiece
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    made = tmp_path_factory.mktemp("marian")
+    (made / "text").write_text("this is the red house. 这是那红的房。\nthis is a blue tree. 这是蓝的树。\n")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(made / "text"), model_prefix=str(made / "both"), vocab_size=60, hard_vocab_limit=False, minloglevel=2
+    )
+    pieces = sentencepiece.SentencePieceProcessor(str(made / "both.model"))
+    known = [pieces.id_to_piece(number) for number in range(3, pieces.get_piece_size())]
+    vocabulary = {piece: number for number, piece in enumerate(["</s>", "<unk>", *known, ">>cmn_Hans<<", "<pad>"])}
+    (made / "vocab.json").write_text(json.dumps(vocabulary))
+    both = str(made / "both.model")
+    tokenizer = MarianTokenizer(both, both, str(made / "vocab.json"), source_lang="eng", target_lang="zho")
+    config = MarianConfig(
+        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=64,
+        pad_token_id=len(vocabulary) - 1, eos_token_id=0, decoder_start_token_id=len(vocabulary) - 1, bos_token_id=0,
+    )  # fmt: skip
+    MarianMTModel(config).save_pretrained(made / "opus-mt-en-zh")
+    tokenizer.save_pretrained(made / "opus-mt-en-zh")
+    return made / "opus-mt-en-zh"
+
+
+@pytest.mark.filterwarnings("ignore:Recommended")
+def test_a_marian_model_says_which_way_it_goes(marian: Path) -> None:
+    engine = open_engine(str(marian))
+    translator = translator_of(engine)
+    translator.check("en", "zh")
+    with pytest.raises(InputError, match="opus-mt-en-zh translates from en to zh, not from zh to en"):
+        translator.check("zh", "en")
+    made = engine.model.generate(  # type: ignore[attr-defined]
+        **engine.tokenizer(">>cmn_Hans<< this is the red house.", return_tensors="pt"),  # type: ignore[attr-defined]
+        max_new_tokens=63,
+    )
+    assert translator("this is the red house.", "en", "zh") == engine.decode(made[0].tolist()).strip()  # type: ignore[attr-defined]
+    with pytest.raises(ContextError):
+        translator("this is the red house. " * 20, "en", "zh")
+
+
+def test_nllb_is_told_both_languages_by_its_codes(tmp_path: Path) -> None:
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+    letters = {letter: number + 4 for number, letter in enumerate("▁abcdefghijklmnopqrstuvwxyz.")}
+    tokenizer = NllbTokenizer(vocab={"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, **letters}, merges=[])
+    config = M2M100Config(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=64,
+    )  # fmt: skip
+    M2M100ForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = open_engine(str(tmp_path))
+    translator = translator_of(engine)
+    translator.check("en", "zh")
+    begun: list[object] = []
+    generate = engine.model.generate  # type: ignore[attr-defined]
+
+    def watched(**told: object) -> object:
+        begun.append((told["input_ids"].tolist()[0][0], told["forced_bos_token_id"]))  # type: ignore[attr-defined]
+        return generate(**told)
+
+    engine.model.generate = watched  # type: ignore[attr-defined]
+    assert isinstance(translator("the house", "en", "zh"), str)
+    assert begun == [tuple(map(tokenizer.convert_tokens_to_ids, ("eng_Latn", "zho_Hans")))]
