@@ -35,7 +35,7 @@ from results import row, tell
 from search_quality import passages, questions
 
 from chidu.apps import answer_from, make_vectors, search, update
-from chidu.apps.judgement import FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
+from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
 from chidu.index import Found
 from chidu.inference import open_embedder
 from chidu.inference.embedding import Embedded, Embedder, Role
@@ -92,7 +92,7 @@ def collections(name: str, heading: bool, source: random.Random) -> Iterator[Col
 
 def small(whole: Collection, source: random.Random) -> Iterator[Collection]:
     """Yield a few files for each question that is answered: with its answer and without."""
-    for number, one in enumerate([one for one in whole.asked if one.right][::4]):
+    for number, one in enumerate([one for one in whole.asked if one.right][::2]):
         others = source.sample(sorted(set(whole.files) - one.right), SMALL[number % len(SMALL)])
         for right in ([*sorted(one.right)][:1], []):
             kept = [*right, *others[len(right) :]]
@@ -204,7 +204,7 @@ class Row(NamedTuple):
     """What the search tells of a question, and which of its passages are right."""
 
     passages: Array
-    behind: float
+    against: Array
     right: Array
 
 
@@ -223,19 +223,21 @@ def look(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Se
             yield Seen(asked, found)
 
 
-def as_row(one: Seen, usual: float, by_vectors: bool) -> Row:
+def as_row(one: Seen, by_vectors: bool) -> Row:
     """Return what the judgement sees of a question."""
     hits = one.found.hits
-    rows, behind = features(one.asked.question, one.found, hits, usual, by_vectors=by_vectors)
-    return Row(rows, behind, np.array([Path(hit.file).name in one.asked.right for hit in hits])[: len(rows)])
+    rows, against = features(one.asked.question, one.found, hits, by_vectors=by_vectors)
+    return Row(rows, against, np.array([Path(hit.file).name in one.asked.right for hit in hits])[: len(rows)])
 
 
-def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Array, float, float]:
-    """Return the weights of a passage's features, of the score further down, and what speaks for none."""
+def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Array, Array]:
+    """Return the weights of a passage's features, and of what speaks for none."""
     most = max(len(one.passages) for one in rows)
     stacked = np.concatenate([one.passages for one in rows])
     mean, spread = stacked.mean(0), stacked.std(0) + 1e-9
-    behind = np.array([one.behind for one in rows])
+    against = np.stack([one.against[:-1] for one in rows])
+    level, width = against.mean(0), against.std(0) + 1e-9
+    against = np.c_[(against - level) / width, np.ones(len(rows))]
     scaled = np.zeros((len(rows), most, stacked.shape[1]))
     there, right = np.zeros((len(rows), most), bool), np.zeros((len(rows), most + 1), bool)
     for at, one in enumerate(rows):
@@ -243,28 +245,29 @@ def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Ar
         there[at, : len(one.passages)] = True
         right[at, : len(one.right)] = one.right
         right[at, -1] = not one.right.any()
-    level = (behind - behind.mean()) / (behind.std() + 1e-9)
-    weights = np.zeros(stacked.shape[1] + 2)
+    features = stacked.shape[1]
+    weights = np.zeros(features + against.shape[1])
     momentum = np.zeros_like(weights)
+    held = np.r_[np.full(len(weights) - 1, ridge), 0.0]
     for _ in range(steps):
-        scores = np.c_[np.where(there, scaled @ weights[:-2], -np.inf), weights[-2] * level + weights[-1]]
+        scores = np.c_[np.where(there, scaled @ weights[:features], -np.inf), against @ weights[features:]]
         chance = np.exp(scores - scores.max(1, keepdims=True))
         wanted = np.where(right, chance, 0)
         gap = chance / chance.sum(1, keepdims=True) - wanted / wanted.sum(1, keepdims=True)
-        slope = np.r_[np.einsum("qp,qpf->f", gap[:, :-1], scaled), gap[:, -1] @ level, gap[:, -1].sum()]
-        slope[:-1] += ridge * weights[:-1]
+        slope = np.r_[np.einsum("qp,qpf->f", gap[:, :-1], scaled), gap[:, -1] @ against] + held * weights
         momentum = 0.9 * momentum - 0.3 * slope / len(rows)
         weights += momentum
-    passage = weights[:-2] / spread
-    deep = weights[-2] / (behind.std() + 1e-9)
-    return passage, float(deep), float(weights[-1] - deep * behind.mean() + passage @ mean)
+    passage, none = weights[:features] / spread, weights[features:]
+    none[:-1] /= width
+    none[-1] += passage @ mean - none[:-1] @ level
+    return passage, none
 
 
-def confidences(rows: Sequence[Row], passage: Array, behind: float, none: float) -> Array:
+def confidences(rows: Sequence[Row], passage: Array, none: Array) -> Array:
     """Return what `answer` would call its confidence."""
     found = []
     for one in rows:
-        scores = np.append(one.passages @ passage, none + behind * one.behind)
+        scores = np.append(one.passages @ passage, one.against @ none)
         chance = np.exp(scores - scores.max())
         chance = chance[:-1] / chance.sum()
         found.append(chance[cited(chance)].sum())
@@ -289,16 +292,14 @@ def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | 
                     if name != "library" and one.name.endswith("-0"):
                         for part in small(one, source):
                             few += look(part, index_of(part, work, model), model)
-        # The mean further down is a + b · usual: usual is the mean that it stands for itself.
-        low, high = (np.mean([as_row(one, at, way != WORDS).behind for one in whole]) for at in (0.0, 1.0))
-        usual = float(low / (1 - (high - low)))
-        rows = [as_row(one, usual, way != WORDS) for one in (*whole, *few)]
-        passage, behind, none = fit(rows)
+        rows = [as_row(one, way != WORDS) for one in (*whole, *few)]
+        passage, none = fit(rows)
         answerable = np.array([bool(one.asked.right) for one in (*whole, *few)])
-        threshold = best_threshold(confidences(rows, passage, behind, none), answerable)
-        lines += ["", f"[{way}]", f"questions = {len(rows)}", f"threshold = {threshold:.3f}", f"usual = {usual:.5g}"]
-        lines += [f"behind = {behind:.5g}", f"none = {none:.5g}", "", f"[{way}.passage]"]
-        lines += [f"{name} = {weight:.5g}" for name, weight in zip(FEATURES, passage, strict=False)]
+        threshold = best_threshold(confidences(rows, passage, none), answerable)
+        lines += ["", f"[{way}]", f"threshold = {threshold:.3f}", f"questions = {len(rows)}"]
+        for part, keys, values in (("passage", FEATURES, passage), ("none", AGAINST, none)):
+            lines += ["", f"[{way}.{part}]"]
+            lines += [f"{key} = {value:.5g}" for key, value in zip(keys, values, strict=False)]
     options.weights.write_text("\n".join(lines) + "\n", "utf-8")
 
 

@@ -9,6 +9,7 @@ stand in judgement.toml, with what they were fitted on; docs/answer.md has how o
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from chidu.corpus import is_chinese
 if TYPE_CHECKING:
     from chidu.index import Found, Hit
 
-__all__ = ["CANDIDATES", "FEATURES", "LOOKED_AT", "WORDS", "Judgement", "cited", "features", "judgement_for"]
+__all__ = ["AGAINST", "CANDIDATES", "FEATURES", "LOOKED_AT", "WORDS", "Judgement", "cited", "features", "judgement_for"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,17 +32,16 @@ CANDIDATES = 10
 """Passages of which each may answer."""
 LOOKED_AT = 30
 """Passages that are asked for: those behind tell how near passages lie that do not answer."""
-BEHIND = slice(5, 20)
-"""Places in either ranking, from 0, of the passages further down."""
+_FURTHER, _DOWN = 5, 20
+"""Places, from 0, between which passages lie that are near by chance; where there are few, from a third of them on."""
 FEATURES = ("words", "words_place", "unknown", "foreign", "cosine", "vector_place")
 """What `features` tells of a passage, in this order; of one that words alone ranked the first four."""
+AGAINST = ("behind", "passages", "constant")
 _MOST_CITED = 3
 _SHARE = 0.25
 """Of the first passage's probability that a second or third must have to be cited beside it."""
 WORDS = "words"
 """What the model for words alone is called."""
-_FEW = 5
-"""Passages further down for which the usual score counts: where there are none it alone does."""
 _WEIGHTS = Path(__file__).with_name("judgement.toml")
 
 
@@ -53,12 +53,8 @@ class Judgement:
     """Whether it looks at cosines, or at words alone."""
     passage: Array
     """Of each of a passage's features."""
-    behind: float
-    """Of the mean score further down."""
-    none: float
-    """What speaks for none, whatever the features."""
-    usual: float
-    """The mean score further down where the model was fitted: it stands for it where there are few passages."""
+    none: Array
+    """Of the features that speak for none; the last weight is the constant's."""
     threshold: float
     """Probability from which on an answer is given."""
 
@@ -66,8 +62,8 @@ class Judgement:
         """Return for each of the first passages the probability that it answers; what is left to 1: that none does."""
         if not hits:
             return np.zeros(0)
-        rows, behind = features(question, found, hits, self.usual, by_vectors=self.by_vectors)
-        scores = np.append(rows @ self.passage, self.none + self.behind * behind)
+        rows, against = features(question, found, hits, by_vectors=self.by_vectors)
+        scores = np.append(rows @ self.passage, against @ self.none)
         weights = np.exp(scores - scores.max())
         return np.asarray(weights[:-1] / weights.sum())
 
@@ -78,14 +74,13 @@ def judgement_for(embedder: str | None) -> Judgement:
     return known.get(embedder or WORDS, known[WORDS])
 
 
-def features(
-    question: str, found: Found, hits: Sequence[Hit], usual: float, *, by_vectors: bool
-) -> tuple[Array, float]:
-    """Return what the search tells of the first passages, [passages, features], and the mean score further down.
+def features(question: str, found: Found, hits: Sequence[Hit], *, by_vectors: bool) -> tuple[Array, Array]:
+    """Return what the search tells of the first passages, [passages, features], and what speaks for none, [features].
 
     Of a passage: the share that BM25 has of the most that the question's words could give, 1 / its place by words, the
     share of the question's words (by rarity) that no passage has, and whether it is in another script than the
-    question, where words tell nothing. By vectors, further: the cosine, and 1 / its place by vectors.
+    question, where words tell nothing. By vectors, further: the cosine, and 1 / its place by vectors. For none
+    speak the mean score of passages further down, how many there are (more of them lie near by chance), and 1.
     """
     most = sum(found.rarities.values()) or 1.0
     unknown = sum(found.rarities[word] for word in found.unknown) / most
@@ -93,12 +88,17 @@ def features(
     foreign = np.array([is_chinese(question) != is_chinese(hit.text) for hit in hits], float)
     rows = [scores, _places([hit.words_rank for hit in hits]), np.where(foreign, 0.0, unknown), foreign]
     if by_vectors:
-        lowest = min((hit.cosine for hit in hits if hit.cosine is not None), default=usual)
+        lowest = min((hit.cosine for hit in hits if hit.cosine is not None), default=0.0)
         scores = np.array([lowest if hit.cosine is None else hit.cosine for hit in hits])
         rows += [scores, _places([hit.vector_rank for hit in hits])]
-    further = np.sort(scores)[::-1][BEHIND]
-    behind = (further.sum() + _FEW * usual) / (len(further) + _FEW)
-    return np.stack(rows, axis=1)[:CANDIDATES], float(behind)
+    # Words that a passage has none of give it no place: its score is 0.
+    count = min(found.passages, _DOWN)
+    ranked = np.zeros(max(count, len(scores)))
+    ranked[: len(scores)] = np.sort(scores)[::-1]
+    further = ranked[max(1, min(_FURTHER, count // 3)) : count]
+    # One more, of which nothing is known, at 0, where passages lie that have to do with nothing.
+    behind = further.sum() / (len(further) + 1)
+    return np.stack(rows, axis=1)[:CANDIDATES], np.array([behind, math.log(found.passages), 1.0])
 
 
 def cited(probabilities: Array) -> list[int]:
@@ -117,7 +117,7 @@ def _read() -> dict[str, Judgement]:
     values = tomllib.loads(_WEIGHTS.read_text(encoding="utf-8"))
     return {
         name: Judgement(
-            name != WORDS, np.array(list(one["passage"].values())), one["behind"], one["none"], one["usual"],
+            name != WORDS, np.array(list(one["passage"].values())), np.array(list(one["none"].values())),
             one["threshold"],
         )
         for name, one in values.items() if isinstance(one, dict)
