@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from fastapi.testclient import TestClient
 from parrot import Parrot
 
 from chidu.apps import make_vectors, update
-from chidu.cli.serve import open_indexes
+from chidu.cli.serve import look_into, open_indexes
 from chidu.errors import IndexFolderError, SettingError
+from chidu.inference import Conversation, Prompt
 from chidu.inference.embedding import Embedded, Role
+from chidu.inference.own import OwnEngine
+from chidu.inference.translation import _TRIED
 from chidu.safety import AuditRecord, Guard
 from chidu.safety.audit import Chain, read_chain
 from chidu.serving import Key, ServerSettings, make_app
@@ -55,9 +58,24 @@ class Letters:
         return Embedded(rows / np.linalg.norm(rows, axis=1, keepdims=True), sum(map(len, texts)))
 
 
-def client(**how: Any) -> TestClient:
-    given = {name: how.pop(name) for name in ("guard", "record", "embedder", "indexes") if name in how}
-    return TestClient(make_app(Parrot(), ServerSettings(**how), **given), base_url="http://localhost")
+class Bilingual(Parrot):
+    """A parrot that also knows the sentences that a model is tried with, and one more, in English and Chinese."""
+
+    context_length = 1_000
+
+    def _words(self, prompt: Prompt) -> list[str]:
+        assert isinstance(prompt, Conversation)
+        asked = prompt.turns[-1].content.rpartition("\n\n")[2]
+        return [BOTH.get(asked, asked)]
+
+
+BOTH = dict(zip((*_TRIED["en"], "The lamp blinks."), (*_TRIED["zh"], "灯在闪。"), strict=True))
+
+
+def client(engine: Any = None, **how: Any) -> TestClient:
+    names = ("guard", "record", "embedder", "indexes", "look_into")
+    given = {name: how.pop(name) for name in names if name in how}
+    return TestClient(make_app(engine or Parrot(), ServerSettings(**how), **given), base_url="http://localhost")
 
 
 def error_of(answer: Any, status: int) -> dict[str, Any]:
@@ -274,6 +292,122 @@ def test_work_ends_when_its_time_is_over() -> None:
     assert told["code"] == "took_too_long"
 
 
+def test_a_text_is_translated() -> None:
+    asked = client(Bilingual(), guard=Guard())
+    body = {"text": "# Lamp\n\nThe lamp blinks. `code` ada@example.com", "target": "zh", "source": "en"}
+    found = asked.post("/v1/translate", json=body).json()
+    assert found["translation"].startswith("# Lamp\n\n灯在闪。")
+    assert (found["source"], found["target"], found["detected"], found["model"]) == ("en", "zh", False, "parrot")
+    assert "<EMAIL>" in found["translation"]
+    assert found["usage"]["completion_tokens"] > 0
+    assert {"side": "answer", "action": "redact", "categories": ["email"]} in found["guard"]
+    last = events_of(asked.post("/v1/translate", json={**body, "stream": True}))[-1]
+    assert last["translation"] == found["translation"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "param", "code"),
+    [
+        ({"target": "xx"}, 400, "target", "unknown_language"),
+        ({"source": "klingon"}, 400, "source", "unknown_language"),
+        ({"target": "t" * 17}, 400, "target", "string_too_long"),
+        ({"target": None}, 400, "target", "string_type"),
+        ({"target": "en"}, 400, None, "invalid_text"),
+        ({"target": "fi"}, 501, "model", "model_not_able"),
+        ({"source": "zh", "target": "en"}, 501, "model", "model_not_able"),
+        ({"text": " "}, 400, "text", "empty_text"),
+        ({"text": "1 2 3"}, 400, None, "invalid_text"),
+        ({"model": "gpt-4"}, 404, "model", "model_not_found"),
+    ],
+)
+def test_what_can_not_be_translated_is_said(change: dict[str, Any], status: int, param: str, code: str) -> None:
+    body = {"text": "The lamp blinks.", "target": "zh", "source": "en", **change}
+    told = error_of(client(Bilingual()).post("/v1/translate", json=body), status)
+    assert (told["param"], told["code"]) == (param, code)
+
+
+def test_a_model_that_is_not_able_to_translate_says_so() -> None:
+    body = {"text": "The lamp blinks.", "target": "zh", "source": "en"}
+    told = error_of(client().post("/v1/translate", json=body), 501)
+    assert told["code"] == "model_not_able"
+    assert "parrot" in told["message"]
+
+
+def test_a_question_is_answered_from_documents() -> None:
+    asked = client(guard=Guard())
+    documents = [*DOCUMENTS, {"name": "orders.txt", "text": f"{ORDERS} Where do the keys hang?"}]
+    found = asked.post("/v1/answer", json={"question": "Where do the keys hang?", "documents": documents}).json()
+    assert (found["answered"], found["answer"]) == (True, "The keys hang beside the door.")
+    assert (found["style"], found["by"], found["model"]) == ("extractive", "words", None)
+    cited = found["citations"][0]
+    assert (cited["file"], cited["first_line"], cited["quoted"]) == ("note.txt", 1, "The keys hang beside the door.")
+    # Who gives orders is set aside, and that is told.
+    assert [each["file"] for each in found["set_aside"]] == ["orders.txt"]
+    assert ["prompt_injection"] in [each["categories"] for each in found["guard"] if each["action"] == "refuse"]
+    none = asked.post("/v1/answer", json={"question": "Who is king of France?", "documents": documents}).json()
+    assert (none["answered"], none["citations"]) == (False, [])
+    streamed = {"question": "Where do the keys hang?", "documents": documents, "stream": True}
+    assert events_of(asked.post("/v1/answer", json=streamed))[-1]["answer"] == found["answer"]
+
+
+def test_an_answer_is_written_by_the_model_where_that_is_named() -> None:
+    parrot = Parrot()
+    parrot.context_length = 4_000
+    body = {"question": "Where do the keys hang?", "documents": DOCUMENTS, "model": "parrot"}
+    found = client(parrot).post("/v1/answer", json=body).json()
+    assert found["usage"]["completion_tokens"] > 0
+    told = error_of(client(parrot).post("/v1/answer", json={**body, "model": "other"}), 404)
+    assert told["code"] == "model_not_found"
+    short = error_of(client().post("/v1/answer", json=body), 400)
+    assert short["code"] == "context_length_exceeded"
+
+
+def test_a_question_is_answered_from_an_index(index: Path, tmp_path: Path) -> None:
+    with AuditRecord(tmp_path / "verdicts.jsonl") as record:
+        asked = client(guard=Guard(), record=record, indexes={"handbook": index})
+        found = asked.post(
+            "/v1/answer", json={"question": "Where is the seal of the tank?", "index": "handbook"}
+        ).json()
+        assert set(found) >= {"answered", "answer", "citations"}
+        lines = [line for line in read_chain(tmp_path / "verdicts.jsonl", Chain()) if line.get("id") == found["id"]]
+    assert {line["side"] for line in lines} == {"prompt", "passage", "answer"}
+    asked = client(indexes={"handbook": index})
+    told = error_of(asked.post("/v1/answer", json={"question": "a", "index": "other"}), 404)
+    assert told["code"] == "index_not_found"
+    error_of(asked.post("/v1/answer", json={"question": "a"}), 400)
+    error_of(asked.post("/v1/answer", json={"question": " ", "index": "handbook"}), 400)
+
+
+def test_reasons_are_given_for_an_answer(saved: Path) -> None:
+    engine = OwnEngine(saved)
+    asked = client(engine, guard=Guard(), look_into=partial(look_into, engine, str(saved)))
+    body = {"prompt": "the work of the", "answer": " people and of the state", "max_tokens": 2}
+    found = asked.post("/v1/explain", json=body).json()
+    explanation = found["explanation"]
+    assert found["explained"] == len(explanation["tokens"]) == 2
+    assert found["of"] > 2
+    assert explanation["prompt"] == body["prompt"]
+    assert body["answer"].startswith(explanation["answer"])
+    assert explanation["limits"]
+    assert found["usage"]["prompt_tokens"] > 0
+    events = events_of(asked.post("/v1/explain", json={**body, "stream": True}))
+    assert events[-1]["explanation"] == explanation
+    long = error_of(asked.post("/v1/explain", json={**body, "prompt": "the work " * 50}), 400)
+    assert long["code"] == "context_length_exceeded"
+    chat = {"messages": [{"role": "user", "content": "hello"}], "answer": " there"}
+    assert error_of(asked.post("/v1/explain", json=chat), 400)["message"]
+    error_of(asked.post("/v1/explain", json={**body, "messages": chat["messages"]}), 400)
+
+
+def test_where_no_reasons_can_be_given_that_is_said() -> None:
+    body = {"prompt": "one two", "answer": "three"}
+    assert error_of(client().post("/v1/explain", json=body), 501)["code"] == "no_reasons"
+    parrot = Parrot()
+    shut = client(parrot, look_into=partial(look_into, parrot, "http://127.0.0.1:9/v1#model"))
+    told = error_of(shut.post("/v1/explain", json=body), 501)
+    assert "which no address gives" in told["message"]
+
+
 def test_keys_rates_and_the_queue_hold_here_too() -> None:
     key = "a-key-of-some-length"
     asked = client(keys=(Key("ada", key),), requests_per_minute=2)
@@ -289,35 +423,28 @@ def test_keys_rates_and_the_queue_hold_here_too() -> None:
 
 
 def test_who_finds_the_queue_full_is_sent_away(serve: Any) -> None:
-    address = serve(Parrot(), embedder=Letters(pause=0.1), at_once=1, waiting=0)
-    text = " ".join(f"Sentence number {number}." for number in range(200))
-    first: list[Any] = []
-
-    def ask() -> None:
-        first.append(httpx.post(f"{address}/v1/summarize", json={"text": text, "model": "letters"}, timeout=20))
-
-    with started(ask):
-        end = time.monotonic() + 10
-        while (answer := httpx.post(f"{address}/v1/summarize", json={"text": COFFEE})).status_code != 429:
-            assert time.monotonic() < end
-        assert answer.json()["error"]["code"] == "server_busy"
-        assert answer.headers["retry-after"]
-    assert first[0].status_code == 200
+    address = serve(Parrot(), embedder=Letters(pause=0.05), at_once=1, waiting=0)
+    text = " ".join(f"Sentence number {number}." for number in range(2_000))
+    body = {"text": text, "model": "letters", "stream": True}
+    with httpx.stream("POST", f"{address}/v1/summarize", json=body) as first:
+        next(first.iter_bytes())
+        answer = httpx.post(f"{address}/v1/summarize", json={"text": COFFEE})
+    assert error_of(answer, 429)["code"] == "server_busy"
+    assert answer.headers["retry-after"]
 
 
-@contextlib.contextmanager
-def started(function: Any) -> Iterator[None]:
-    thread = threading.Thread(target=function)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join(20)
+NEEDED = {
+    "/v1/summarize": {"text"},
+    "/v1/translate": {"text", "target"},
+    "/v1/answer": {"question"},
+    "/v1/search": {"query"},
+    "/v1/explain": {"answer"},
+}
 
 
 def test_the_description_names_the_routes() -> None:
     document = client().get("/openapi.json").json()
-    for path, needed in (("/v1/summarize", {"text"}), ("/v1/search", {"query"})):
+    for path, needed in NEEDED.items():
         route = document["paths"][path]["post"]
         schema = route["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         assert set(document["components"]["schemas"][schema]["required"]) == needed

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from chidu.inference import Embedder
+    from chidu.evaluation.white_box import WhiteBox
+    from chidu.inference import Embedder, Engine
     from chidu.safety import AuditRecord, Guard
     from chidu.serving import ServerSettings
 
@@ -102,7 +104,10 @@ def command(
         sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}; {what}\n")
         sys.stderr.write(f"page at {address(door)}/\n")
         if not dry_run:
-            app = make_app(engine, chosen, guard=guard, record=kept, embedder=vectors, indexes=indexes)
+            app = make_app(
+                engine, chosen, guard=guard, record=kept, embedder=vectors, indexes=indexes,
+                look_into=partial(look_into, engine, model),
+            )  # fmt: skip
             make_server(app, chosen).run(sockets=[door])
 
 
@@ -123,6 +128,20 @@ def open_guard(policy: Path | None, record: Path | None, no_guard: bool) -> Guar
     from chidu.safety import Guard, read_policy
 
     return Guard(None if policy is None else read_policy(policy))
+
+
+def look_into(engine: Engine, name: str) -> WhiteBox:
+    """Return a served model's inside: its own where the engine shows it, else the file opened once more.
+
+    Raises InputError where nobody can look into it.
+    """
+    from chidu.errors import InputError
+    from chidu.evaluation.white_box import open_white_box, white_box
+
+    try:
+        return white_box(engine)
+    except InputError:
+        return open_white_box(name)
 
 
 def open_indexes(folders: list[Path], embedder: Embedder | None) -> dict[str, Path]:

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
@@ -33,6 +33,9 @@ from chidu.serving.page import add_page
 from chidu.serving.settings import ServerSettings
 from chidu.serving.streams import Stream, event
 
+if TYPE_CHECKING:
+    from chidu.evaluation.white_box import WhiteBox
+
 __all__ = ["make_app"]
 
 log = logging.getLogger(__name__)
@@ -46,9 +49,13 @@ def make_app(
     record: AuditRecord | None = None,
     embedder: Embedder | None = None,
     indexes: Mapping[str, Path] | None = None,
+    look_into: Callable[[], WhiteBox] | None = None,
 ) -> FastAPI:
-    """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such,
-    and the indexes that may be searched, by the names that requests call them."""
+    """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such.
+
+    `indexes` may be searched, by the names that requests call them. `look_into` opens the model at the first request
+    for reasons.
+    """
     desk = Desk(engine, settings)
     guarding = Guarding(engine, guard, record, desk.registry)
     created = int(time.time())
@@ -64,7 +71,7 @@ def make_app(
         **APPLICATIONS,
     }
     describe(app, bodies)
-    Applications(desk, guarding, embedder, indexes).add_to(app)
+    Applications(desk, guarding, embedder, indexes, look_into).add_to(app)
     add_page(app, settings)
     _answer_errors(app, desk)
 

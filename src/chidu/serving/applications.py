@@ -1,6 +1,6 @@
-"""The applications' routes: a summary of a text, passages of documents or of an index.
+"""The applications' routes: summaries, translations, answers and passages from documents, and reasons for an answer.
 
-Each is judged as everything else is: what is asked as a prompt, what is brought along as a passage, what leaves as an
+All that comes and goes is judged: what is asked as a prompt, what is brought along as a passage, what leaves as an
 answer; `guard` in the answer tells what was done. No path and no address of a request is ever opened.
 """
 
@@ -9,33 +9,48 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from chidu.corpus import normalise
-from chidu.errors import IndexFolderError, InputError, MissingPackageError
+from chidu.corpus import check_language, normalise
+from chidu.errors import ContextError, IndexFolderError, InputError, MissingPackageError, SettingError, TextError
 from chidu.inference import Embedder
 from chidu.serving.answers import RequestError
 from chidu.serving.asked import read
-from chidu.serving.asked_apps import SearchAsked, SummarizeAsked, TaskAsked, named
+from chidu.serving.asked_apps import (
+    AnswerAsked,
+    ExplainAsked,
+    SearchAsked,
+    SummarizeAsked,
+    TaskAsked,
+    TranslateAsked,
+    named,
+)
 from chidu.serving.desk import Desk
 from chidu.serving.guarding import Guarding, Told
 from chidu.serving.streams import Stream, event
-from chidu.serving.working import Work
+from chidu.serving.working import WatchedEmbedder, WatchedEngine, Work
+
+if TYPE_CHECKING:
+    from chidu.evaluation.white_box import WhiteBox
 
 __all__ = ["APPLICATIONS", "Applications"]
 
-Job = Callable[[Work, Any], Awaitable[dict[str, Any]]]
+Job = Callable[[Work, Any], Coroutine[Any, Any, dict[str, Any]]]
 
 APPLICATIONS: dict[str, type[TaskAsked]] = {
     "/v1/summarize": SummarizeAsked,
+    "/v1/translate": TranslateAsked,
+    "/v1/answer": AnswerAsked,
     "/v1/search": SearchAsked,
+    "/v1/explain": ExplainAsked,
 }
 """Each route, and what it is sent."""
 WORDS = "words"
@@ -46,32 +61,45 @@ class Applications:
     """What the applications need of the server, and their routes."""
 
     def __init__(
-        self, desk: Desk, guarding: Guarding, embedder: Embedder | None, indexes: Mapping[str, Path] | None = None
+        self,
+        desk: Desk,
+        guarding: Guarding,
+        embedder: Embedder | None,
+        indexes: Mapping[str, Path] | None = None,
+        look_into: Callable[[], WhiteBox] | None = None,
     ) -> None:
-        self._desk, self._guarding, self._embedder = desk, guarding, embedder
+        self._desk, self._guarding, self._look_into = desk, guarding, look_into
+        self._engine = WatchedEngine(desk.engine)
+        self._embedder = None if embedder is None else WatchedEmbedder(embedder)
         self._indexes = dict(indexes or {})
+        self._box: WhiteBox | None = None
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
-        jobs: dict[str, Job] = {"/v1/summarize": self._summarize, "/v1/search": self._search}
+        jobs: dict[str, Job] = {
+            "/v1/summarize": self._summarize,
+            "/v1/translate": self._translate,
+            "/v1/answer": self._answer,
+            "/v1/search": self._search,
+            "/v1/explain": self._explain,
+        }
         for path, asked in APPLICATIONS.items():
-            app.add_api_route(
-                path, self._route(path, asked, jobs[path]), methods=["POST"], name=path.rpartition("/")[2]
-            )
+            name = path.rpartition("/")[2]
+            app.add_api_route(path, self._route(name, asked, jobs[path]), methods=["POST"], name=name)
         app.add_api_route("/v1/indexes", self._list, methods=["GET"], name="indexes")
 
     def _list(self) -> dict[str, Any]:
         """Name the indexes that may be searched."""
         return {"object": "list", "data": [{"id": name, "object": "index"} for name in self._indexes]}
 
-    def _route(self, path: str, kind: type[TaskAsked], job: Job) -> Callable[[Request], Awaitable[Response]]:
+    def _route(self, name: str, kind: type[TaskAsked], job: Job) -> Callable[[Request], Awaitable[Response]]:
         async def route(request: Request) -> Response:
             asked = await read(request, kind)
-            work = Work(self._desk, Told(f"app-{secrets.token_hex(12)}"))
+            work = Work(self._desk, Told(f"{name}-{secrets.token_hex(12)}"))
             guessed = sum(map(self._desk.guessed, asked.read))
             # What no model read is counted as it was guessed: it is as much work.
             request.scope["visit"].reserve(guessed, lambda: work.tokens or guessed)
-            steps = work.steps(partial(self._whole, path.rpartition("/")[2], job, work, asked))
+            steps = work.steps(partial(self._whole, name, job, work, asked))
             if asked.stream:
                 return Stream(self._desk, _events(steps))
             async with self._desk.turn(), contextlib.aclosing(steps):
@@ -84,7 +112,7 @@ class Applications:
 
         return route
 
-    async def _whole(self, thing: str, job: Job, work: Work, asked: TaskAsked) -> dict[str, Any]:
+    async def _whole(self, name: str, job: Job, work: Work, asked: TaskAsked) -> dict[str, Any]:
         """Return a job's document with what every answer has."""
         begun = int(time.time())
         try:
@@ -94,10 +122,11 @@ class Applications:
         except IndexFolderError as error:
             raise RequestError(503, str(error), param="index", code="index_failed") from error
         except InputError as error:
-            raise RequestError(400, str(error), code="invalid_text") from error
+            code = "context_length_exceeded" if isinstance(error, ContextError) else "invalid_text"
+            raise RequestError(400, str(error), code=code) from error
         guard = {} if self._guarding.guard is None else {"guard": work.told.actions}
         tokens = {"prompt_tokens": work.read, "completion_tokens": work.written, "total_tokens": work.tokens}
-        return {"id": work.told.id, "object": thing, "created": begun, **found, "usage": tokens, **guard}
+        return {"id": work.told.id, "object": name, "created": begun, **found, "usage": tokens, **guard}
 
     async def _summarize(self, work: Work, asked: SummarizeAsked) -> dict[str, Any]:
         """The sentences that say most of a text. `model` names the embedder that tells what is alike; else words do."""
@@ -107,20 +136,76 @@ class Applications:
         text = await self._guarding.text(work.told, asked.text, "text")
         # Line by line, so that lines keep their numbers.
         text = "\n".join(normalise(line) for line in text.split("\n"))
-        watched = None if embedder is None else work.embedder(embedder)
-        found = await work.run(summarize, text, asked.sentences, asked.percent, watched, work.tell)
+        found = await work.run(summarize, text, asked.sentences, asked.percent, embedder, work.tell)
+        places = ("first_line", "last_line")
         return {
             "model": asked.model,
             "summary": await self._guarding.whole_answer(work.told, found.text),
             "of": found.sentences,
             "sentences": [
-                {
-                    "first_line": each.sentence.first_line,
-                    "last_line": each.sentence.last_line,
-                    "score": round(each.score, 4),
-                }
+                {name: getattr(each.sentence, name) for name in places} | {"score": round(each.score, 4)}
                 for each in found.kept
             ],
+        }
+
+    async def _translate(self, work: Work, asked: TranslateAsked) -> dict[str, Any]:
+        """A text in another language, by the model that is served."""
+        from chidu.apps import translate
+
+        self._check_model(asked.model)
+        for name in ("target", "source"):
+            if (code := getattr(asked, name)) is not None:
+                try:
+                    check_language(code, name)
+                except SettingError as error:
+                    raise RequestError(400, str(error), param=name, code="unknown_language") from error
+        text = await self._guarding.text(work.told, asked.text, "text")
+        how = {"target": asked.target, "source": asked.source, "engine": self._engine, "progress": work.tell}
+        try:
+            found = await work.run(translate, text, **how)
+        except (TextError, SettingError, ContextError):
+            raise
+        except InputError as error:  # of the model: it was not taught this, or gets it wrong
+            raise RequestError(501, str(error), param="model", code="model_not_able") from error
+        return {
+            "model": self._engine.name,
+            "translation": await self._guarding.whole_answer(work.told, found.translation),
+            "source": found.source,
+            "target": found.target,
+            "detected": found.detected,
+            "sentences": len(found.pairs),
+            "left": [{"line": each.line, "why": each.why} for each in found.left],
+        }
+
+    async def _answer(self, work: Work, asked: AnswerAsked) -> dict[str, Any]:
+        """What documents say to a question, quoted; written by the model that is served where `model` names it."""
+        from chidu.apps import answer, answer_from
+        from chidu.index import Document
+
+        self._check_model(asked.model)
+        question = await self._guarding.text(work.told, asked.question, "question")
+        how: dict[str, Any] = {
+            "embedder": self._embedder,
+            "engine": self._engine if asked.model else None,
+            "guard": self._guarding.passages(work.told),
+        }
+        if asked.documents is None:
+            found = await work.run(answer_from, self._index(asked.index), question, **how)
+        else:
+            documents = [Document(each.name, each.text) for each in named(asked.documents)]
+            found = await work.run(answer, question, documents, **how, progress=work.tell)
+        return {
+            "model": self._engine.name if found.style == "abstractive" else None,
+            "answered": found.answered,
+            "answer": await self._guarding.whole_answer(work.told, found.answer),
+            "citations": [asdict(each) for each in found.citations],
+            "confidence": found.confidence,
+            "style": found.style,
+            "by": found.by,
+            "unsupported": list(found.unsupported),
+            "set_aside": [asdict(each) for each in found.set_aside],
+            "passages": found.passages,
+            "without_vectors": found.without_vectors,
         }
 
     async def _search(self, work: Work, asked: SearchAsked) -> dict[str, Any]:
@@ -128,20 +213,20 @@ class Applications:
         from chidu.apps import search, search_texts
         from chidu.index import Document
 
-        embedder = self._vectors(asked.model) if asked.model not in (None, WORDS) else self._embedder
-        watched = None if embedder is None or asked.model == WORDS else work.embedder(embedder)
+        embedder = self._embedder if asked.model in (None, WORDS) else self._vectors(asked.model)
+        embedder = None if asked.model == WORDS else embedder
         query = await self._guarding.text(work.told, asked.query, "query")
         if asked.documents is None:
-            answer = await work.run(search, self._index(asked.index), query, watched, asked.top)
+            found = await work.run(search, self._index(asked.index), query, embedder, asked.top)
         else:
-            texts = [Document(each.name, each.text) for each in named(asked.documents)]
-            answer = await work.run(search_texts, texts, query, watched, asked.top, work.tell)
-        results = [await self._result(work.told, hit) for hit in answer.found.hits]
+            documents = [Document(each.name, each.text) for each in named(asked.documents)]
+            found = await work.run(search_texts, documents, query, embedder, asked.top, work.tell)
+        results = [await self._result(work.told, hit) for hit in found.found.hits]
         return {
-            "model": None if watched is None or not answer.by_meaning else watched.name,
-            "by": answer.by,
-            "passages": answer.passages,
-            "without_vectors": answer.without_vectors,
+            "model": embedder.name if embedder is not None and found.by_meaning else None,
+            "by": found.by,
+            "passages": found.passages,
+            "without_vectors": found.without_vectors,
             "results": [each for each in results if each is not None],
         }
 
@@ -153,6 +238,43 @@ class Applications:
             return None
         names = ("file", "first_line", "last_line", "score", "words_rank", "words_score", "vector_rank", "cosine")
         return {name: getattr(hit, name) for name in names} | {"heading": heading, "text": text}
+
+    async def _explain(self, work: Work, asked: ExplainAsked) -> dict[str, Any]:
+        """Which tokens of a prompt carried an answer, and how far that can be trusted; of the answer's first tokens."""
+        self._check_model(asked.model)
+        (prompt,) = await self._guarding.admitted(work.told, [asked.question])
+        answer = await self._guarding.text(work.told, asked.answer, "answer")
+        work.tell(0.0, "opening the model")
+        box = await work.run(self._opened)
+
+        def explained() -> tuple[int, dict[str, Any]]:
+            from chidu.evaluation.explanation import explain
+
+            tokens = box.go_on(box.read(prompt), answer)
+            begin = box.decode(tokens[: asked.max_tokens])
+            return len(tokens), explain(box, prompt, begin, progress=work.tell).as_dict()
+
+        of, found = await work.run(explained)
+        work.count("prompt", len(found["inputs"]))
+        return {"model": self._engine.name, "explained": len(found["tokens"]), "of": of, "explanation": found}
+
+    def _opened(self) -> WhiteBox:
+        """Return the model to look into, opened at the first request. Raises RequestError (501) where that can't be."""
+        if self._look_into is None:
+            message = "this server can't look into its model: serve a folder or a .gguf file with chidu serve"
+            raise RequestError(501, message, code="no_reasons")
+        if self._box is None:
+            try:
+                self._box = self._look_into()
+            except InputError as error:
+                raise RequestError(501, str(error), code="no_reasons") from error
+        return self._box
+
+    def _check_model(self, name: str | None) -> None:
+        """Raise RequestError (404) where a model is named that is not the one served."""
+        if name not in (None, self._engine.name):
+            message = f"there is no model {name!r} here, only {self._engine.name!r}"
+            raise RequestError(404, message, param="model", code="model_not_found")
 
     def _vectors(self, name: str | None) -> Embedder:
         """Return the embedder of a name. Raises RequestError (404) where it is another."""

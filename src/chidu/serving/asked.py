@@ -12,7 +12,7 @@ from starlette.requests import Request
 from chidu.inference import Conversation, Message, Prompt, Sampling
 from chidu.serving.answers import RequestError
 
-__all__ = ["ChatAsked", "CompletionAsked", "EmbeddingsAsked", "read"]
+__all__ = ["ChatAsked", "CompletionAsked", "EmbeddingsAsked", "Turn", "read"]
 
 MOST_TEXTS = 16
 """Of one request: prompts times n."""
@@ -124,7 +124,9 @@ class _Part(BaseModel):
     text: str
 
 
-class _Turn(BaseModel):
+class Turn(BaseModel):
+    """One message of a conversation."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -133,6 +135,7 @@ class _Turn(BaseModel):
 
     @property
     def message(self) -> Message:
+        """The message."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return Message("system" if self.role == "developer" else self.role, text)
 
@@ -175,7 +178,7 @@ class _Json(BaseModel):
 class ChatAsked(_Asked):
     """POST /v1/chat/completions."""
 
-    messages: list[_Turn] = Field(min_length=1, max_length=1000)
+    messages: list[Turn] = Field(min_length=1, max_length=1000)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     response_format: _Text | _AnyJson | _Json | None = Field(default=None, discriminator="type")

@@ -24,7 +24,7 @@ REFUSALS = {
     415: "no JSON",
     429: "too much in this minute, or too many that wait",
     500: "the engine failed",
-    501: "a package is not installed",
+    501: "a package is not installed, or the model is not made for this",
     502: "the model is behind an address, which does not answer as it should",
     503: "too many connections, a record that can't be written, or work that took too long",
 }
@@ -68,6 +68,9 @@ def _application(**required: Any) -> dict[str, Any]:
 
 PLACES = {"first_line": NUMBER, "last_line": NUMBER, "score": {"type": "number"}}
 PASSAGE = _object({"file": TEXT, "heading": TEXT, "text": TEXT, **PLACES})
+BOOLEAN = {"type": "boolean"}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+CITATION = _object({"file": TEXT, "first_line": NUMBER, "last_line": NUMBER, "heading": TEXT, "quoted": TEXT})
 ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
     "/ready": ("application/json", _object({"status": {"const": "ok"}})),
@@ -81,6 +84,15 @@ ANSWERS = {
         "application/json",
         _application(summary=TEXT, of=NUMBER, sentences={"type": "array", "items": _object(PLACES)}),
     ),
+    "/v1/translate": (
+        "application/json",
+        _application(translation=TEXT, source=TEXT, target=TEXT, detected=BOOLEAN, sentences=NUMBER),
+    ),
+    "/v1/answer": (
+        "application/json",
+        _application(answered=BOOLEAN, answer=TEXT, confidence=SHARE, citations={"type": "array", "items": CITATION}),
+    ),
+    "/v1/explain": ("application/json", _application(explained=NUMBER, of=NUMBER, explanation={"type": "object"})),
     "/v1/search": (
         "application/json",
         _application(by=TEXT, passages=NUMBER, results={"type": "array", "items": PASSAGE}),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import CancelScope, to_thread
@@ -15,6 +16,7 @@ from chidu.errors import RecordError
 from chidu.inference import Conversation, Engine, Piece, Prompt, Sampling, Token
 from chidu.safety import Action, AuditRecord, Guard, Policy, Verdict
 from chidu.safety.hazards import HAZARDS, PARENTS
+from chidu.safety.policy import Side
 from chidu.serving.answers import RequestError
 
 __all__ = ["FILTERED", "Guarding", "ModerationAsked", "Told"]
@@ -117,6 +119,14 @@ class Guarding:
         await self._keep(told, verdict, text, document=document)
         return None if verdict.action is Action.REFUSE else verdict.text
 
+    def passages(self, told: Told) -> Guard | None:
+        """Return a guard for whoever judges passages in a thread; its verdicts are kept as all are."""
+        return None if self.guard is None else _KeptGuard(self.guard, partial(self._keep_told, told))
+
+    def _keep_told(self, told: Told, verdict: Verdict, text: str) -> None:
+        self._keep_now(told, verdict, text)
+        told.add(verdict)
+
     async def whole_answer(self, told: Told, text: str) -> str:
         """Return a finished answer as it may leave: of a refused one what stands before the reason."""
         if self.guard is None:
@@ -192,6 +202,20 @@ class Guarding:
             raise RequestError(
                 503, "the record of verdicts can't be written, so nothing is served", code="record_failed"
             ) from error
+
+
+class _KeptGuard(Guard):
+    """A guard whose verdicts go into the record too."""
+
+    def __init__(self, guard: Guard, keep: Callable[[Verdict, str], None]) -> None:
+        super().__init__(guard.policy, judges=guard.judges)
+        self._keep = keep
+
+    def judge(self, side: Side, text: str) -> Verdict:
+        """Judge a whole text, and keep the verdict."""
+        verdict = super().judge(side, text)
+        self._keep(verdict, text)
+        return verdict
 
 
 def _text_of(pieces: Sequence[Piece]) -> str:

@@ -7,6 +7,8 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 from anyio import CancelScope, to_thread
@@ -18,7 +20,7 @@ from chidu.serving.answers import RequestError
 from chidu.serving.desk import Desk
 from chidu.serving.guarding import Told
 
-__all__ = ["Progress", "Work"]
+__all__ = ["Progress", "WatchedEmbedder", "WatchedEngine", "Work"]
 
 Result = TypeVar("Result")
 Progress = tuple[float | None, str]
@@ -30,6 +32,10 @@ TICK = 0.25
 
 class _GoneError(ChiduError):
     """Nobody waits for this any more."""
+
+
+_CURRENT: ContextVar[Work] = ContextVar("work")
+"""Whose thread this is: engines and embedders are one for all requests, and what they do is one's."""
 
 
 class Work:
@@ -73,17 +79,9 @@ class Work:
             self.read += tokens
         self._desk.tokens.labels(kind).inc(tokens)
 
-    async def run(self, function: Callable[..., Result], *values: Any) -> Result:
+    async def run(self, function: Callable[..., Result], *values: Any, **named: Any) -> Result:
         """Call a function in a thread."""
-        return await to_thread.run_sync(function, *values)
-
-    def engine(self, engine: Engine) -> Engine:
-        """Return an engine whose texts end with the work, and are counted."""
-        return _WatchedEngine(engine, self)
-
-    def embedder(self, embedder: Embedder) -> Embedder:
-        """Return an embedder that ends with the work, and whose tokens are counted."""
-        return _WatchedEmbedder(embedder, self)
+        return await to_thread.run_sync(partial(function, *values, **named))
 
     async def steps(
         self, job: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
@@ -92,7 +90,7 @@ class Work:
 
         Who closes this ends the work, and has to wait until the thread has seen it.
         """
-        task = asyncio.create_task(job())
+        task = asyncio.create_task(self._done(job))
         try:
             while not (await asyncio.wait({task}, timeout=TICK))[0]:
                 last, self._last = self._last, None
@@ -103,52 +101,62 @@ class Work:
             with CancelScope(shield=True), contextlib.suppress(Exception):
                 await task
 
+    async def _done(self, job: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+        _CURRENT.set(self)
+        return await job()
 
-class _WatchedEngine:
-    """An engine on behalf of one work."""
 
-    def __init__(self, engine: Engine, work: Work) -> None:
-        self._engine, self._work = engine, work
-        self.name = engine.name
+class WatchedEngine:
+    """An engine whose texts end with the work that they are written for, and are counted there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.name = engine, engine.name
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what else an engine has: what it was taught, and its parts."""
+        return getattr(self._engine, name)
 
     @property
     def context_length(self) -> int | None:
+        """Tokens that prompt and text may have together."""
         return self._engine.context_length
 
     def write(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        self._work.check()
+        """Yield the text that follows a prompt."""
+        _CURRENT.get().check()
         return self._watched(self._engine.write(prompt, sampling))
 
     def _watched(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        is_counted, written = False, 0
+        work, is_counted = _CURRENT.get(), False
         try:
             for piece in pieces:
                 if piece.prompt_tokens is not None and not is_counted:
-                    self._work.count("prompt", piece.prompt_tokens)
+                    work.count("prompt", piece.prompt_tokens)
                     is_counted = True
-                self._work.count("completion", piece.tokens)
-                written += piece.tokens
-                self._work.tell(None, f"{written:,} tokens written")
+                work.count("completion", piece.tokens)
+                work.check()
                 yield piece
         finally:
             pieces.close()  # type: ignore[attr-defined]
 
     def score(self, prompt: Prompt, top: int = 0) -> list[Token]:
-        self._work.check()
+        """Return a prompt's tokens, weighed."""
+        _CURRENT.get().check()
         tokens = self._engine.score(prompt, top)
-        self._work.count("prompt", len(tokens))
+        _CURRENT.get().count("prompt", len(tokens))
         return tokens
 
 
-class _WatchedEmbedder:
-    """An embedder on behalf of one work."""
+class WatchedEmbedder:
+    """An embedder that ends with the work that it reads for, and whose tokens are counted there."""
 
-    def __init__(self, embedder: Embedder, work: Work) -> None:
-        self._embedder, self._work = embedder, work
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
         self.name, self.dimension = embedder.name, embedder.dimension
 
     def embed(self, texts: Sequence[str], role: Role = "passage") -> Embedded:
-        self._work.check()
+        """Return the texts' vectors."""
+        _CURRENT.get().check()
         found = self._embedder.embed(texts, role)
-        self._work.count("embedded", found.tokens)
+        _CURRENT.get().count("embedded", found.tokens)
         return found

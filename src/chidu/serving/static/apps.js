@@ -72,8 +72,7 @@ function summarizing() {
 function translating() {
   const files = new Files(by("translate-files"));
   const fill = () => {
-    const names = new Intl.DisplayNames([language()], { type: "language" });
-    const options = () => LANGUAGES.map((code) => element("option", { value: code }, names.of(code)));
+    const options = () => LANGUAGES.map((code) => element("option", { value: code }, languageName(code)));
     const [source, target] = [by("translate-source"), by("translate-target")];
     const [from, into] = [source.value, target.value || (language() === "zh" ? "zh" : "en")];
     source.replaceChildren(said("option", "detect", {}, { value: "" }), ...options());
@@ -88,10 +87,10 @@ function translating() {
     if (by("translate-source").value) asked.source = by("translate-source").value;
     for (const { name, text } of texts(by("translate-text"), files)) {
       const found = await ask("/v1/translate", { text, ...asked });
-      const values = { name, source: found.source, target: found.target };
+      const values = { name, source: languageName(found.source), target: languageName(found.target) };
       const why = () => [
-        ...found.pairs.slice(0, 50).map((each) => element("p", {}, `${each.source} → ${each.translation}`)),
-        said("p", "left_alone", { count: found.left.length }),
+        said("p", found.detected ? "translate_why_detected" : "translate_why", { source: languageName(found.source), count: found.sentences }),
+        ...(found.left.length ? [said("p", "left_alone", { count: found.left.length }), leftAlone(found.left)] : []),
       ];
       const shown = prose(found.translation);
       shown.lang = found.target;
@@ -101,6 +100,16 @@ function translating() {
       );
     }
   });
+}
+
+/** A language's name in the page's. */
+function languageName(code) {
+  return new Intl.DisplayNames([language()], { type: "language" }).of(code);
+}
+
+function leftAlone(left) {
+  const items = left.slice(0, 30).map((each) => said("li", "left_line", { line: each.line, why: each.why }));
+  return element("ul", {}, ...items);
 }
 
 /** Where to look: the index that is chosen, else the documents. */
@@ -130,6 +139,7 @@ function answering() {
     const why = () => [
       said("p", "confidence", { percent: Math.round(found.confidence * 100) }),
       ...found.set_aside.map((each) => said("p", "set_aside", { name: each.file })),
+      said("p", "found", { count: found.passages, by: found.by === "words" ? "@by_words" : "@by_both" }),
     ];
     yield element(
       "article", {}, said("h2", "answer_title"),

@@ -12,9 +12,9 @@ export async function explain(into, asked) {
   const found = await work("/v1/explain", asked, undefined, (done, words) => progress.tell(done, words));
   const { explanation } = found;
   into.replaceChildren(
-    said("p", "explain_lead"),
+    said("p", "explain_lead", { count: found.explained, of: found.of }),
     tokens(explanation),
-    ...(explanation.gradients ? [said("p", "explain_test", { verdict: explanation.gradients.verdict })] : []),
+    ...(explanation.gradients ? [said("p", `explain_${explanation.gradients.verdict}`)] : []),
     ...origin(explanation.origin),
     said("p", "limits", {}, { class: "quiet" }),
     element("ul", { class: "quiet" }, ...explanation.limits.map((each) => element("li", {}, each))),
