@@ -427,7 +427,8 @@ def test_who_finds_the_queue_full_is_sent_away(serve: Any) -> None:
     text = " ".join(f"Sentence number {number}." for number in range(2_000))
     body = {"text": text, "model": "letters", "stream": True}
     with httpx.stream("POST", f"{address}/v1/summarize", json=body) as first:
-        next(first.iter_bytes())
+        pieces = first.iter_bytes()  # which goes away with its last name
+        next(pieces)
         answer = httpx.post(f"{address}/v1/summarize", json={"text": COFFEE})
     assert error_of(answer, 429)["code"] == "server_busy"
     assert answer.headers["retry-after"]
