@@ -4,12 +4,15 @@ import { Progress, element, said } from "./show.js";
 import { work } from "./server.js";
 
 const LEAST = 0.08;
+const TOKENS = 4; // of the answer; each takes as long as some forty readings of all before it
 
 /** Ask for the reasons of an answer, and show them. */
 export async function explain(into, asked) {
-  const progress = new Progress();
-  into.replaceChildren(progress.box);
-  const found = await work("/v1/explain", asked, undefined, (done, words) => progress.tell(done, words));
+  const [progress, control] = [new Progress(), new AbortController()];
+  const stop = said("button", "stop", {}, { type: "button", class: "plain", onclick: () => control.abort() });
+  into.replaceChildren(progress.box, stop);
+  const body = { ...asked, max_tokens: TOKENS };
+  const found = await work("/v1/explain", body, control.signal, (done, words) => progress.tell(done, words));
   const { explanation } = found;
   into.replaceChildren(
     said("p", "explain_lead", { count: found.explained, of: found.of }),

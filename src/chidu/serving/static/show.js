@@ -100,7 +100,7 @@ export function whyButton(find) {
       await find(box);
     } catch (error) {
       isFilled = false;
-      box.replaceChildren(failure(error));
+      box.replaceChildren(error.name === "AbortError" ? said("p", "stopped") : failure(error));
     }
   });
   return [button, box];
