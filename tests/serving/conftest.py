@@ -22,7 +22,7 @@ def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(engine: Any, guard: Any = None, record: Any = None, **how: Any) -> str:
-            given = {name: how.pop(name) for name in ("embedder", "indexes") if name in how}
+            given = {name: how.pop(name) for name in ("embedder", "indexes", "look_into") if name in how}
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
             app = make_app(engine, settings, guard=guard, record=record, **given)

@@ -6,15 +6,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from parrot import Parrot
 
+from chidu.apps import update
+from chidu.cli.serve import look_into
 from chidu.inference import Conversation, Prompt
 from chidu.inference.engine import no_chat
+from chidu.inference.own import OwnEngine
 from chidu.safety import Guard
 from chidu.serving import Key
 
@@ -201,6 +206,71 @@ def test_a_dropped_file_is_summarized_in_chinese_too(serve: Serve, open_page: Op
     page.reload()
     assert page.get_by_role("tab", name="摘要").get_attribute("aria-selected") == "true"
     assert page.get_by_role("button", name="English").is_visible()
+
+
+@in_a_browser
+def test_documents_answer_and_the_page_says_on_what_it_rests(serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(Parrot(), Guard()), "/#answer")
+    page.locator("#answer .go").click()
+    page.get_by_text("Write what to look for.").wait_for()
+    page.get_by_label("Question").fill("Where do the keys hang?")
+    page.locator("#answer .go").click()
+    page.get_by_text("Add a document, or choose an index.").wait_for()
+    drop(page, "answer", "note.txt", "The keys hang beside the door.")
+    drop(page, "answer", "coffee.md", COFFEE)
+    drop(page, "answer", "orders.txt", f"{ORDERS} Where do the keys hang?")
+    page.locator("#answer .go").click()
+    page.locator("#answer blockquote").wait_for()
+    assert page.locator("#answer .prose").text_content() == "The keys hang beside the door."
+    assert page.locator("#answer .place b").first.text_content() == "note.txt"
+    assert page.get_by_text("Document: prompt injection left out").is_visible()
+    page.locator("#answer").get_by_role("button", name="Why?").click()
+    page.get_by_text("Left aside, since it gives orders to a model or is refused: orders.txt").wait_for()
+    page.get_by_label("Question").fill("Who is king of France?")
+    page.keyboard.press("Enter")
+    page.get_by_text("The documents hold no answer.").wait_for()
+
+
+@in_a_browser
+def test_a_model_that_can_not_translate_is_said_to(serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(Parrot(), Guard()), "/#translate", locale="zh-CN")
+    page.locator("#translate-text").fill("The lamp blinks. The machine is red, and nobody knows why.")
+    page.get_by_label("从").select_option("en")
+    page.locator("#translate .go").click()
+    page.get_by_text("服务器上的模型做不了这件事").wait_for()
+
+
+@in_a_browser
+def test_a_model_gives_its_reasons(serve: Serve, open_page: Open, saved: Path) -> None:
+    engine = OwnEngine(saved)
+    page = open_page(serve(engine, look_into=partial(look_into, engine, str(saved))))
+    page.get_by_label("Mode").select_option("text")
+    page.get_by_label("Message").fill("the work of the")
+    page.keyboard.press("Enter")
+    page.locator("#log .foot").wait_for()
+    why = page.get_by_role("button", name="Why?")
+    why.click()
+    page.locator("#log .tokens").wait_for(timeout=60_000)
+    assert page.locator("#log .tokens").text_content().startswith("the work of the")
+    assert page.locator("#log .tokens mark").count() > 0
+    assert page.get_by_text("Deletion test:").is_visible()
+    assert page.get_by_text("these are no reasons that it had").is_visible()
+    why.click()
+    assert page.locator("#log .tokens").is_hidden()
+    assert why.get_attribute("aria-expanded") == "false"
+
+
+@in_a_browser
+def test_an_index_is_offered(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    (tmp_path / "coffee.md").write_text(COFFEE)
+    update(tmp_path / "handbook", [tmp_path / "coffee.md"])
+    page = open_page(serve(Parrot(), indexes={"handbook": tmp_path / "handbook"}), "/#search")
+    page.locator("#search-where").wait_for()
+    assert page.locator("#search-index").input_value() == "handbook"
+    page.get_by_label("Search for").fill("descaler")
+    page.keyboard.press("Enter")
+    page.locator("#search blockquote").wait_for()
+    assert "Run the descaler once a month." in page.locator("#search blockquote").text_content()
 
 
 @in_a_browser
