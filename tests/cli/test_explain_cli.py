@@ -25,6 +25,7 @@ def test_reasons_in_words_and_as_json(call: Callable[..., Any], saved: Path, tmp
     assert told.code == 0
     for part in (
         "goes on from: there is the work of", "with:  many people", "Which words carried it",
+        "The gradients' shares miss",
         "Do these words matter more than others?", "What each layer would have said", "Where it may come from",
         "Nothing here says that model was trained on this text", "Word for word", "a.txt (MIT)", "What this can't tell",
     ):  # fmt: skip

@@ -33,6 +33,7 @@ def test_all_of_it_is_there_and_is_json(saved: Path) -> None:
     assert (found.gradients.count, found.gradients.low is None) == (5, False)
     document = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert document["tokens"][0]["gradients"]["gap"] == pytest.approx(found.tokens[0].gradients.gap)
+    assert document["missed"] == found.missed >= 0
     assert document["left_out"]["verdict"] in ("better", "worse", "undecided")
     assert (told, told[-1]) == (sorted(told), 1.0)
 

@@ -19,6 +19,8 @@ NAMED = 3
 """Tokens that are named of those that carried one."""
 LEAST = 0.05
 """Nats: what is lost with a token that is named; 5% of the probability."""
+MUCH = 0.2
+"""Part of the whole that shares may miss before they are warned of."""
 AROUND = 240
 """Characters of a text that are shown."""
 SHADES = ("", "on #fff3c4", "on #ffdd80", "on #ffb84d", "on #f58a3c")
@@ -57,6 +59,8 @@ def _carried(found: Explanation) -> Iterator[Text]:
     )
     for each in found.tokens:
         yield _token(found, each)
+    told = f"  The gradients' shares miss {percent(found.missed)} of what they should add up to"
+    yield Text(told + (": here, go by leaving out." if found.missed > MUCH else "."))
 
 
 def _token(found: Explanation, each: Explained) -> Text:

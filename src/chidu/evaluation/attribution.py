@@ -45,7 +45,7 @@ class Gradients:
 def integrated_gradients(box: WhiteBox, tokens: Sequence[int], place: int, steps: int = STEPS) -> Gradients:
     """Integrated gradients (Sundararajan et al., 1703.01365) of the log-probability of ``tokens[place]``.
 
-    The path goes in a straight line from the mean embedding at every token of the text to the text's own.
+    The path goes in a straight line from the mark between texts, in every place, to the text's own embeddings.
     """
     read, wanted = torch.tensor(tokens[:place]), tokens[place]
     end = box.embed(read)

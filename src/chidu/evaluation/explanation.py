@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 import torch
@@ -75,9 +76,17 @@ class Explanation:
     """Where it may come from; None where no training text was named."""
     limits: tuple[str, ...] = LIMITS
 
+    @property
+    def missed(self) -> float:
+        """Part of the whole that the shares of integrated gradients miss, the median over the answer's tokens.
+
+        Wholes below 0.1 nats are taken as that: there is nothing to be shared out.
+        """
+        return median(abs(each.gradients.gap) / max(abs(each.gradients.whole), 0.1) for each in self.tokens)
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON."""
-        found = asdict(self)
+        found = asdict(self) | {"missed": self.missed}
         for token, explained in zip(found["tokens"], self.tokens, strict=True):
             token["gradients"] |= {"gap": explained.gradients.gap}
         for name, each in (("gradients", self.gradients), ("left_out", self.left_out)):

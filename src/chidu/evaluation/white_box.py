@@ -20,6 +20,7 @@ from chidu.inference.hub import HubEngine
 from chidu.inference.own import END, OwnEngine
 from chidu.inference.packaged import PACKAGED, packaged_model
 from chidu.inference.sampling import HALF
+from chidu.model.conversion import END_OF_TEXT
 
 __all__ = ["WhiteBox", "open_white_box", "texts_of", "white_box"]
 
@@ -34,7 +35,7 @@ class WhiteBox(Protocol):
     ends: frozenset[int]
     """Tokens that end a text."""
     neutral: Tensor
-    """[C]: the mean of all embeddings, which says nothing in particular."""
+    """[C]: the embedding of the mark between texts, which says nothing in particular."""
     vocabulary: int
     """Tokens that it has logits for."""
 
@@ -116,6 +117,17 @@ def texts_of(box: WhiteBox, tokens: Sequence[int]) -> list[str]:
     return found
 
 
+def _between(engine: HubEngine) -> int:
+    """Return the token that stands between texts: by its usual name, else the one that ends a text.
+
+    Raises InputError where the model has neither.
+    """
+    found = engine.tokenizer.get_vocab().get(END_OF_TEXT, engine.tokenizer.eos_token_id)
+    if found is None:
+        raise InputError(f"{engine.name} has no token that ends a text: there is nothing to compare a text with")
+    return int(found)
+
+
 def _behind(box: WhiteBox, prompt: Sequence[int], answer: str, alone: list[int]) -> list[int]:
     """Return an answer's tokens as they stand behind the prompt's text, or where they grow into its last one, alone."""
     whole = box.read(box.decode(prompt) + answer)
@@ -128,7 +140,7 @@ class OwnBox:
     def __init__(self, engine: OwnEngine) -> None:
         self.name, self.ends = engine.name, frozenset([END])
         self._engine, self._model = engine, engine.model
-        self.neutral = self._model.embedding.weight.detach().mean(dim=0)
+        self.neutral = self._model.embedding.weight.detach()[END]
         self.vocabulary = self._model.shape.vocabulary
 
     @property
@@ -184,7 +196,7 @@ class HubBox:
         if self._model.dtype != torch.float32:
             self._model = copy.deepcopy(self._model).float()
         self._embedding = self._model.get_input_embeddings()
-        self.neutral = self._embedding.weight.detach().mean(dim=0)
+        self.neutral = self.embed(torch.tensor(_between(engine)))
         self.vocabulary = int(self._model.config.get_text_config().vocab_size)
         self._check()
 
