@@ -127,7 +127,7 @@ class _Taught:
         if way is None:
             raise InputError(f"{self.name}: its tokenizer has no {direction(target)}: it was changed")
         read = [END_OF_TEXT_ID, *self.engine.encode_text(sentence), way]
-        return _written(self.engine, read, len(read))
+        return _written(self.engine, read, 16 + 2 * len(read))
 
 
 class _SeqToSeq:
@@ -209,14 +209,14 @@ class _Chat:
             )
 
     def __call__(self, sentence: str, source: str, target: str) -> str:
-        return self._write(sentence, source, target, len(sentence))
+        return self._write(sentence, source, target, 32 + 3 * len(sentence))
 
-    def _write(self, sentence: str, source: str, target: str, length: int) -> str:
+    def _write(self, sentence: str, source: str, target: str, most: int) -> str:
         asked = (
             f"Translate from {LANGUAGES[source]} to {LANGUAGES[target]}. Keep marks such as ⟦0⟧ where they belong. "
             f"Answer with the translation alone.\n\n{sentence}"
         )
-        return _written(self.engine, Conversation((Message("user", asked),)), length)
+        return _written(self.engine, Conversation((Message("user", asked),)), most)
 
     def _try(self, source: str, target: str) -> tuple[int, int]:
         """Return how many sentences came right of those asked for; it ends when the rest could change nothing."""
@@ -225,7 +225,7 @@ class _Chat:
         try:
             while right < _NEEDED <= right + len(pairs) - asked:
                 sentence, wanted = pairs[asked]
-                right += _alike(self._write(sentence, source, target, 0), wanted) >= _ALIKE
+                right += _alike(self._write(sentence, source, target, 32), wanted) >= _ALIKE
                 asked += 1
         except InputError as error:
             raise InputError(
@@ -241,12 +241,12 @@ def _check_known(name: str, known: tuple[str, ...], source: str, target: str, on
         raise InputError(f"{name} translates {way}, not from {source} to {target}: name another model")
 
 
-def _written(engine: Any, prompt: Any, length: int) -> str:
+def _written(engine: Any, prompt: Any, most: int) -> str:
     """Return what an engine writes, greedily: a translation has one best form, and no reader wants another each time.
 
-    At most about three times what was read, so that a model that repeats itself comes to an end.
+    `most` tokens: a model that repeats itself must come to an end.
     """
-    sampling = Sampling(max_tokens=32 + 3 * length, temperature=0.0)
+    sampling = Sampling(max_tokens=most, temperature=0.0)
     return "".join(piece.text for piece in engine.write(prompt, sampling)).strip()
 
 
