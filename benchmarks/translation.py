@@ -31,7 +31,7 @@ from parallel_text import handbook, libreoffice
 from results import row, tell
 
 from chidu.apps import translate
-from chidu.corpus import Pair, read_pairs
+from chidu.corpus import Pair, read_lines, read_pairs
 from chidu.corpus.pairs import cleaned
 from chidu.errors import ChiduError
 from chidu.inference import open_engine
@@ -163,15 +163,25 @@ def by_model(name: str) -> Translate:
 def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what is measured."""
     pairs = clean_pairs(options.pairs)
-    book = judged(options.handbook, pairs, options.sentences)
-    table = PhraseTable(pairs)
+    kept = [] if options.held_out is None else [(line["en"], line["zh"]) for line in read_lines(options.held_out)]
+    known = set(pairs) - set(kept)
+    table = PhraseTable([each for each in pairs if each in known])
+    yield from judge("the Handbook", judged(options.handbook, pairs, options.sentences), table, options)
+    if kept:
+        yield from judge("held-out pairs", kept[: options.sentences], table, options)
+
+
+def judge(
+    text: str, book: list[tuple[str, str]], table: PhraseTable, options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Yield what is measured on the sentences of a text, both ways."""
     for way in WAYS:
         first, second = (0, 1) if way[0] == "en" else (1, 0)
         sources, wanted = [pair[first] for pair in book], [pair[second] for pair in book]
         copied = scores(sources, wanted, way[1])
         phrases = scores([table(text, way) for text in sources], wanted, way[1])
-        name = f"{way[0]} to {way[1]}"
-        note = f"{len(book)} sentences; BLEU {phrases[1]:.2f}, {copied[1]:.2f} copied; {len(pairs):,} pairs"
+        name = f"{text}, {way[0]} to {way[1]}"
+        note = f"{len(book)} sentences; BLEU {phrases[1]:.2f}, {copied[1]:.2f} copied"
         ratio = phrases[0] / max(copied[0], 0.01)
         yield row(f"{name}: phrase table, chrF", phrases[0], copied[0], ratio, "", "", note, "copying")
         for model in options.model:
@@ -185,8 +195,8 @@ def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             note = f"BLEU {bleu:.2f}, {phrases[1]:.2f} by phrases; Marian {MARIAN}"
             what = f"{name}: {Path(model).parent.parent.name or model}, chrF"
             yield row(what, chrf, phrases[0], chrf / max(phrases[0], 0.01), "above", "", note, "phrase table")
-            for text, ours, theirs in list(zip(sources, said, wanted, strict=True))[: options.show]:
-                print(f"  {text}\n  → {ours}\n  = {theirs}", file=sys.stderr)
+            for asked, ours, theirs in list(zip(sources, said, wanted, strict=True))[: options.show]:
+                print(f"  {asked}\n  → {ours}\n  = {theirs}", file=sys.stderr)
 
 
 if __name__ == "__main__":
@@ -197,6 +207,7 @@ if __name__ == "__main__":
     parser.add_argument("--catalogues", type=Path, nargs="*", default=[], help=".mo or .po, or folders of them")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="what the models were taught")
     parser.add_argument("--handbook", type=Path, help="folder with en-US and zh-CN of the Debian Handbook")
+    parser.add_argument("--held-out", type=Path, help="pairs/held_out.jsonl of the work folder: judged too")
     parser.add_argument("--model", nargs="*", default=[])
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--show", type=int, default=0, help="sentences to print with their translations")

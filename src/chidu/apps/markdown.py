@@ -7,9 +7,9 @@ parts of a line stand, so each of its inline rules is watched for the characters
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from chidu.corpus import NO_PROSE
@@ -223,9 +223,19 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(lambda one: f"\\{one[0]}" if one[3] is None else f"{one[3]}\\{one[4]}", text)
 
 
-@cache
+_OWN = threading.local()
+"""Each thread has a reader of its own: it is watched while it reads."""
+
+
 def _reader() -> tuple[MarkdownIt, _Watched]:
-    """Return one reader, whose inline rules are watched."""
+    """Return this thread's reader, whose inline rules are watched."""
+    found: tuple[MarkdownIt, _Watched] | None = getattr(_OWN, "reader", None)
+    if found is None:
+        found = _OWN.reader = _made()
+    return found
+
+
+def _made() -> tuple[MarkdownIt, _Watched]:
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import (
         autolink,

@@ -55,8 +55,8 @@ _NEEDED = 3
 """Of those, at the least."""
 _ALIKE = 0.5
 """Share of pairs of characters that a translation shares with the expected one (Dice), to count as right."""
-_SHOWN: WeakKeyDictionary[Engine, dict[tuple[str, str], int]] = WeakKeyDictionary()
-"""Of engines and directions: how many of the sentences of `_TRIED` came right."""
+_SHOWN: WeakKeyDictionary[Engine, dict[tuple[str, str], tuple[int, int]]] = WeakKeyDictionary()
+"""Of engines and directions: how many of the sentences of `_TRIED` came right, of how many."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Taught:
         if way is None:
             raise InputError(f"{self.name}: its tokenizer has no {direction(target)}: it was changed")
         read = [END_OF_TEXT_ID, *self.engine.encode_text(sentence), way]
-        return _written(self.engine, read, len(read))
+        return _written(self.engine, read, 16 + 2 * len(read))
 
 
 class _SeqToSeq:
@@ -200,29 +200,38 @@ class _Chat:
         kept = _SHOWN.setdefault(self.engine, {})
         if (source, target) not in kept:
             kept[source, target] = self._try(source, target)
-        right = kept[source, target]
+        right, asked = kept[source, target]
         if right < _NEEDED:
             raise InputError(
-                f"{self.name} can't translate from {LANGUAGES[source]} to {LANGUAGES[target]}: of "
-                f"{len(_TRIED[source])} easy sentences it got {right} right, and what it wrote would be nonsense: name "
-                "a translation model (chidu train --pairs makes one), or a larger chat model"
+                f"{self.name} can't translate from {LANGUAGES[source]} to {LANGUAGES[target]}: of {asked} easy "
+                f"sentences it got {right} right, and what it wrote would be nonsense: name a translation model (chidu "
+                "train --pairs makes one), or a larger chat model"
             )
 
     def __call__(self, sentence: str, source: str, target: str) -> str:
+        return self._write(sentence, source, target, 32 + 3 * len(sentence))
+
+    def _write(self, sentence: str, source: str, target: str, most: int) -> str:
         asked = (
             f"Translate from {LANGUAGES[source]} to {LANGUAGES[target]}. Keep marks such as ⟦0⟧ where they belong. "
             f"Answer with the translation alone.\n\n{sentence}"
         )
-        return _written(self.engine, Conversation((Message("user", asked),)), len(sentence))
+        return _written(self.engine, Conversation((Message("user", asked),)), most)
 
-    def _try(self, source: str, target: str) -> int:
+    def _try(self, source: str, target: str) -> tuple[int, int]:
+        """Return how many sentences came right of those asked for; it ends when the rest could change nothing."""
+        right = asked = 0
+        pairs = list(zip(_TRIED[source], _TRIED[target], strict=True))
         try:
-            pairs = zip(_TRIED[source], _TRIED[target], strict=True)
-            return sum(_alike(self(asked, source, target), wanted) >= _ALIKE for asked, wanted in pairs)
+            while right < _NEEDED <= right + len(pairs) - asked:
+                sentence, wanted = pairs[asked]
+                right += _alike(self._write(sentence, source, target, 32), wanted) >= _ALIKE
+                asked += 1
         except InputError as error:
             raise InputError(
                 f"{self.name} was not taught to translate, and can't be asked to ({error}): name a translation model"
             ) from error
+        return right, asked
 
 
 def _check_known(name: str, known: tuple[str, ...], source: str, target: str, one_way: bool = False) -> None:
@@ -232,12 +241,12 @@ def _check_known(name: str, known: tuple[str, ...], source: str, target: str, on
         raise InputError(f"{name} translates {way}, not from {source} to {target}: name another model")
 
 
-def _written(engine: Any, prompt: Any, length: int) -> str:
+def _written(engine: Any, prompt: Any, most: int) -> str:
     """Return what an engine writes, greedily: a translation has one best form, and no reader wants another each time.
 
-    At most about three times what was read, so that a model that repeats itself comes to an end.
+    `most` tokens: a model that repeats itself must come to an end.
     """
-    sampling = Sampling(max_tokens=32 + 3 * length, temperature=0.0)
+    sampling = Sampling(max_tokens=most, temperature=0.0)
     return "".join(piece.text for piece in engine.write(prompt, sampling)).strip()
 
 
