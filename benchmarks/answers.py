@@ -34,7 +34,7 @@ from faqs import FAQS, entries
 from results import row, tell
 from search_quality import passages, questions
 
-from chidu.apps import answer_from, make_vectors, search, update
+from chidu.apps import make_vectors, search, update
 from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
 from chidu.index import Found
 from chidu.inference import open_embedder
@@ -153,19 +153,20 @@ class Told(NamedTuple):
 
 
 def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Told]:
-    """Ask all of a collection's questions."""
-    least = judgement_for(embedder.name if embedder else None).threshold
+    """Ask all of a collection's questions, as `answer_from` does up to the quoting."""
+    judgement = judgement_for(embedder.name if embedder else None)
     for asked in one.asked:
-        found = answer_from(index, asked.question, embedder=embedder, threshold=0.0)
-        cited = [Path(each.file).name in asked.right for each in found.citations] or [False]
-        hits = search(index, asked.question, embedder, top=LOOKED_AT).found.hits
-        near = max(hits, key=lambda hit: -2 if hit.cosine is None else hit.cosine, default=None)
-        said = max(hits, key=lambda hit: hit.words_score or 0, default=None)
+        found = search(index, asked.question, embedder, top=LOOKED_AT).found
+        is_right = [Path(hit.file).name in asked.right for hit in found.hits] or [False]
+        chances = judgement.probabilities(asked.question, found, found.hits)
+        order = cited(chances)
+        confidence = float(chances[order].sum())
+        cosines = [-2.0 if hit.cosine is None else hit.cosine for hit in found.hits] or [-2.0]
+        scores = [hit.words_score or 0.0 for hit in found.hits] or [0.0]
         yield Told(
-            bool(asked.right), found.confidence, found.confidence >= least, cited[0], any(cited),
-            -2 if near is None or near.cosine is None else near.cosine, 0 if said is None else said.words_score or 0,
-            near is not None and Path(near.file).name in asked.right,
-            said is not None and Path(said.file).name in asked.right,
+            bool(asked.right), confidence, confidence >= judgement.threshold, bool(order) and is_right[order[0]],
+            any(is_right[each] for each in order), max(cosines), max(scores),
+            is_right[cosines.index(max(cosines))], is_right[scores.index(max(scores))],
         )  # fmt: skip
 
 
