@@ -20,10 +20,8 @@ passages a second: a first run takes half an hour.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from faqs import FAQS, entries
+from kept import Kept
 from results import row, tell
 from search_quality import passages, questions
 
@@ -38,7 +37,7 @@ from chidu.apps import make_vectors, search, update
 from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
 from chidu.index import Found
 from chidu.inference import open_embedder
-from chidu.inference.embedding import Embedded, Embedder, Role
+from chidu.inference.embedding import Embedder
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -99,28 +98,6 @@ def small(whole: Collection, source: random.Random) -> Iterator[Collection]:
             if kept:
                 name = f"{whole.name}-small-{number}-{len(right)}"
                 yield Collection(name, {key: whole.files[key] for key in kept}, [Asked(one.question, frozenset(right))])
-
-
-class Kept:
-    """An embedder whose vectors are kept in a file."""
-
-    def __init__(self, embedder: Embedder, path: Path) -> None:
-        self.name, self.dimension, self._embedder = embedder.name, embedder.dimension, embedder
-        self._database = sqlite3.connect(path)
-        self._database.execute("CREATE TABLE IF NOT EXISTS v (k TEXT PRIMARY KEY, v BLOB)")
-
-    def embed(self, texts: Sequence[str], role: Role = "passage") -> Embedded:
-        """Return the texts' vectors, made or found."""
-        keys = [hashlib.sha256(f"{role}\0{text}".encode("utf-8", "replace")).hexdigest() for text in texts]
-        known = [self._database.execute("SELECT v FROM v WHERE k = ?", (key,)).fetchone() for key in keys]
-        lacking = [place for place, one in enumerate(known) if one is None]
-        if lacking:
-            made = self._embedder.embed([texts[place] for place in lacking], role).vectors
-            for place, vector in zip(lacking, made, strict=True):
-                known[place] = (np.asarray(vector, np.float32).tobytes(),)
-                self._database.execute("INSERT OR REPLACE INTO v VALUES (?, ?)", (keys[place], known[place][0]))
-            self._database.commit()
-        return Embedded(np.array([np.frombuffer(one[0], np.float32) for one in known]), 0)
 
 
 def index_of(one: Collection, folder: Path, embedder: Embedder | None) -> Path:
@@ -306,16 +283,12 @@ def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | 
 
 def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> Iterator[dict[str, Any]]:
     """Yield what came of the questions that are judged."""
-    way = embedder.name if embedder else "words"
-    fitted: dict[bool, dict[str, Array]] = {}
+    way = embedder.name if embedder else WORDS
+    told: list[Told] = []
     for heading in (True, False):
-        told = [
-            each
-            for one in collections("python", heading, random.Random(0))
-            for each in ask(one, index_of(one, work, embedder), embedder)
-        ]
-        fitted[heading] = table(told)
-    both = {name: np.concatenate([one[name] for one in fitted.values()]) for name in Told._fields}
+        one = next(collections("python", heading, random.Random(0)))
+        told += ask(one, index_of(one, work, embedder), embedder)
+    both = table(told)
     for name in options.faq or KEPT_OUT:
         for heading in (True, False):
             told = [
@@ -328,39 +301,45 @@ def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -
 
 
 def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> Iterator[dict[str, Any]]:
-    """Yield the figures of a FAQ beside those of the better baseline."""
-    wanted, given = found["answerable"], found["answered"]
-    bare = {}
-    for name in ("cosine", "bm25"):
-        least = best_threshold(fitted[name], fitted["answerable"])
-        bare[name] = (found[name] >= least, found["nearest_right" if name == "cosine" else "bm25_right"], found[name])
+    """Yield the figures of a FAQ beside those of both baselines."""
+    wanted = found["answerable"]
+    ours = figures(wanted, found["answered"], found["right"], found["confidence"])
     note = f"{len(wanted)} questions, {int((~wanted).sum())} of them without an answer"
-    sides = (
-        ("F1 of those that have an answer", lambda given, right, score: f1(given, wanted), "0.75"),
-        ("F1 of those that have none", lambda given, right, score: f1(~given, ~wanted), ""),
-        ("area under the ROC curve", lambda given, right, score: area(score, wanted), ""),
-        ("answers given, from the right entry", lambda given, right, score: float(right[given].mean()), "0.9"),
-        ("answers to what has none", lambda given, right, score: float((given & ~wanted).sum() / (~wanted).sum()), ""),
-        ("no answer to what has one", lambda given, right, score: float((~given & wanted).sum() / wanted.sum()), ""),
-    )
-    for told, figure, reach in sides:
-        ours = figure(given, found["right"], found["confidence"])
-        for rival, one in bare.items():
-            theirs = figure(*one)
-            worse = told.startswith(("answers to", "no answer"))
-            ratio = (theirs + 1e-9) / (ours + 1e-9) if worse else (ours + 1e-9) / (theirs + 1e-9)
-            yield row(f"{what}: {told}", ours, theirs, ratio, reach, "", note, f"threshold on {rival}")
-    first = float(found["first_right"][given].mean())
-    yield row(f"{what}: first citation right", first, 1.0, first, "", "", note, "all right")
-    yield row(f"{what}: error of calibration", *_calibration(found), "", "", note, "always the mean")
-
-
-def _calibration(found: dict[str, Array]) -> tuple[float, float, float]:
-    """Return the mean gap of confidence and share of right citations over ten bins, that of their mean said of all
-    questions in place of it (Brier scores), and their ratio."""
+    for score, right in (("cosine", "nearest_right"), ("bm25", "bm25_right")):
+        given = found[score] >= best_threshold(fitted[score], fitted["answerable"])
+        theirs = figures(wanted, given, found[right], found[score])
+        for name, mine in ours.items():
+            ratio = (mine + 1e-9) / (theirs[name] + 1e-9)
+            better = 1 / ratio if name in LESS else ratio
+            yield row(f"{what}: {name}", mine, theirs[name], better, REACH.get(name, ""), "", note, f"by {score}")
+    first = float(found["first_right"][found["answered"]].mean())
+    yield row(f"{what}: first citation from the right entry", first, 1.0, first, "", "", note, "all")
     right, said = found["right"], found["confidence"]
-    ours, theirs = float(((said - right) ** 2).mean()), float(right.mean() * (1 - right.mean()))
-    return ours, theirs, theirs / ours
+    brier, flat = float(((said - right) ** 2).mean()), float(right.mean() * (1 - right.mean()))
+    yield row(f"{what}: Brier score of the confidence", brier, flat, flat / brier, "", "", note, "the mean, always")
+    for low in np.arange(0, 1, 0.2):
+        part = (said >= low) & (said < low + 0.2 + (low > 0.7))
+        if part.any():
+            mean, share = float(said[part].mean()), float(right[part].mean())
+            told = f"{what}: right where the confidence is {low:.1f} to {low + 0.2:.1f}"
+            yield row(told, share, mean, 1 - abs(share - mean), "", "", f"{int(part.sum())} questions", "said")
+
+
+REACH = {"F1 of what has an answer": "0.75", "answers from the right entry": "0.9"}
+LESS = ("answers to what has none", "no answer to what has one")
+"""Figures of which less is better."""
+
+
+def figures(wanted: Array, given: Array, right: Array, score: Array) -> dict[str, float]:
+    """Return how well it was told which questions have an answer, and which passages answer."""
+    return {
+        "F1 of what has an answer": f1(given, wanted),
+        "F1 of what has none": f1(~given, ~wanted),
+        "area under the ROC curve": area(score, wanted),
+        "answers from the right entry": float(right[given].mean()),
+        "answers to what has none": float((given & ~wanted).sum() / (~wanted).sum()),
+        "no answer to what has one": float((~given & wanted).sum() / wanted.sum()),
+    }
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def entries(name: str, folder: Path | None = None) -> list[Entry]:
         raise SystemExit(f"{name}: no file at {' or '.join(places)}: apt-get install {package}, or name its folder")
     found: dict[str, Entry] = {}
     for path in files:
-        text = gzip.open(path, "rt", encoding="utf-8").read() if path.suffix == ".gz" else path.read_text("utf-8")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
         for one in read(text):
             if one.answer.strip():
                 found.setdefault(one.question, one)

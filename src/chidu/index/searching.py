@@ -113,8 +113,8 @@ class Index:
         """Find the passages for a question by its words, and by its vector where one is given.
 
         The first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
-        vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises TextError for an empty question,
-        InputError for a vector of other dimensions, or with NaN in it.
+        vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises
+        TextError for an empty question, InputError for a vector of other dimensions, or with NaN in it.
         """
         if not question.strip():
             raise TextError("the question is empty: ask something")
