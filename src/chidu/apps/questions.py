@@ -59,13 +59,8 @@ _CHINESE = (
 )
 
 
-_OF_ENGLISH, _OF_CHINESE = 0.5, 0.75
-"""Share of the mean that is taken off: chosen on FAQs, Chinese ones and English; of Chinese questions more, since
-English passages are found for them only then, and less than all, since all finds fewer of the Chinese ones."""
-
-
 def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
-    """Return the vector of a question less a share of the mean of sixteen everyday ones, [dimension], not of length 1.
+    """Return the vector of a question less the mean of sixteen everyday ones, [dimension], of no particular length.
 
     Their language is Chinese or English: questions in others are taken for English ones. Raises InputError where the
     question is empty.
@@ -73,10 +68,7 @@ def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
     import numpy as np
 
     (own,) = embed_all(embedder, [question], "query")
-    chinese = is_chinese(question)
-    return np.asarray(
-        own - (_OF_CHINESE if chinese else _OF_ENGLISH) * mean_question(embedder, chinese=chinese), np.float32
-    )
+    return np.asarray(own - mean_question(embedder, chinese=is_chinese(question)), np.float32)
 
 
 _means: WeakKeyDictionary[Embedder, dict[bool, NDArray[np.float32]]] = WeakKeyDictionary()

@@ -11,7 +11,7 @@ __all__ = ["SHARE", "best", "fuse"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-SHARE = 0.9
+SHARE = 0.8
 """What cosines weigh beside words, chosen on FAQs (benchmarks/fusion.py), where it found more than any fusion of
 ranks."""
 
