@@ -33,7 +33,8 @@ from kept import Kept
 from results import row, tell
 from search_quality import passages, questions
 
-from chidu.apps import make_vectors, search, update
+from chidu.apps import make_vectors, search, sentences, update
+from chidu.apps.composing import SUPPORT, support
 from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
 from chidu.index import Found
 from chidu.inference import open_embedder
@@ -163,10 +164,13 @@ def area(scores: Array, is_so: Array) -> float:
     return float((order[is_so].sum() - ours * (ours + 1) / 2) / (ours * theirs))
 
 
-def best_threshold(scores: Array, answerable: Array) -> float:
-    """Return the score from which on to answer, so that the mean F1 of both kinds of question is highest."""
+def best_threshold(scores: Array, answerable: Array, right: Array) -> float:
+    """Return the score from which on to answer, so that the mean F1 of right answers and of none is highest."""
     tried = np.unique(np.quantile(scores, np.linspace(0, 1, 201)))
-    gains = [f1(scores >= one, answerable) + f1(scores < one, ~answerable) for one in tried]
+    gains = [
+        2 * (right & (scores >= one)).sum() / ((scores >= one).sum() + answerable.sum()) + f1(scores < one, ~answerable)
+        for one in tried
+    ]
     return float(tried[int(np.argmax(gains))])
 
 
@@ -241,15 +245,17 @@ def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Ar
     return passage, none
 
 
-def confidences(rows: Sequence[Row], passage: Array, none: Array) -> Array:
-    """Return what `answer` would call its confidence."""
-    found = []
+def confidences(rows: Sequence[Row], passage: Array, none: Array) -> tuple[Array, Array]:
+    """Return what `answer` would call its confidence, and whether what it would cite is right."""
+    found, right = [], []
     for one in rows:
         scores = np.append(one.passages @ passage, one.against @ none)
         chance = np.exp(scores - scores.max())
         chance = chance[:-1] / chance.sum()
-        found.append(chance[cited(chance)].sum())
-    return np.array(found)
+        order = cited(chance)
+        found.append(chance[order].sum())
+        right.append(one.right[order].any())
+    return np.array(found), np.array(right)
 
 
 def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> None:
@@ -273,7 +279,8 @@ def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | 
         rows = [as_row(one, way != WORDS) for one in (*whole, *few)]
         passage, none = fit(rows)
         answerable = np.array([bool(one.asked.right) for one in (*whole, *few)])
-        threshold = best_threshold(confidences(rows, passage, none), answerable)
+        said, right = confidences(rows, passage, none)
+        threshold = best_threshold(said, answerable, right)
         lines += ["", f"[{way}]", f"threshold = {threshold:.3f}", f"questions = {len(rows)}"]
         for part, keys, values in (("passage", FEATURES, passage), ("none", AGAINST, none)):
             lines += ["", f"[{way}.{part}]"]
@@ -298,6 +305,7 @@ def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -
             ]
             what = f"{name}, {way}, questions {'above' if heading else 'taken off'} the answers"
             yield from compared(what, table(told), both)
+        yield from invented(name, random.Random(0))
 
 
 def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> Iterator[dict[str, Any]]:
@@ -306,7 +314,7 @@ def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> It
     ours = figures(wanted, found["answered"], found["right"], found["confidence"])
     note = f"{len(wanted)} questions, {int((~wanted).sum())} of them without an answer"
     for score, right in (("cosine", "nearest_right"), ("bm25", "bm25_right")):
-        given = found[score] >= best_threshold(fitted[score], fitted["answerable"])
+        given = found[score] >= best_threshold(fitted[score], fitted["answerable"], fitted[right])
         theirs = figures(wanted, given, found[right], found[score])
         for name, mine in ours.items():
             ratio = (mine + 1e-9) / (theirs[name] + 1e-9)
@@ -323,6 +331,19 @@ def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> It
             mean, share = float(said[part].mean()), float(right[part].mean())
             told = f"{what}: right where the confidence is {low:.1f} to {low + 0.2:.1f}"
             yield row(told, share, mean, 1 - abs(share - mean), "", "", f"{int(part.sum())} questions", "said")
+
+
+def invented(name: str, source: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield how many sentences of an entry are called supported by three other entries."""
+    told = entries(name)
+    passed = []
+    for one in told:
+        said = [each.text for each in sentences(one.answer) if len(each.text) > 20]
+        others = [each.answer[:1_000] for each in source.sample([each for each in told if each is not one], 3)]
+        if said:
+            passed.append(support(source.choice(said), others) >= SUPPORT)
+    share, note = float(np.mean(passed)), f"{sum(passed)} of {len(passed)} sentences, of three other entries"
+    yield row(f"{name}: sentences of elsewhere called supported", share, 1.0, 1 / max(share, 1e-9), "", "", note, "all")
 
 
 REACH = {"F1 of what has an answer": "0.75", "answers from the right entry": "0.9"}
