@@ -45,8 +45,10 @@ def perl(text: str) -> Iterator[Entry]:
 def _plain_pod(text: str) -> str:
     text = re.sub(r"L<<?\s*(?:([^|>]*)\|)?([^>]*?)\s*>>?", lambda link: link.group(1) or link.group(2), text)
     text = re.sub(r"[A-Z]<<+ (.*?) >>+", r"\1", text, flags=re.S)
+    # X marks what an index would have: it is not shown.
+    text = re.sub(r"\s*X<[^<>]*>", "", text)
     for _ in range(2):
-        text = re.sub(r"[BCFIXS]<([^<>]*)>", r"\1", text)
+        text = re.sub(r"[BCFIS]<([^<>]*)>", r"\1", text)
     return re.sub(r"E<lt>", "<", re.sub(r"E<gt>", ">", text)).strip()
 
 
