@@ -20,10 +20,8 @@ passages a second: a first run takes half an hour.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,14 +29,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from faqs import FAQS, entries
+from kept import Kept
 from results import row, tell
 from search_quality import passages, questions
 
-from chidu.apps import answer_from, make_vectors, search, update
+from chidu.apps import make_vectors, search, sentences, update
+from chidu.apps.composing import SUPPORT, support
 from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
 from chidu.index import Found
 from chidu.inference import open_embedder
-from chidu.inference.embedding import Embedded, Embedder, Role
+from chidu.inference.embedding import Embedder
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -101,28 +101,6 @@ def small(whole: Collection, source: random.Random) -> Iterator[Collection]:
                 yield Collection(name, {key: whole.files[key] for key in kept}, [Asked(one.question, frozenset(right))])
 
 
-class Kept:
-    """An embedder whose vectors are kept in a file."""
-
-    def __init__(self, embedder: Embedder, path: Path) -> None:
-        self.name, self.dimension, self._embedder = embedder.name, embedder.dimension, embedder
-        self._database = sqlite3.connect(path)
-        self._database.execute("CREATE TABLE IF NOT EXISTS v (k TEXT PRIMARY KEY, v BLOB)")
-
-    def embed(self, texts: Sequence[str], role: Role = "passage") -> Embedded:
-        """Return the texts' vectors, made or found."""
-        keys = [hashlib.sha256(f"{role}\0{text}".encode("utf-8", "replace")).hexdigest() for text in texts]
-        known = [self._database.execute("SELECT v FROM v WHERE k = ?", (key,)).fetchone() for key in keys]
-        lacking = [place for place, one in enumerate(known) if one is None]
-        if lacking:
-            made = self._embedder.embed([texts[place] for place in lacking], role).vectors
-            for place, vector in zip(lacking, made, strict=True):
-                known[place] = (np.asarray(vector, np.float32).tobytes(),)
-                self._database.execute("INSERT OR REPLACE INTO v VALUES (?, ?)", (keys[place], known[place][0]))
-            self._database.commit()
-        return Embedded(np.array([np.frombuffer(one[0], np.float32) for one in known]), 0)
-
-
 def index_of(one: Collection, folder: Path, embedder: Embedder | None) -> Path:
     """Write a collection's files and index them."""
     texts, index = folder / one.name / "texts", folder / one.name / "index"
@@ -153,19 +131,20 @@ class Told(NamedTuple):
 
 
 def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Told]:
-    """Ask all of a collection's questions."""
-    least = judgement_for(embedder.name if embedder else None).threshold
+    """Ask all of a collection's questions, as `answer_from` does up to the quoting."""
+    judgement = judgement_for(embedder.name if embedder else None)
     for asked in one.asked:
-        found = answer_from(index, asked.question, embedder=embedder, threshold=0.0)
-        cited = [Path(each.file).name in asked.right for each in found.citations] or [False]
-        hits = search(index, asked.question, embedder, top=LOOKED_AT).found.hits
-        near = max(hits, key=lambda hit: -2 if hit.cosine is None else hit.cosine, default=None)
-        said = max(hits, key=lambda hit: hit.words_score or 0, default=None)
+        found = search(index, asked.question, embedder, top=LOOKED_AT).found
+        is_right = [Path(hit.file).name in asked.right for hit in found.hits] or [False]
+        chances = judgement.probabilities(asked.question, found, found.hits)
+        order = cited(chances)
+        confidence = float(chances[order].sum())
+        cosines = [-2.0 if hit.cosine is None else hit.cosine for hit in found.hits] or [-2.0]
+        scores = [hit.words_score or 0.0 for hit in found.hits] or [0.0]
         yield Told(
-            bool(asked.right), found.confidence, found.confidence >= least, cited[0], any(cited),
-            -2 if near is None or near.cosine is None else near.cosine, 0 if said is None else said.words_score or 0,
-            near is not None and Path(near.file).name in asked.right,
-            said is not None and Path(said.file).name in asked.right,
+            bool(asked.right), confidence, confidence >= judgement.threshold, bool(order) and is_right[order[0]],
+            any(is_right[each] for each in order), max(cosines), max(scores),
+            is_right[cosines.index(max(cosines))], is_right[scores.index(max(scores))],
         )  # fmt: skip
 
 
@@ -185,10 +164,13 @@ def area(scores: Array, is_so: Array) -> float:
     return float((order[is_so].sum() - ours * (ours + 1) / 2) / (ours * theirs))
 
 
-def best_threshold(scores: Array, answerable: Array) -> float:
-    """Return the score from which on to answer, so that the mean F1 of both kinds of question is highest."""
+def best_threshold(scores: Array, answerable: Array, right: Array) -> float:
+    """Return the score from which on to answer, so that the mean F1 of right answers and of none is highest."""
     tried = np.unique(np.quantile(scores, np.linspace(0, 1, 201)))
-    gains = [f1(scores >= one, answerable) + f1(scores < one, ~answerable) for one in tried]
+    gains = [
+        2 * (right & (scores >= one)).sum() / ((scores >= one).sum() + answerable.sum()) + f1(scores < one, ~answerable)
+        for one in tried
+    ]
     return float(tried[int(np.argmax(gains))])
 
 
@@ -263,15 +245,17 @@ def fit(rows: Sequence[Row], ridge: float = 1.0, steps: int = 4_000) -> tuple[Ar
     return passage, none
 
 
-def confidences(rows: Sequence[Row], passage: Array, none: Array) -> Array:
-    """Return what `answer` would call its confidence."""
-    found = []
+def confidences(rows: Sequence[Row], passage: Array, none: Array) -> tuple[Array, Array]:
+    """Return what `answer` would call its confidence, and whether what it would cite is right."""
+    found, right = [], []
     for one in rows:
         scores = np.append(one.passages @ passage, one.against @ none)
         chance = np.exp(scores - scores.max())
         chance = chance[:-1] / chance.sum()
-        found.append(chance[cited(chance)].sum())
-    return np.array(found)
+        order = cited(chance)
+        found.append(chance[order].sum())
+        right.append(one.right[order].any())
+    return np.array(found), np.array(right)
 
 
 def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> None:
@@ -295,7 +279,8 @@ def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | 
         rows = [as_row(one, way != WORDS) for one in (*whole, *few)]
         passage, none = fit(rows)
         answerable = np.array([bool(one.asked.right) for one in (*whole, *few)])
-        threshold = best_threshold(confidences(rows, passage, none), answerable)
+        said, right = confidences(rows, passage, none)
+        threshold = best_threshold(said, answerable, right)
         lines += ["", f"[{way}]", f"threshold = {threshold:.3f}", f"questions = {len(rows)}"]
         for part, keys, values in (("passage", FEATURES, passage), ("none", AGAINST, none)):
             lines += ["", f"[{way}.{part}]"]
@@ -305,16 +290,12 @@ def write_weights(options: argparse.Namespace, work: Path, embedder: Embedder | 
 
 def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -> Iterator[dict[str, Any]]:
     """Yield what came of the questions that are judged."""
-    way = embedder.name if embedder else "words"
-    fitted: dict[bool, dict[str, Array]] = {}
+    way = embedder.name if embedder else WORDS
+    told: list[Told] = []
     for heading in (True, False):
-        told = [
-            each
-            for one in collections("python", heading, random.Random(0))
-            for each in ask(one, index_of(one, work, embedder), embedder)
-        ]
-        fitted[heading] = table(told)
-    both = {name: np.concatenate([one[name] for one in fitted.values()]) for name in Told._fields}
+        one = next(collections("python", heading, random.Random(0)))
+        told += ask(one, index_of(one, work, embedder), embedder)
+    both = table(told)
     for name in options.faq or KEPT_OUT:
         for heading in (True, False):
             told = [
@@ -324,42 +305,62 @@ def judged(options: argparse.Namespace, work: Path, embedder: Embedder | None) -
             ]
             what = f"{name}, {way}, questions {'above' if heading else 'taken off'} the answers"
             yield from compared(what, table(told), both)
+        yield from invented(name, random.Random(0))
 
 
 def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> Iterator[dict[str, Any]]:
-    """Yield the figures of a FAQ beside those of the better baseline."""
-    wanted, given = found["answerable"], found["answered"]
-    bare = {}
-    for name in ("cosine", "bm25"):
-        least = best_threshold(fitted[name], fitted["answerable"])
-        bare[name] = (found[name] >= least, found["nearest_right" if name == "cosine" else "bm25_right"], found[name])
+    """Yield the figures of a FAQ beside those of both baselines."""
+    wanted = found["answerable"]
+    ours = figures(wanted, found["answered"], found["right"], found["confidence"])
     note = f"{len(wanted)} questions, {int((~wanted).sum())} of them without an answer"
-    sides = (
-        ("F1 of those that have an answer", lambda given, right, score: f1(given, wanted), "0.75"),
-        ("F1 of those that have none", lambda given, right, score: f1(~given, ~wanted), ""),
-        ("area under the ROC curve", lambda given, right, score: area(score, wanted), ""),
-        ("answers given, from the right entry", lambda given, right, score: float(right[given].mean()), "0.9"),
-        ("answers to what has none", lambda given, right, score: float((given & ~wanted).sum() / (~wanted).sum()), ""),
-        ("no answer to what has one", lambda given, right, score: float((~given & wanted).sum() / wanted.sum()), ""),
-    )
-    for told, figure, reach in sides:
-        ours = figure(given, found["right"], found["confidence"])
-        for rival, one in bare.items():
-            theirs = figure(*one)
-            worse = told.startswith(("answers to", "no answer"))
-            ratio = (theirs + 1e-9) / (ours + 1e-9) if worse else (ours + 1e-9) / (theirs + 1e-9)
-            yield row(f"{what}: {told}", ours, theirs, ratio, reach, "", note, f"threshold on {rival}")
-    first = float(found["first_right"][given].mean())
-    yield row(f"{what}: first citation right", first, 1.0, first, "", "", note, "all right")
-    yield row(f"{what}: error of calibration", *_calibration(found), "", "", note, "always the mean")
-
-
-def _calibration(found: dict[str, Array]) -> tuple[float, float, float]:
-    """Return the mean gap of confidence and share of right citations over ten bins, that of their mean said of all
-    questions in place of it (Brier scores), and their ratio."""
+    for score, right in (("cosine", "nearest_right"), ("bm25", "bm25_right")):
+        given = found[score] >= best_threshold(fitted[score], fitted["answerable"], fitted[right])
+        theirs = figures(wanted, given, found[right], found[score])
+        for name, mine in ours.items():
+            ratio = (mine + 1e-9) / (theirs[name] + 1e-9)
+            better = 1 / ratio if name in LESS else ratio
+            yield row(f"{what}: {name}", mine, theirs[name], better, REACH.get(name, ""), "", note, f"by {score}")
+    first = float(found["first_right"][found["answered"]].mean())
+    yield row(f"{what}: first citation from the right entry", first, 1.0, first, "", "", note, "all")
     right, said = found["right"], found["confidence"]
-    ours, theirs = float(((said - right) ** 2).mean()), float(right.mean() * (1 - right.mean()))
-    return ours, theirs, theirs / ours
+    brier, flat = float(((said - right) ** 2).mean()), float(right.mean() * (1 - right.mean()))
+    yield row(f"{what}: Brier score of the confidence", brier, flat, flat / brier, "", "", note, "the mean, always")
+    for low in np.arange(0, 1, 0.2):
+        part = (said >= low) & (said < low + 0.2 + (low > 0.7))
+        if part.any():
+            mean, share = float(said[part].mean()), float(right[part].mean())
+            told = f"{what}: right where the confidence is {low:.1f} to {low + 0.2:.1f}"
+            yield row(told, share, mean, 1 - abs(share - mean), "", "", f"{int(part.sum())} questions", "said")
+
+
+def invented(name: str, source: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield how many sentences of an entry are called supported by three other entries."""
+    told = entries(name)
+    passed = []
+    for one in told:
+        said = [each.text for each in sentences(one.answer) if len(each.text) > 20]
+        others = [each.answer[:1_000] for each in source.sample([each for each in told if each is not one], 3)]
+        if said:
+            passed.append(support(source.choice(said), others) >= SUPPORT)
+    share, note = float(np.mean(passed)), f"{sum(passed)} of {len(passed)} sentences, of three other entries"
+    yield row(f"{name}: sentences of elsewhere called supported", share, 1.0, 1 / max(share, 1e-9), "", "", note, "all")
+
+
+REACH = {"F1 of what has an answer": "0.75", "answers from the right entry": "0.9"}
+LESS = ("answers to what has none", "no answer to what has one")
+"""Figures of which less is better."""
+
+
+def figures(wanted: Array, given: Array, right: Array, score: Array) -> dict[str, float]:
+    """Return how well it was told which questions have an answer, and which passages answer."""
+    return {
+        "F1 of what has an answer": f1(given, wanted),
+        "F1 of what has none": f1(~given, ~wanted),
+        "area under the ROC curve": area(score, wanted),
+        "answers from the right entry": float(right[given].mean()),
+        "answers to what has none": float((given & ~wanted).sum() / (~wanted).sum()),
+        "no answer to what has one": float((~given & wanted).sum() / wanted.sum()),
+    }
 
 
 if __name__ == "__main__":

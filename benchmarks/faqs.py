@@ -27,7 +27,8 @@ def entries(name: str, folder: Path | None = None) -> list[Entry]:
         raise SystemExit(f"{name}: no file at {' or '.join(places)}: apt-get install {package}, or name its folder")
     found: dict[str, Entry] = {}
     for path in files:
-        text = gzip.open(path, "rt", encoding="utf-8").read() if path.suffix == ".gz" else path.read_text("utf-8")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
         for one in read(text):
             if one.answer.strip():
                 found.setdefault(one.question, one)
@@ -44,8 +45,10 @@ def perl(text: str) -> Iterator[Entry]:
 def _plain_pod(text: str) -> str:
     text = re.sub(r"L<<?\s*(?:([^|>]*)\|)?([^>]*?)\s*>>?", lambda link: link.group(1) or link.group(2), text)
     text = re.sub(r"[A-Z]<<+ (.*?) >>+", r"\1", text, flags=re.S)
+    # X marks what an index would have: it is not shown.
+    text = re.sub(r"\s*X<[^<>]*>", "", text)
     for _ in range(2):
-        text = re.sub(r"[BCFIXS]<([^<>]*)>", r"\1", text)
+        text = re.sub(r"[BCFIS]<([^<>]*)>", r"\1", text)
     return re.sub(r"E<lt>", "<", re.sub(r"E<gt>", ">", text)).strip()
 
 

@@ -34,8 +34,8 @@ LOOKED_AT = 30
 """Passages that are asked for: those behind tell how near passages lie that do not answer."""
 _FURTHER, _DOWN = 5, 20
 """Places, from 0, between which passages lie that are near by chance; where there are few, from a third of them on."""
-FEATURES = ("words", "words_place", "unknown", "foreign", "cosine", "vector_place")
-"""What `features` tells of a passage, in this order; of one that words alone ranked the first four."""
+FEATURES = ("words", "words_place", "unknown", "foreign", "question", "cosine", "vector_place")
+"""What `features` tells of a passage, in this order; of one that words alone ranked the first five."""
 AGAINST = ("behind", "passages", "constant")
 _MOST_CITED = 3
 _SHARE = 0.25
@@ -78,15 +78,22 @@ def features(question: str, found: Found, hits: Sequence[Hit], *, by_vectors: bo
     """Return what the search tells of the first passages, [passages, features], and what speaks for none, [features].
 
     Of a passage: the share that BM25 has of the most that the question's words could give, 1 / its place by words, the
-    share of the question's words (by rarity) that no passage has, and whether it is in another script than the
-    question, where words tell nothing. By vectors, further: the cosine, and 1 / its place by vectors. For none
-    speak the mean score of passages further down, how many there are (more of them lie near by chance), and 1.
+    share of the question's words (by rarity) that no passage has, whether it is in another script than the question,
+    where words tell nothing, and whether its heading is a question, mostly another one. By vectors, further: the
+    cosine, and 1 / its place by vectors. For none speak the mean score of passages further down, how many passages
+    there are (of more of them some lie near by chance), and 1.
     """
     most = sum(found.rarities.values()) or 1.0
     unknown = sum(found.rarities[word] for word in found.unknown) / most
     scores = np.array([(hit.words_score or 0.0) / most for hit in hits])
     foreign = np.array([is_chinese(question) != is_chinese(hit.text) for hit in hits], float)
-    rows = [scores, _places([hit.words_rank for hit in hits]), np.where(foreign, 0.0, unknown), foreign]
+    rows = [
+        scores,
+        _places([hit.words_rank for hit in hits]),
+        np.where(foreign, 0.0, unknown),
+        foreign,
+        np.array([float(hit.heading.rstrip().endswith(("?", "？"))) for hit in hits]),
+    ]
     if by_vectors:
         lowest = min((hit.cosine for hit in hits if hit.cosine is not None), default=0.0)
         scores = np.array([lowest if hit.cosine is None else hit.cosine for hit in hits])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from chidu.inference.embedding import Embedder
 
-__all__ = ["question_vector"]
+__all__ = ["mean_question", "question_vector"]
 
 _ENGLISH = (
     "What is the capital of Peru?",
@@ -68,13 +68,13 @@ def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
     import numpy as np
 
     (own,) = embed_all(embedder, [question], "query")
-    return np.asarray(own - _mean(embedder, chinese=is_chinese(question)), np.float32)
+    return np.asarray(own - mean_question(embedder, chinese=is_chinese(question)), np.float32)
 
 
 _means: WeakKeyDictionary[Embedder, dict[bool, NDArray[np.float32]]] = WeakKeyDictionary()
 
 
-def _mean(embedder: Embedder, *, chinese: bool) -> NDArray[np.float32]:
+def mean_question(embedder: Embedder, *, chinese: bool) -> NDArray[np.float32]:
     """Return the mean of the everyday questions: made once, since they take longer than the one that is asked."""
     import numpy as np
 
