@@ -90,24 +90,26 @@ def searches(count: int, folder: Path, *, with_graph: bool) -> Iterator[dict[str
         flat.add(vectors)
         faiss.omp_set_num_threads(1)
 
-        def by_words(question: int) -> Array:
-            return best(theirs.get_scores(words(asked[question])), DEPTH)
+        def by_words(question: int) -> dict[int, float]:
+            scores = theirs.get_scores(words(asked[question]))
+            return {int(one): float(scores[one]) for one in best(scores, DEPTH)}
 
-        def by_vector(question: int) -> Array:
-            return np.asarray(flat.search(points[question : question + 1], DEPTH)[1][0])
+        def by_vector(question: int) -> dict[int, float]:
+            cosines, found = flat.search(points[question : question + 1], DEPTH)
+            return dict(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
 
         ways = [
             lambda one: index.search(asked[one]),
             by_words,
             lambda one: index.search(asked[one], points[one]),
-            lambda one: [texts[found] for found, _ in fuse([by_words(one), by_vector(one)])[:10]],
+            lambda one: [texts[found] for found, _ in fuse(by_words(one), by_vector(one), 1.0)[:10]],
         ]
         told = f"{count:,} passages, 10 hits with their text"
         ours_words, theirs_words, ours, both = milliseconds(ways)
         yield row("search_words", ours_words, theirs_words, theirs_words / ours_words, "ours 10", "ms", told, "bm25s")
         yield row("search_fused", ours, both, both / ours, "ours 20", "ms", told, "bm25s + faiss, exact")
         if with_graph:
-            exact = [set(by_vector(one)[:10].tolist()) for one in range(QUESTIONS)]
+            exact = [set(list(by_vector(one))[:10]) for one in range(QUESTIONS)]
             yield from graphs(folder / "index", index, asked, points, vectors, exact)
 
 

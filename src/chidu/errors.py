@@ -6,6 +6,7 @@ ChiduError                  shown as one line: what, where, what to do; exit cod
 │   ├── TextError           text: none found, too little, not UTF-8
 │   ├── SchemaError         a JSON schema that is none, too large, or that can't be followed
 │   ├── ContextError        a prompt that leaves no room in the model's context
+│   ├── ChatError           a conversation for a model that was taught none
 │   └── SettingError        a setting, a flag or a TOML key
 ├── FitError                a law could not be fitted to these rows
 ├── TrainingError           a run diverged or its checkpoints can't be used
@@ -29,6 +30,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "ChatError",
     "ChiduError",
     "ClusterError",
     "ContextError",
@@ -76,6 +78,10 @@ class SchemaError(InputError):
 
 class ContextError(InputError):
     """A prompt or text that the model's context does not hold."""
+
+
+class ChatError(InputError):
+    """A conversation was brought to a model that was taught none."""
 
 
 class SettingError(InputError):

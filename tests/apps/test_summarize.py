@@ -81,6 +81,12 @@ def test_what_the_text_is_about_comes_before_what_stands_alone(embedder: str | N
     assert set(kept) < {RIVER[0], RIVER[1], RIVER[3]}
 
 
+def test_a_sentence_without_words_is_ranked_too() -> None:
+    kept = summarize("_ _. a b. b c.").kept
+    assert np.isfinite([each.score for each in kept]).all()
+    assert len(kept) == 2
+
+
 def test_the_same_is_not_said_twice() -> None:
     kept = [each.sentence.text for each in summarize(" ".join([RIVER[0]] * 4 + RIVER), 3).kept]
     assert len(set(kept)) == len(kept) == 3

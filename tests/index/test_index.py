@@ -19,6 +19,7 @@ import pytest
 
 from chidu.errors import ChiduError, IndexFolderError, InputError, SettingError, TextError
 from chidu.index import Embedder, Index, build_graph, drop_vectors, reading, update_index, words
+from chidu.index.ranking import SHARE
 from chidu.index.reading import File
 from chidu.index.store import FORMAT, hold
 
@@ -174,7 +175,11 @@ def test_vectors_are_filled_in_later_and_fused(text: Path, tmp_path: Path) -> No
         assert found.without_vectors == 0
         assert [Path(hit.file).name for hit in found.hits[:2]] == ["tea.txt", "茶.md"]
         assert (found.hits[0].words_rank, found.hits[0].vector_rank) == (1, 1)
-        assert found.hits[0].score == 2 / 61
+        first = found.hits[0]
+        assert first.cosine is not None
+        assert first.words_score is not None
+        shares = SHARE * first.cosine, (1 - SHARE) * first.words_score / found.rarities["tea"]
+        assert first.score == pytest.approx(sum(shares))
         assert found.hits[0].cosine == pytest.approx(1, abs=0.01)
         assert list(index.wanted()) == []
     with Index(tmp_path / "index", THREE) as index:

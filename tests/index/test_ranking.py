@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from chidu.index.postings import K1, B, Counts, Postings, write_postings
-from chidu.index.ranking import best, fuse
+from chidu.index.postings import K1, B, Counts, Postings, make_postings, open_postings, write_postings
+from chidu.index.ranking import SHARE, best, fuse
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=30), min_size=1, max_size=20)
 
@@ -21,8 +21,8 @@ DOCUMENTS = st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=30), min_
 def postings(folder: Path, documents: Sequence[Sequence[int]]) -> Postings:
     counts = [Counter(document) for document in documents]
     arrays = (Counts(np.array(list(one), np.int32), np.array(list(one.values()), np.int32)) for one in counts)
-    write_postings(folder, range(10, 10 + len(documents)), arrays, 13)
-    return Postings(folder)
+    write_postings(folder, make_postings(range(10, 10 + len(documents)), arrays, 13))
+    return open_postings(folder)
 
 
 @settings(max_examples=50, deadline=None)
@@ -64,9 +64,11 @@ def test_the_best_are_those_of_a_stable_sort(scores: list[int], most: int) -> No
     assert best(np.array(scores, np.float32), most).tolist() == expected
 
 
-def test_fusion_by_reciprocal_ranks() -> None:
-    """By hand: 7 is second and first, 3 first and third, 5 third and second, 9 fourth alone."""
-    fused = fuse([np.array([3, 7, 5, 9]), np.array([7, 5, 3])])
-    assert fused == [(7, 1 / 62 + 1 / 61), (3, 1 / 61 + 1 / 63), (5, 1 / 63 + 1 / 62), (9, 1 / 64)]
-    assert fuse([np.array([4, 2]), np.array([2, 4])]) == [(2, 1 / 62 + 1 / 61), (4, 1 / 61 + 1 / 62)]
-    assert fuse([np.zeros(0), np.zeros(0)]) == []
+def test_fusion_by_scores() -> None:
+    """By hand, for words that could give 10: what has no cosine counts as the last that has one."""
+    fused = fuse({3: 5.0, 9: 2.0}, {7: 0.5, 3: 0.25}, 10.0)
+    expected = {7: SHARE * 0.5, 3: SHARE * 0.25 + (1 - SHARE) * 0.5, 9: SHARE * 0.25 + (1 - SHARE) * 0.2}
+    assert dict(fused) == pytest.approx(expected)
+    assert [one for one, _ in fused] == sorted(expected, key=lambda one: -expected[one])
+    assert fuse({4: 1.0, 2: 1.0}, {}, 2.0) == [(2, (1 - SHARE) / 2), (4, (1 - SHARE) / 2)]
+    assert fuse({}, {}, 0.0) == []

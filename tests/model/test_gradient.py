@@ -108,3 +108,29 @@ def test_a_token_that_the_model_thinks_impossible_has_a_finite_loss() -> None:
     (theirs, ours), _ = both(model, tokens)
     assert 200 < theirs < float("inf")
     assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("others", [{}, {"kv_heads": 2}, GPT2])
+def test_texts_apart_and_what_is_only_read(others: dict[str, Any]) -> None:
+    model = lively(Shape(**{**SHAPE, **others}))
+    tokens = torch.randint(1, 300, (3, 17), generator=torch.Generator().manual_seed(3))
+    tokens[:, [0, 5, 11]] = 0
+    targets = tokens[:, 1:].clone()
+    targets[:, [0, 1, 2, 7, 15]] = ~targets[:, [0, 1, 2, 7, 15]]
+    loss = model.loss(tokens[:, :-1], targets, are_apart=True)
+    loss.backward()
+    theirs = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad.fill_(7.0)
+    ours = GradientPass(model)(tokens[:, :-1], targets, are_apart=True)
+    assert float(ours) == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert_near({name: (theirs[name], weight.grad) for name, weight in model.named_parameters()}, 1e-4)
+
+
+def test_a_text_apart_is_read_as_if_it_stood_alone() -> None:
+    model = lively(Shape(**SHAPE))
+    one, other = torch.tensor([[0, 7, 8, 9, 3]]), torch.tensor([[0, 4, 5, 6]])
+    together = model(torch.cat((one, other), dim=1), are_apart=True)
+    assert torch.allclose(together[:, :5], model(one), atol=1e-5)
+    assert torch.allclose(together[:, 5:], model(other), atol=1e-5)
+    assert not torch.allclose(model(torch.cat((one, other), dim=1))[:, 5:], model(other), atol=1e-3)

@@ -21,10 +21,11 @@ def serve() -> Iterator[Serve]:
     """Start a server for an engine; return its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(engine: Any, guard: Any = None, record: Any = None, embedder: Any = None, **how: Any) -> str:
+        def start(engine: Any, guard: Any = None, record: Any = None, **how: Any) -> str:
+            given = {name: how.pop(name) for name in ("embedder", "indexes", "look_into") if name in how}
             settings = ServerSettings(port=0, **how)
             door = open_port(settings)
-            app = make_app(engine, settings, guard=guard, record=record, embedder=embedder)
+            app = make_app(engine, settings, guard=guard, record=record, **given)
             server = make_server(app, settings)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
             thread.start()

@@ -5,26 +5,53 @@ questions.py    the vector of a question
 searching.py    passages that a question asks for
 sentences.py    the sentences of a text and their places
 summarizing.py  the sentences that say most of a text
+markdown.py     the prose of a Markdown text
+translating.py  a text in another language
+quoting.py      the stretch of a passage that answers a question
+composing.py    an answer that a model writes, held against the passages
+answering.py    a question answered from documents
 """
 
+from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
 from chidu.apps.questions import question_vector
-from chidu.apps.searching import Answer, are_vectors_made, default_index, make_vectors, search, update
+from chidu.apps.searching import (
+    Searched,
+    are_vectors_made,
+    default_index,
+    make_vectors,
+    search,
+    search_texts,
+    update,
+)
 from chidu.apps.sentences import Sentence, sentences
 from chidu.apps.summarizing import Kept, Summary, summarize
+from chidu.apps.translating import LeftAlone, SentencePair, Translation, detect_language, translate
 from chidu.apps.vectors import embed_all
 
 __all__ = [
     "Answer",
+    "Citation",
+    "Document",
     "Kept",
+    "LeftAlone",
+    "Searched",
     "Sentence",
+    "SentencePair",
+    "SetAside",
     "Summary",
+    "Translation",
+    "answer",
+    "answer_from",
     "are_vectors_made",
     "default_index",
+    "detect_language",
     "embed_all",
     "make_vectors",
     "question_vector",
     "search",
+    "search_texts",
     "sentences",
     "summarize",
+    "translate",
     "update",
 ]

@@ -8,6 +8,7 @@ mean that tells nothing: Mu and Viswanath, 1702.01417. Passages stay as they are
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from chidu.apps.vectors import embed_all
 from chidu.corpus import is_chinese
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from chidu.inference.embedding import Embedder
 
-__all__ = ["question_vector"]
+__all__ = ["mean_question", "question_vector"]
 
 _ENGLISH = (
     "What is the capital of Peru?",
@@ -67,5 +68,18 @@ def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
     import numpy as np
 
     (own,) = embed_all(embedder, [question], "query")
-    mean = embed_all(embedder, _CHINESE if is_chinese(question) else _ENGLISH, "query").mean(0)
-    return np.asarray(own - mean, np.float32)
+    return np.asarray(own - mean_question(embedder, chinese=is_chinese(question)), np.float32)
+
+
+_means: WeakKeyDictionary[Embedder, dict[bool, NDArray[np.float32]]] = WeakKeyDictionary()
+
+
+def mean_question(embedder: Embedder, *, chinese: bool) -> NDArray[np.float32]:
+    """Return the mean of the everyday questions: made once, since they take longer than the one that is asked."""
+    import numpy as np
+
+    known = _means.setdefault(embedder, {})
+    if chinese not in known:
+        everyday = embed_all(embedder, _CHINESE if chinese else _ENGLISH, "query")
+        known[chinese] = np.asarray(everyday.mean(0), np.float32)
+    return known[chinese]

@@ -10,23 +10,26 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from chidu.apps.questions import question_vector
 from chidu.apps.vectors import embed_all
 from chidu.errors import IndexBusyError
+from chidu.index import Document, Found, GivenTexts, Index, Updated, update_index
 from chidu.index import Embedder as Kind
-from chidu.index import Found, Index, Updated, update_index
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+    from numpy.typing import NDArray
 
     from chidu.inference.embedding import Embedder
 
-__all__ = ["Answer", "are_vectors_made", "default_index", "make_vectors", "search", "update"]
+__all__ = ["Searched", "are_vectors_made", "default_index", "make_vectors", "search", "search_texts", "update"]
 
 Progress = Callable[[float, str], None]
 Result = TypeVar("Result")
@@ -41,12 +44,32 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class Searched:
     """What a search found, and how far the index was."""
 
     found: Found
-    by_meaning: bool
-    """True where vectors ranked the passages too; False where words alone did."""
+    vector: NDArray[np.float32] | None = field(hash=False)
+    """The question's, where vectors ranked the passages too; None where words alone did."""
+
+    @property
+    def by_meaning(self) -> bool:
+        """True where vectors ranked the passages too."""
+        return self.vector is not None
+
+    @property
+    def by(self) -> str:
+        """What ranked the passages, in words."""
+        return "words and vectors" if self.by_meaning else "words"
+
+    @property
+    def passages(self) -> int:
+        """Passages that were searched."""
+        return self.found.passages
+
+    @property
+    def without_vectors(self) -> int:
+        """Those of them that have no vector yet."""
+        return self.found.without_vectors
 
 
 def default_index(paths: Sequence[str | Path]) -> Path:
@@ -66,7 +89,7 @@ def update(folder: Path, paths: Sequence[str | Path], progress: Progress | None 
     return _patiently(partial(update_index, folder, paths, progress=progress))
 
 
-def search(folder: Path, question: str, embedder: Embedder | None = None, top: int = 5) -> Answer:
+def search(folder: Path, question: str, embedder: Embedder | None = None, top: int = 5) -> Searched:
     """Find the passages that a question asks for: by words, and by meaning where nine tenths have their vectors.
 
     Raises TextError for an empty question, SettingError for a top below 1 or above 100, IndexFolderError where there
@@ -75,9 +98,35 @@ def search(folder: Path, question: str, embedder: Embedder | None = None, top: i
     with Index(folder, _kind(embedder)) as index:
         found = index.search(question, most=top)
         if embedder is None or found.without_vectors > (1 - ENOUGH) * found.passages:
-            return Answer(found, by_meaning=False)
+            return Searched(found, None)
         vector = question_vector(embedder, question)
-        return Answer(index.search(question, vector, most=top), by_meaning=True)
+        return Searched(index.search(question, vector, most=top), vector)
+
+
+def search_texts(
+    texts: Sequence[Document],
+    question: str,
+    embedder: Embedder | None = None,
+    top: int = 5,
+    progress: Progress | None = None,
+) -> Searched:
+    """Find the passages of these texts that a question asks for, by words, and by meaning with an embedder, which reads
+    all of them for that. Nothing is kept.
+
+    Raises TextError for an empty question, or where the texts are.
+    """
+    given = GivenTexts(texts)
+    found = given.search(question, most=top)
+    if embedder is None:
+        return Searched(found, None)
+    rows, said = [], given.said
+    for start in range(0, len(said), _BATCH):
+        rows.append(embed_all(embedder, said[start : start + _BATCH]))
+        if progress is not None:
+            done = min(start + _BATCH, len(said))
+            progress(done / len(said), f"{done:,} of {len(said):,} passages")
+    vector = question_vector(embedder, question)
+    return Searched(given.search(question, vector, np.concatenate(rows), top), vector)
 
 
 def make_vectors(folder: Path, embedder: Embedder, progress: Progress | None = None) -> int:

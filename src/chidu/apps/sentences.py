@@ -15,7 +15,7 @@ from chidu.errors import MissingPackageError
 from chidu.index.markup import markdown_lines
 from chidu.index.passage import Line
 
-__all__ = ["WIDE_ENDS", "Sentence", "sentences"]
+__all__ = ["WIDE_ENDS", "Sentence", "boundaries", "sentences"]
 
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")
 _ITEM = re.compile(r"\s*([-*+•]|\d{1,3}[.)])\s+")
@@ -71,10 +71,6 @@ def _titles(path: list[Line]) -> tuple[str, ...]:
 
 
 def _cut(paragraph: int, lines: list[Line], headings: tuple[str, ...]) -> Iterator[Sentence]:
-    try:
-        from sentencex import get_sentence_boundaries
-    except ImportError as error:
-        raise MissingPackageError("sentencex", "search", "telling sentences apart") from error
     whole, starts = "", []
     for line in lines:
         said = line.text.strip()
@@ -85,12 +81,20 @@ def _cut(paragraph: int, lines: list[Line], headings: tuple[str, ...]) -> Iterat
         whole += glue
         starts.append((len(whole), line.number))
         whole += said
-    for found in get_sentence_boundaries("zh" if is_chinese(whole) else "en", whole):
-        start, end = found["start_index"], found["end_index"]
+    for start, end in boundaries(whole, "zh" if is_chinese(whole) else "en"):
         said = whole[start:end]
         if _WORD.search(said):
             begin, last = start + len(said) - len(said.lstrip()), start + len(said.rstrip()) - 1
             yield Sentence(said.strip(), _line(starts, begin), _line(starts, last), headings, paragraph)
+
+
+def boundaries(text: str, language: str) -> list[tuple[int, int]]:
+    """Return where the sentences of a text on one line begin and end. Raises MissingPackageError without sentencex."""
+    try:
+        from sentencex import get_sentence_boundaries
+    except ImportError as error:
+        raise MissingPackageError("sentencex", "search", "telling sentences apart") from error
+    return [(each["start_index"], each["end_index"]) for each in get_sentence_boundaries(language, text)]
 
 
 def _line(starts: list[tuple[int, int]], place: int) -> int:

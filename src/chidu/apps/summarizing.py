@@ -165,6 +165,8 @@ def _ranked(alike: Array) -> Array:
     count = len(alike)
     low = float(alike.min())
     links = np.clip((alike - low) / (1 - low), 0, 1) if low < 1 - 1e-6 else np.ones_like(alike)
+    # A sentence that is like none, itself included (it has no words that are counted), is as like to all.
+    links[links.sum(1) == 0] = 1
     links = links / links.sum(1, keepdims=True)
     scores = np.full(count, 1.0)
     for _ in range(200):

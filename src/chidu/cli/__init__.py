@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from chidu.cli import (
+    answer,
     audit,
     backtest,
     build,
@@ -23,6 +24,7 @@ from chidu.cli import (
     compare,
     demo,
     doctor,
+    explain,
     export,
     fit,
     forecast,
@@ -37,6 +39,7 @@ from chidu.cli import (
     study,
     suggest,
     summarize,
+    translate,
     tune,
     watch,
 )
@@ -90,6 +93,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "serve": serve.command,
     "search": search.command,
     "summarize": summarize.command,
+    "explain": explain.command,
+    "translate": translate.command,
+    "answer": answer.command,
     "export": export.command,
     "report": report.command,
     "doctor": doctor.command,

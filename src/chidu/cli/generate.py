@@ -16,7 +16,7 @@ from chidu.cli.undertaking import DEFAULT_FOLDER
 if TYPE_CHECKING:
     from chidu.inference import Engine, Piece
 
-__all__ = ["command", "open_model"]
+__all__ = ["command", "default_model", "open_model"]
 
 
 def command(
@@ -97,13 +97,14 @@ def open_model(model: str | None, work: Path) -> Engine:
     from chidu.inference import open_engine
 
     try:
-        model = model or _default(work)
+        model = model or default_model(work)
         return open_engine(model)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "writing text") from error
 
 
-def _default(work: Path) -> str:
+def default_model(work: Path) -> str:
+    """Name the model that is meant where none is named. Raises InputError where there is none."""
     from chidu.errors import InputError
     from chidu.inference.packaged import kept_at
     from chidu.runs.folder import check_work_folder

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from chidu.evaluation.white_box import WhiteBox
+    from chidu.inference import Embedder, Engine
     from chidu.safety import AuditRecord, Guard
     from chidu.serving import ServerSettings
 
@@ -47,6 +50,12 @@ def command(
     embedder: Annotated[
         str | None, typer.Option(help="Makes vectors too: e5, minilm, a folder, a model of the hub, or an address.")
     ] = None,
+    index: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of an index (chidu search --index) that may be searched by its name; more than once."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check settings, model and port; serve nothing.")] = False,
 ) -> None:
     """Serve a model by OpenAI's API, on this machine alone unless keys are given."""
@@ -60,6 +69,7 @@ def command(
     flags = {
         "model": model,
         "embedder": embedder,
+        "index": index or None,
         "policy": policy,
         "no_guard": no_guard or None,
         "record": record,
@@ -77,6 +87,7 @@ def command(
     told: dict[str, Any] = {} if settings is None else read_file(settings)
     told |= {name: value for name, value in flags.items() if value is not None}
     model, embedder = told.pop("model", "smollm2"), told.pop("embedder", None)
+    folders = told.pop("index", [])
     policy, record, no_guard = told.pop("policy", None), told.pop("record", None), told.pop("no_guard", False)
     chosen = ServerSettings(**told)
     guard = open_guard(policy, record, no_guard)
@@ -85,12 +96,18 @@ def command(
 
         engine = open_engine(model, chosen.at_once)
         vectors = None if embedder is None else open_embedder(embedder)
+        indexes = open_indexes(folders, vectors)
         what = f"guard by policy {guard.policy.version}" if guard else "no guard"
         what += f", record {record}" if record else ""
+        what += f", indexes {', '.join(indexes)}" if indexes else ""
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
         sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}; {what}\n")
+        sys.stderr.write(f"page at {address(door)}/\n")
         if not dry_run:
-            app = make_app(engine, chosen, guard=guard, record=kept, embedder=vectors)
+            app = make_app(
+                engine, chosen, guard=guard, record=kept, embedder=vectors, indexes=indexes,
+                look_into=partial(look_into, engine, model),
+            )  # fmt: skip
             make_server(app, chosen).run(sockets=[door])
 
 
@@ -111,6 +128,37 @@ def open_guard(policy: Path | None, record: Path | None, no_guard: bool) -> Guar
     from chidu.safety import Guard, read_policy
 
     return Guard(None if policy is None else read_policy(policy))
+
+
+def look_into(engine: Engine, name: str) -> WhiteBox:
+    """Return a served model's inside: its own where the engine shows it, else the file opened once more.
+
+    Raises InputError where nobody can look into it.
+    """
+    from chidu.errors import InputError
+    from chidu.evaluation.white_box import open_white_box, white_box
+
+    try:
+        return white_box(engine)
+    except InputError:
+        return open_white_box(name)
+
+
+def open_indexes(folders: list[Path], embedder: Embedder | None) -> dict[str, Path]:
+    """Return folders of indexes by their own names. Raises SettingError where two have the same, IndexFolderError where
+    one can't be opened or its vectors are another embedder's."""
+    from chidu.errors import SettingError
+    from chidu.index import Embedder as Kind
+    from chidu.index import Index
+
+    found: dict[str, Path] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in found:
+            raise SettingError(f"--index: {folder} and {found[name]} are both called {name!r}: rename one")
+        with Index(folder, None if embedder is None else Kind(embedder.name, embedder.dimension)):
+            found[name] = folder
+    return found
 
 
 def open_record(path: Path | None) -> contextlib.AbstractContextManager[AuditRecord | None]:

@@ -1,7 +1,8 @@
-"""`chidu corpus`, `tokenize`, `ladder`, `train`: the undertaking up to one of its stages."""
+"""`chidu corpus`, `tokenize`, `ladder`, `train`: the undertaking up to one of its stages; or a translation model."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,18 @@ def train(
     folder: Folder = DEFAULT_FOLDER,
     minutes: Minutes = None,
     seed: Seed = None,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Teach a translation model instead, from pairs of sentences: .jsonl, .tsv, .po, .mo, or a folder."
+        ),
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="With --pairs: params of the model, such as 3M; else by the minutes.")
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="With --pairs: tokens in the vocabulary; else up to 8192, by the pairs.")
+    ] = None,
     on: Annotated[
         str,
         typer.Option(
@@ -89,7 +102,18 @@ def train(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the forecast down, train the run it speaks of, and save the model."""
+    """Write the forecast down, train the run it speaks of, and save the model. With --pairs: a translation model."""
+    from chidu.errors import SettingError
+
+    if pairs:
+        if text or on != "local" or sequences_at_once is not None or recompute or dry_run:
+            raise SettingError(
+                "--text, --on, --sequences-at-once, --recompute and --dry-run do not go with --pairs: leave them out"
+            )
+        train_on_pairs(folder, pairs, minutes, params, vocabulary, seed, as_json)
+        return
+    if params is not None or vocabulary is not None:
+        raise SettingError("--params and --vocabulary are for translation models: add --pairs")
 
     def work(ranks: Ranks | None) -> None:
         undertake(
@@ -105,6 +129,44 @@ def train(
         )
 
     in_processes(on, work)
+
+
+def train_on_pairs(
+    folder: Path,
+    pairs: list[Path],
+    minutes: float | None,
+    params: str | None,
+    vocabulary: int | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Teach a translation model in a work folder, and say what came of it."""
+    from chidu.cli.voice import open_voice
+    from chidu.runs.folder import check_work_folder, open_work_folder
+    from chidu.units import parse_count
+    from chidu.work import check_lab
+    from chidu.work.translation import PairSettings, train_translation
+
+    check_lab("model")
+    check_work_folder(folder)
+    settings = PairSettings(
+        tuple(str(path.resolve()) for path in pairs),
+        10.0 if minutes is None else minutes,
+        0 if params is None else int(parse_count(params)),
+        vocabulary or 0,
+        seed or 0,
+    )
+    with open_voice() as voice, open_work_folder(folder):
+        found = train_translation(folder, settings, voice)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    languages = " and ".join(found["languages"])
+    typer.echo(
+        f"translates between {languages}: {found['params']:,} params, {found['pairs']:,} pairs, held-out loss "
+        f"{found['loss']:.4f}\nmodel: {found['model']}\nuse it: chidu translate --work {folder} --to "
+        f"{found['languages'][-1]} FILE"
+    )
 
 
 def crew_of(ranks: Ranks | None, sequences_at_once: int | None, recompute: bool) -> Crew | None:

@@ -74,25 +74,35 @@ def _document(name: str, summary: Any) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of text. Raises TextError where it is none, or above 20 MB."""
+    """Read a file of text, normalised. Raises TextError where it is none, or above 20 MB."""
+    return _normalised(decoded(str(path), read_bytes(path)))
+
+
+def read_stdin() -> str:
+    """Read what is piped in, normalised. Raises TextError where nothing is."""
+    return _normalised(decoded("stdin", read_stdin_bytes("summarize")))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file. Raises TextError where it is none."""
     from chidu.errors import TextError
 
     if not path.is_file():
         raise TextError(f"{path} is no file: name a file of text; for a folder see chidu search")
-    return _decoded(str(path), path.read_bytes())
+    return path.read_bytes()
 
 
-def read_stdin() -> str:
+def read_stdin_bytes(verb: str) -> bytes:
     """Read what is piped in. Raises TextError where nothing is."""
     from chidu.errors import TextError
 
     if sys.stdin.isatty():
-        raise TextError("no text: name a file, or pipe one in (chidu summarize < FILE)")
-    return _decoded("stdin", sys.stdin.buffer.read())
+        raise TextError(f"no text: name a file, or pipe one in (chidu {verb} < FILE)")
+    return sys.stdin.buffer.read()
 
 
-def _decoded(name: str, content: bytes) -> str:
-    from chidu.corpus import normalise
+def decoded(name: str, content: bytes) -> str:
+    """Return bytes as text with its lines as they are. Raises TextError where it is none, or above 20 MB."""
     from chidu.errors import TextError
     from chidu.index import MOST_BYTES
     from chidu.units import format_bytes
@@ -103,8 +113,13 @@ def _decoded(name: str, content: bytes) -> str:
     if b"\0" in content:
         raise TextError(f"{name} is binary (holds NUL bytes): name a file of text")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
+
+
+def _normalised(text: str) -> str:
+    from chidu.corpus import normalise
+
     # Line by line, so that lines keep their numbers.
     return "\n".join(normalise(line) for line in text.splitlines())

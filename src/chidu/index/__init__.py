@@ -14,15 +14,21 @@ filling.py    vectors put in little by little
 graph.py      a short cut over very many vectors
 writing.py    an index made and kept up
 searching.py  an index searched
+given.py      texts that are given and not kept
+shard.py      one shard of a corpus, its suffix array mapped into memory
+nearest.py    passages near to a text by its rarest words, through suffix arrays
 suffixes.py   suffix arrays over a corpus
 """
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
+from chidu.index.given import Document, GivenTexts
 from chidu.index.graph import build_graph
+from chidu.index.nearest import Near
 from chidu.index.passage import LONGEST, Passage
 from chidu.index.reading import MOST_BYTES
 from chidu.index.searching import Found, Hit, Index
-from chidu.index.suffixes import SHARD_BYTES, Place, Span, Trace, build_trace
+from chidu.index.shard import Place
+from chidu.index.suffixes import SHARD_BYTES, Span, Trace, build_trace
 from chidu.index.words import words
 from chidu.index.writing import Updated, update_index
 
@@ -30,10 +36,13 @@ __all__ = [
     "LONGEST",
     "MOST_BYTES",
     "SHARD_BYTES",
+    "Document",
     "Embedder",
     "Found",
+    "GivenTexts",
     "Hit",
     "Index",
+    "Near",
     "Passage",
     "Place",
     "Span",

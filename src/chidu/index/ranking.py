@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["K", "best", "fuse"]
+__all__ = ["SHARE", "best", "fuse"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-K = 60
-"""Cormack, Clarke and Büttcher (2009), who found 60 and little difference near it."""
+SHARE = 0.8
+"""What cosines weigh beside words, chosen on FAQs (benchmarks/fusion.py), where it found more than any fusion of
+ranks."""
 
 
 def best(scores: Array, most: int) -> Array:
@@ -26,10 +27,16 @@ def best(scores: Array, most: int) -> Array:
     return places[np.lexsort((places, -scores[places]))]
 
 
-def fuse(rankings: Sequence[Array], k: int = K) -> list[tuple[int, float]]:
-    """Return what stands in the rankings with its score Σ 1 / (k + rank), the highest first, then by number."""
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, one in enumerate(ranking.tolist(), 1):
-            scores[one] = scores.get(one, 0.0) + 1 / (k + rank)
+def fuse(by_words: Mapping[int, float], by_vectors: Mapping[int, float], most: float) -> list[tuple[int, float]]:
+    """Return what stands in either ranking with its score, the highest first, then by number.
+
+    The score is SHARE · cosine + (1 - SHARE) · BM25 / ``most``, the most that the question's words could give: where
+    few of its words are known at all, as in another language, words weigh little. What has no cosine is taken to lie as
+    far as the last that has one.
+    """
+    lowest = min(by_vectors.values(), default=0.0)
+    scores = {
+        one: SHARE * by_vectors.get(one, lowest) + (1 - SHARE) * by_words.get(one, 0.0) / (most or 1.0)
+        for one in (*by_words, *by_vectors)
+    }
     return sorted(scores.items(), key=lambda one: (-one[1], one[0]))

@@ -21,7 +21,7 @@ from chidu.index.passage import Line, Passage, cut_lines
 from chidu.runs.record import file_digest
 from chidu.units import format_bytes
 
-__all__ = ["MOST_BYTES", "File", "digest", "find_files", "read_passages"]
+__all__ = ["MOST_BYTES", "File", "digest", "find_files", "kind_of", "marked", "read_passages"]
 
 MOST_BYTES = 20_000_000
 """Bytes of a file that is read, after unpacking: a thousand pages have 2 to 4 MB."""
@@ -54,7 +54,12 @@ class File:
     @property
     def kind(self) -> str:
         """How it is read: markdown, rst, html, code, jsonl or text."""
-        return _KINDS.get(Path(self.path.name.removesuffix(".gz")).suffix.lower(), "text")
+        return kind_of(self.path.name.removesuffix(".gz"))
+
+
+def kind_of(name: str) -> str:
+    """Return how a file of this name is read."""
+    return _KINDS.get(Path(name).suffix.lower(), "text")
 
 
 class _LeftOutError(Exception):
@@ -138,7 +143,7 @@ def read_passages(file: File, longest: int, most_bytes: int) -> Iterator[Passage
             yield from _read_documents(file, longest, most_bytes)
         else:
             lines = _lines(file, most_bytes)
-            yield from cut_lines(_marked(file.kind, lines), longest, is_code=file.kind == "code")
+            yield from cut_lines(marked(file.kind, lines), longest, is_code=file.kind == "code")
     except _LeftOutError as error:
         yield _left_out(file, *error.args)
     except UnicodeDecodeError as error:
@@ -156,7 +161,8 @@ def _is_binary(path: Path) -> bool:
     return b"\0" in start and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-def _marked(kind: str, lines: Iterator[Line]) -> Iterable[Line]:
+def marked(kind: str, lines: Iterator[Line]) -> Iterable[Line]:
+    """Mark the headings in the lines of a file of this kind."""
     mark: dict[str, Callable[[Iterable[Line]], Iterator[Line]]] = {
         "markdown": markdown_lines, "rst": rst_lines, "code": code_lines, "html": _page_lines,
     }  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,13 @@ from chidu.corpus import Dropped
 from chidu.errors import IndexFolderError, SettingError, TextError
 from chidu.index.filling import Embedder, Wanted, check_embedder, fill, wanted
 from chidu.index.graph import open_graph
-from chidu.index.postings import Postings
+from chidu.index.postings import Postings, open_postings
 from chidu.index.ranking import best, fuse
 from chidu.index.store import Store
 from chidu.index.vectors import Vectors, open_rows, unit_rows
 from chidu.index.words import stemmer
 
-__all__ = ["DEPTH", "Found", "Hit", "Index"]
+__all__ = ["DEPTH", "Found", "Hit", "Index", "Places", "rank"]
 
 DEPTH = 100
 """Passages of each ranking that are fused."""
@@ -40,7 +40,7 @@ class Hit:
     heading: str
     text: str
     score: float
-    """Σ 1 / (60 + rank) over the rankings that it is in."""
+    """What the passages are ordered by: see `chidu.index.ranking.fuse`."""
     words_rank: int | None
     """Place in the ranking by words (BM25), from 1; None where it is not among the first of it."""
     words_score: float | None
@@ -60,6 +60,49 @@ class Found:
     """Passages that were searched."""
     without_vectors: int
     """Those of them that have no vector yet, and could be found by words alone."""
+    rarities: Mapping[str, float] = field(hash=False)
+    """Of each word of the question its idf, in nats: how much it tells passages apart."""
+    unknown: frozenset[str]
+    """Words of the question that no passage has."""
+
+
+class Places(NamedTuple):
+    """Where a passage stands in both rankings, and why."""
+
+    words_rank: int | None
+    words_score: float | None
+    vector_rank: int | None
+    cosine: float | None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Passages by their numbers, in one order out of two rankings."""
+
+    order: list[tuple[int, float]]
+    """With their scores, the highest first."""
+    by_words: dict[int, float]
+    by_vector: dict[int, float]
+    rarities: dict[str, float]
+    unknown: frozenset[str]
+
+    def places(self, one: int) -> Places:
+        """Return where a passage stands in both."""
+        ranks = [{key: at for at, key in enumerate(each, 1)}.get(one) for each in (self.by_words, self.by_vector)]
+        return Places(ranks[0], self.by_words.get(one), ranks[1], self.by_vector.get(one))
+
+
+def rank(
+    postings: Postings, numbers: Sequence[tuple[str, int]], by_vector: dict[int, float], depth: int = DEPTH
+) -> Ranked:
+    """Rank passages for the words of a question, each as often as it comes with its number (-1 where no passage has
+    it), and by the cosines of the nearest ones."""
+    scores = postings.scores([one for _, one in numbers])
+    by_words = {int(one): float(scores[one]) for one in best(scores, depth) if scores[one] > 0}
+    idfs = [postings.idf(one) for _, one in numbers]
+    rarities = {word: idf for (word, _), idf in zip(numbers, idfs, strict=True)}
+    unknown = frozenset(word for word, one in numbers if not postings.held(one))
+    return Ranked(fuse(by_words, by_vector, sum(idfs)), by_words, by_vector, rarities, unknown)
 
 
 @dataclass(frozen=True)
@@ -108,9 +151,9 @@ class Index:
     def search(self, question: str, vector: Any = None, most: int = 10, depth: int = DEPTH) -> Found:
         """Find the passages for a question by its words, and by its vector where one is given.
 
-        The first ``depth`` of each ranking are fused by Σ 1 / (60 + rank). Passages without a vector take part by words
-        alone. Equal scores stand in the order of the text, by names of files. Raises TextError for an empty question,
-        InputError for a vector of other dimensions, or with NaN in it.
+        The first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
+        vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises
+        TextError for an empty question, InputError for a vector of other dimensions, or with NaN in it.
         """
         if not question.strip():
             raise TextError("the question is empty: ask something")
@@ -119,11 +162,9 @@ class Index:
         with self._lock, self._store.transaction("DEFERRED"):
             check_embedder(self._store, self.embedder)
             state = self._current()
-            by_words = self._by_words(state, question, depth)
-            by_vector = self._by_vector(state, vector, depth)
-            fused = fuse([np.array(list(one)) for one in (by_words, by_vector)])[:most]
-            hits = tuple(self._hit(state, one, score, by_words, by_vector) for one, score in fused)
-            return Found(hits, len(state.postings), state.vectors.missing)
+            ranked = rank(state.postings, self._numbers(question), self._by_vector(state, vector, depth), depth)
+            hits = tuple(self._hit(state, one, score, ranked) for one, score in ranked.order[:most])
+            return Found(hits, len(state.postings), state.vectors.missing, ranked.rarities, ranked.unknown)
 
     def wanted(self) -> Iterator[Wanted]:
         """Yield the passages without a vector, each text once, in the order of the files."""
@@ -153,13 +194,13 @@ class Index:
         for name, line, reason, size, detail in lines:
             yield Dropped(name, reason, f"{name}:{line}", bytes=size, detail=detail)
 
-    def _by_words(self, state: _State, question: str, depth: int) -> dict[int, float]:
-        numbers: list[int] = []
+    def _numbers(self, question: str) -> list[tuple[str, int]]:
+        """Return the words of a question, each as often as it comes, with its number; -1 where no passage has it."""
+        found = []
         for word in self._words(question):
             row = self._store.database.execute("SELECT id FROM words WHERE word = ?", (word,)).fetchone()
-            numbers += row or ()
-        scores = state.postings.scores(numbers)
-        return {int(one): float(scores[one]) for one in best(scores, depth) if scores[one] > 0}
+            found.append((word, -1 if row is None else int(row[0])))
+        return found
 
     def _by_vector(self, state: _State, vector: Any, depth: int) -> dict[int, float]:
         if vector is None:
@@ -170,9 +211,7 @@ class Index:
         passages, cosines = state.vectors.nearest(unit, depth)
         return {int(one): float(cosine) for one, cosine in zip(passages, cosines, strict=True)}
 
-    def _hit(
-        self, state: _State, one: int, score: float, by_words: dict[int, float], by_vector: dict[int, float]
-    ) -> Hit:
+    def _hit(self, state: _State, one: int, score: float, ranked: Ranked) -> Hit:
         database, number = self._store.database, int(state.postings.ids[one])
         content, first, last, heading, text = database.execute(
             "SELECT content, first_line, last_line, heading, text FROM passages WHERE id = ?", (number,)
@@ -180,11 +219,7 @@ class Index:
         files = [
             name for (name,) in database.execute("SELECT name FROM files WHERE content = ? ORDER BY name", (content,))
         ]
-        ranks = [{key: rank for rank, key in enumerate(ranking, 1)}.get(one) for ranking in (by_words, by_vector)]
-        return Hit(
-            files[0], tuple(files[1:]), first, last, heading, text, score,
-            ranks[0], by_words.get(one), ranks[1], by_vector.get(one),
-        )  # fmt: skip
+        return Hit(files[0], tuple(files[1:]), first, last, heading, text, score, *ranked.places(one))
 
     def _current(self) -> _State:
         """Return what was committed last, within a transaction that reads."""
@@ -206,7 +241,7 @@ class Index:
             if before is not None and before.name[0] == generation:
                 postings = before.postings
             else:
-                postings = Postings(self._store.folder / f"postings-{generation}")
+                postings = open_postings(self._store.folder / f"postings-{generation}")
         except (OSError, ValueError) as error:
             raise IndexFolderError(
                 f"{self._store.folder}: its postings can't be read ({error}): delete the folder and make it again"

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +23,12 @@ import numpy as np
 from chidu.corpus import Document, Dropped
 from chidu.corpus.lines import write_line
 from chidu.errors import IndexFolderError, MissingPackageError, SettingError, TextError, WorkFolderError
+from chidu.index.nearest import Near, nearest
+from chidu.index.shard import Place, Shard
 from chidu.index.store import hold
 from chidu.runs.record import open_whole, read_json, versions, write_json
 
-__all__ = ["SHARD_BYTES", "SHORTEST", "Place", "Span", "Trace", "build_trace"]
+__all__ = ["SHARD_BYTES", "SHORTEST", "Span", "Trace", "build_trace"]
 
 SHARD_BYTES = 100_000_000
 """Bytes of text in a shard: sorting one takes about six times that in memory."""
@@ -38,24 +38,8 @@ FORMAT = 1
 NAME = "trace.json"
 _BETWEEN = b"\xff"
 _MOST = 2**31 - 1
-_COUNTED = 10_000
-"""Places of one span, in each shard, among which the first are looked for."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a span stands."""
-
-    id: str
-    """The document's id: the sha256 of its text."""
-    source: str
-    licence: str
-    where: str
-    """``file:line``, where the source tells."""
-    start: int
-    """Byte of the document's text (UTF-8) at which it begins."""
 
 
 @dataclass(frozen=True)
@@ -164,69 +148,6 @@ def _heads(text: bytes) -> Array:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-class _Shard:
-    """One shard, mapped into memory."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._starts = np.load(folder / f"{name}.starts")
-        self._heads: list[int] = np.load(folder / f"{name}.heads").tolist()
-        self._text, self._documents = (_mapped(folder / f"{name}{kind}") for kind in (".text", ".documents"))
-        self._suffixes = memoryview(_mapped(folder / f"{name}.suffixes")).cast("i")
-        if len(self._suffixes) != len(self._text):
-            raise ValueError(f"{name}: {len(self._text)} bytes of text, {len(self._suffixes)} suffixes")
-
-    def longest(self, text: bytes, start: int, stop: int) -> int:
-        """Return where the longest match of ``text[start:]`` ends, or ``start`` where it does not reach ``stop``."""
-        first = self._first(text[start:stop])
-        if first < 0:
-            return start
-        wanted = text[start:]
-        high = self._heads[(wanted[0] << 8 | wanted[1]) + 1]
-        place = bisect_left(self._suffixes, wanted, first, high, key=lambda one: self._text[one : one + len(wanted)])
-        # The nearest in the order of all suffixes stand beside the place where it would be.
-        near = (self._suffixes[one] for one in (place - 1, place) if 0 <= one < len(self._suffixes))
-        return start + max(_common(self._text[one : one + len(wanted)], wanted) for one in near)
-
-    def _first(self, wanted: bytes) -> int:
-        """Return the first suffix that begins with these two bytes or more, or -1."""
-        pair, length = wanted[0] << 8 | wanted[1], len(wanted)
-        low, high = self._heads[pair], self._heads[pair + 1]
-        place = bisect_left(self._suffixes, wanted, low, high, key=lambda one: self._text[one : one + length])
-        if place == high or self._text[self._suffixes[place] : self._suffixes[place] + length] != wanted:
-            return -1
-        return place
-
-    def find(self, wanted: bytes, most: int) -> tuple[int, list[Place]]:
-        """Return how often it stands here, and the first places, one for each document."""
-        first = self._first(wanted)
-        if first < 0:
-            return 0, []
-        high, length = self._heads[(wanted[0] << 8 | wanted[1]) + 1], len(wanted)
-        last = bisect_right(self._suffixes, wanted, first, high, key=lambda one: self._text[one : one + length])
-        found = np.sort(np.asarray(self._suffixes[first : min(last, first + _COUNTED)]))
-        documents = np.searchsorted(self._starts[:, 0], found, "right") - 1
-        numbers, places = np.unique(documents, return_index=True)
-        chosen = zip(numbers[:most].tolist(), found[places[:most]].tolist(), strict=True)
-        return last - first, [self._place(number, start) for number, start in chosen]
-
-    def _place(self, number: int, start: int) -> Place:
-        begin, line = self._starts[number].tolist()
-        told = json.loads(self._documents[line : self._documents.find(b"\n", line)])
-        return Place(**told, start=start - begin)
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """Return how many bytes two texts have in common at their beginning."""
-    length = min(len(one), len(other))
-    differ = np.flatnonzero(np.frombuffer(one, np.uint8, length) != np.frombuffer(other, np.uint8, length))
-    return int(differ[0]) if len(differ) else length
-
-
 class Trace:
     """The suffix arrays of a corpus, mapped into memory."""
 
@@ -246,7 +167,7 @@ class Trace:
                     f"{path} was made by a newer Chidu (format {self.facts['chidu_trace']}, this one reads {FORMAT}): "
                     "upgrade with pip install -U chidu, or name another folder"
                 )
-            self._shards = [_Shard(self.folder, one["name"]) for one in self.facts["shards"]]
+            self._shards = [Shard(self.folder, one["name"]) for one in self.facts["shards"]]
         except (OSError, ValueError, KeyError, TypeError, WorkFolderError) as error:
             raise IndexFolderError(f"{folder} is damaged ({error}): delete it and make it again") from error
 
@@ -278,6 +199,10 @@ class Trace:
             _extend(reach, shard, content, shortest)
         return [self._span(content, start, end, most) for start, end in sorted(reach.items())]
 
+    def nearest(self, text: str, most: int = 3) -> list[Near]:
+        """Return passages of the corpus that share the rarest words of a text, the nearest first: see `nearest`."""
+        return nearest(self._shards, text, most)
+
     def _span(self, content: bytes, start: int, end: int, most: int) -> Span:
         wanted = content[start:end]
         count, places = 0, list[Place]()
@@ -290,7 +215,7 @@ class Trace:
         return Span(first, first + len(text), text, count, tuple(places[:most]))
 
 
-def _extend(reach: dict[int, int], shard: _Shard, content: bytes, shortest: int) -> None:
+def _extend(reach: dict[int, int], shard: Shard, content: bytes, shortest: int) -> None:
     """Add the spans of a shard to those known, start → end, and take away what lies in longer ones."""
     known, end = dict(reach), 0
     for start in range(len(content) - shortest + 1):

@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 from chidu.errors import MissingPackageError, SettingError
 
-__all__ = ["Words", "stemmer", "words"]
+__all__ = ["RUN", "Words", "stemmer", "words"]
 
 # Scripts written without blanks between words: Thai, Lao, Myanmar, Khmer, kana, Han; and Hangul, whose endings vary.
 _DENSE = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_RUN = re.compile(rf"([{_DENSE}]+)|[^\W_{_DENSE}]+")
+RUN = re.compile(rf"([{_DENSE}]+)|[^\W_{_DENSE}]+")
+"""A run of letters and digits: the first group has it where its script is written without blanks."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 Words = Callable[[str], list[str]]
@@ -29,7 +30,7 @@ def words(text: str) -> list[str]:
     ``readfile``, ``read`` and ``file``; ``read_file`` its two parts.
     """
     found: list[str] = []
-    for match in _RUN.finditer(text if text.isascii() else unicodedata.normalize("NFKC", text)):
+    for match in RUN.finditer(text if text.isascii() else unicodedata.normalize("NFKC", text)):
         run = match.group()
         if match.group(1):
             found += run

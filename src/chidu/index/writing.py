@@ -18,7 +18,7 @@ from chidu.corpus import Dropped
 from chidu.errors import SettingError, TextError
 from chidu.index.filling import compact
 from chidu.index.passage import LONGEST, Passage
-from chidu.index.postings import Counts, write_postings
+from chidu.index.postings import Counts, make_postings, write_postings
 from chidu.index.reading import MOST_BYTES, File, digest, find_files, read_passages
 from chidu.index.store import FORMAT, Store, hold, without_vectors
 from chidu.index.words import stemmer
@@ -224,7 +224,7 @@ class _Update:
             if not is_same:
                 counts = database.execute(f"SELECT words, counts {_LISTED}")
                 numbers = (Counts(np.frombuffer(one, "<i4"), np.frombuffer(two, "<i4")) for one, two in counts)
-                write_postings(postings, ids, numbers, len(self._numbers))
+                write_postings(postings, make_postings(ids, numbers, len(self._numbers)))
             self._name(database, generation)
             missing = without_vectors(database)
             lines = dict(database.execute("SELECT reason, COUNT(*) FROM lines_left_out GROUP BY reason"))

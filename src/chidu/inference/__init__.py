@@ -7,6 +7,7 @@ own.py         models of our own layouts
 decoder.py     one token after another, for those
 hub.py         whatever transformers opens
 gguf.py        GGUF files, by llama.cpp
+translation.py sentences from one language to another
 remote.py      models behind an address that speaks OpenAI's API
 embedding.py   texts as vectors
 packaged.py    models that PyPI packages carry
@@ -16,6 +17,7 @@ quantised.py   a GGUF file in a type that is quicker
 from chidu.inference.embedding import Embedder, open_embedder
 from chidu.inference.engine import Conversation, Engine, Message, Prompt, open_engine
 from chidu.inference.sampling import Piece, Sampling, Token
+from chidu.inference.translation import TranslationForm, Translator, translator_of
 
 __all__ = [
     "Conversation",
@@ -26,6 +28,9 @@ __all__ = [
     "Prompt",
     "Sampling",
     "Token",
+    "TranslationForm",
+    "Translator",
     "open_embedder",
     "open_engine",
+    "translator_of",
 ]

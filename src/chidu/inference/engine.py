@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from chidu.errors import ContextError, InputError, MissingPackageError
+from chidu.errors import ChatError, ContextError, InputError, MissingPackageError
 from chidu.inference.sampling import Piece, Sampling, Token
 
 __all__ = [
@@ -69,9 +69,9 @@ class Engine(Protocol):
         ...
 
 
-def no_chat(name: str) -> InputError:
+def no_chat(name: str) -> ChatError:
     """Return what is raised where a model that was taught no conversation is asked to have one."""
-    return InputError(f"{name} only goes on from a text; it was taught no chat: ask for completions (chidu generate)")
+    return ChatError(f"{name} only goes on from a text; it was taught no chat: ask for completions (chidu generate)")
 
 
 def check_turns(conversation: Conversation, control: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from chidu.errors import InputError
 from chidu.inference.decoder import Decoder
 from chidu.inference.engine import Conversation, Prompt, check_length, check_tokens, no_chat, room
 from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
+from chidu.inference.translation import TranslationForm
 from chidu.model.conversion import load_model
 from chidu.model.transformer import KeyValues, Transformer
 
@@ -46,6 +47,8 @@ class OwnEngine:
                 f"{folder}: the tokenizer has {self.tokenizer.get_vocab_size()} tokens, "
                 f"the weights {self.model.shape.vocabulary}: they don't belong together"
             )
+        self.translation = TranslationForm.read(folder)
+        """How it was taught to translate, where it was."""
 
     @property
     def context_length(self) -> int:
@@ -59,6 +62,10 @@ class OwnEngine:
         if isinstance(prompt, str):
             return list(self.tokenizer.encode(prompt).ids)
         return check_tokens(prompt, self.model.shape.vocabulary)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Return the tokens of what is text alone: to spell the end of text in it does not end it."""
+        return list(self._plain_tokenizer.encode(text).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
@@ -91,6 +98,12 @@ class OwnEngine:
     def vocabulary(self) -> Vocabulary:
         """What the tokens are in bytes."""
         return open_vocabulary(self.tokenizer.to_str(), [END], self.name)
+
+    @cached_property
+    def _plain_tokenizer(self) -> Any:
+        found = type(self.tokenizer).from_str(self.tokenizer.to_str())
+        found.encode_special_tokens = True
+        return found
 
 
 class _Reader:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chidu.model.transformer import LAYER_NORM_EPSILON, MLP, NORM_EPSILON, Block, GeluMLP, Transformer
+from chidu.model.transformer import LAYER_NORM_EPSILON, MLP, NORM_EPSILON, Block, GeluMLP, Transformer, apart
 
 __all__ = ["GradientPass"]
 
@@ -40,14 +40,15 @@ class GradientPass:
         self._wide, self._shares = (weight.new_empty(shape, dtype=torch.float32, requires_grad=False) for _ in range(2))
 
     @torch.no_grad()
-    def __call__(self, tokens: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, tokens: Tensor, targets: Tensor, are_apart: bool = False) -> Tensor:
         """Return the mean loss (float32, nats per token) of targets [B, T] given tokens [B, T].
 
-        Overwrites the gradient `.grad` of every weight, which must be there.
+        With `are_apart` texts of one sequence do not see each other. Targets below 0 are not learned: the mean is over
+        the others. Overwrites the gradient `.grad` of every weight, which must be there.
         """
         model, index = self.model, tokens.flatten()
         is_gpt2, length = model.shape.is_gpt2, tokens.shape[1]
-        turn = Turn.of(model, length)
+        turn = Turn.of(model, length, tokens if are_apart else None)
         x = F.embedding(index, model.embedding.weight)
         if is_gpt2:
             x = (x.view(len(tokens), length, -1) + model.positions.weight[:length]).flatten(0, 1)
@@ -57,7 +58,7 @@ class GradientPass:
             layers.append((GPT2LayerPass if is_gpt2 else LayerPass)(block, turn, len(tokens)))
             x = layers[-1].forward(x)
         norm = (LayerNormPass if is_gpt2 else NormPass)(model.norm.weight)
-        loss, gradient = self._head(norm.forward(x), targets.flatten())
+        loss, gradient = self._learned(norm.forward(x), targets.flatten())
         gradient = norm.backward(gradient)
         for layer in reversed(layers):
             gradient = layer.backward(gradient)
@@ -71,6 +72,15 @@ class GradientPass:
         else:
             _grad(model.embedding.weight).copy_(by_word)
         return loss
+
+    def _learned(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `_head` does, for the targets that are learned; by the others the gradient is 0."""
+        learned = targets >= 0
+        if bool(learned.all()):
+            return self._head(x, targets)
+        places = learned.nonzero().squeeze(1)
+        loss, by_learned = self._head(x[places], targets[places])
+        return loss, torch.zeros_like(x).index_copy_(0, places, by_learned)
 
     def _head(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss of targets [N] given the normed stream x [N, C], and its gradient by x.
@@ -169,18 +179,19 @@ class Turn:
     cosine: Tensor
     sine: Tensor
     mask: Tensor
-    """[T, T], 0 or -inf, in the weights' dtype."""
+    """[T, T], or [B, 1, T, T] where texts are apart; 0 or -inf, in the weights' dtype."""
 
     @classmethod
-    def of(cls, model: Transformer, T: int) -> Turn:
-        """Take them from the model."""
+    def of(cls, model: Transformer, T: int, texts: Tensor | None = None) -> Turn:
+        """Take them from the model; `texts` [B, T] are the tokens, where those of one sequence are to be apart."""
         cosine, sine = model.cosine[:T], model.sine[:T]
         heads = model.shape.heads + model.shape.kv_heads
+        mask = model.mask[:T, :T].to(model.head.weight.dtype)
         return cls(
             # Written out for all heads: products run over whole tensors, not head by head.
             torch.cat((cosine, cosine), dim=-1).unsqueeze(1).repeat(1, heads, 1),
             torch.cat((-sine, sine), dim=-1).unsqueeze(1).repeat(1, heads, 1),
-            model.mask[:T, :T].to(model.head.weight.dtype),
+            mask if texts is None else apart(texts, mask),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -259,9 +270,9 @@ class LayerPass:
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return the mixed values [N, H·D] of scaled queries, keys and values [B·H, T, D]."""
-        H, D = self.block.attention.heads, q.shape[-1]
+        H, (T, D) = self.block.attention.heads, q.shape[1:]
         self.q, self.k, self.v = q, k, v
-        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(self.B, H, len(self.turn.mask), -1).add_(self.turn.mask)
+        scores = torch.bmm(self.q, self.k.transpose(1, 2)).view(self.B, H, T, T).add_(self.turn.mask)
         self.shares = scores.softmax(dim=-1).flatten(0, 1)  # [B·H, T, T]
         mixed = torch.bmm(self.shares, self.v)
         return mixed.view(self.B, H, -1, D).transpose(1, 2).reshape(-1, H * D)

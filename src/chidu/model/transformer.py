@@ -19,15 +19,29 @@ from torch.utils.checkpoint import checkpoint
 
 from chidu.runs.shape import Shape
 
-__all__ = ["LAYER_NORM_EPSILON", "NORM_EPSILON", "ROPE_THETA", "KeyValues", "Transformer"]
+__all__ = ["LAYER_NORM_EPSILON", "NORM_EPSILON", "ROPE_THETA", "KeyValues", "Transformer", "apart"]
 
 NORM_EPSILON = 1e-6
 LAYER_NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
 BRANCH_ENDS = ("attention.out.weight", "mlp.down.weight")
 
+END = 0
+"""The token of the end of text."""
+NOT_LEARNED = -100
+"""What torch's cross-entropy passes over."""
+
 KeyValues = tuple[Tensor, Tensor]
 """Keys and values of the tokens already read, each [B, K, T, D]."""
+
+
+def apart(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the mask [B, 1, T, T], 0 or -inf, under which no text of a sequence sees the one before it.
+
+    A text begins with the end of the one before. `mask` [T, T] is the causal one.
+    """
+    text = (tokens == END).cumsum(dim=1)
+    return mask.masked_fill(text[:, :, None] != text[:, None, :], -math.inf).unsqueeze(1)
 
 
 def rotary_angles(shape: Shape, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
@@ -104,7 +118,7 @@ class Attention(nn.Module):
         return self.out(mixed), (k, v)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Mix the values [B, K, S, D] for each query [B, H, T, D]; `mask` [T, S] is 0 or -inf."""
+        """Mix the values [B, K, S, D] for each query [B, H, T, D]; `mask` [T, S] or [B, 1, T, S] is 0 or -inf."""
         if q.is_cuda:
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=self.heads != self.kv_heads)
         # On a processor, torch's fused attention is several times slower than plain products at these lengths.
@@ -218,34 +232,59 @@ class Transformer(nn.Module):
                 yield weight, torch.empty(weight.shape).normal_(std=deviation, generator=generator)
 
     def features(
-        self, tokens: Tensor, past: list[KeyValues] | None = None, keep: bool = True
+        self, tokens: Tensor, past: list[KeyValues] | None = None, keep: bool = True, are_apart: bool = False
     ) -> tuple[Tensor, list[KeyValues]]:
         """Read tokens [B, T]; return the normed stream [B, T, C] and each layer's keys and values, where `keep` is set.
 
-        With `past` (what an earlier call returned) the tokens go on from there.
+        With `past` (what an earlier call returned) the tokens go on from there. With `are_apart`, and no `past`, texts
+        of one sequence do not see each other.
+        """
+        x, present = self.stream(self.embedding(tokens), past, keep, texts=tokens if are_apart else None)
+        return self.norm(x), present
+
+    def stream(
+        self,
+        x: Tensor,
+        past: list[KeyValues] | None = None,
+        keep: bool = True,
+        seen: list[Tensor] | None = None,
+        texts: Tensor | None = None,
+    ) -> tuple[Tensor, list[KeyValues]]:
+        """Read tokens by their embeddings x [B, T, C], as `features` does; return the stream before its last norm.
+
+        `seen`, where given, takes the stream [B, T, C] after the embedding and after each block. `texts` are the tokens
+        [B, T], where texts of one sequence are not to see each other.
         """
         start = past[0][0].shape[2] if past else 0
-        stop = start + tokens.shape[1]
-        x = self.embedding(tokens)
+        stop = start + x.shape[1]
         if self.shape.is_gpt2:
             x = x + self.positions.weight[start:stop]
         cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
         mask = self.mask[start:stop, :stop].to(x.dtype)
+        mask = mask if texts is None else apart(texts, mask)
         present = []
         for i, block in enumerate(self.blocks):
+            if seen is not None:
+                seen.append(x)
             if self.recompute and torch.is_grad_enabled():
                 x, kv = checkpoint(block, x, cosine, sine, mask, use_reentrant=False)
             else:
                 x, kv = block(x, cosine, sine, mask, past[i] if past else None)
             if keep:
                 present.append(kv)
-        return self.norm(x), present
+        if seen is not None:
+            seen.append(x)
+        return x, present
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, are_apart: bool = False) -> Tensor:
         """Return the logits [B, T, V] of the token after each of tokens [B, T]."""
-        logits: Tensor = self.head(self.features(tokens, keep=False)[0])
+        logits: Tensor = self.head(self.features(tokens, keep=False, are_apart=are_apart)[0])
         return logits
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss (a float32 scalar, nats per token) of targets [B, T] given tokens [B, T]."""
-        return F.cross_entropy(self(tokens).float().flatten(0, 1), targets.flatten())
+    def loss(self, tokens: Tensor, targets: Tensor, are_apart: bool = False) -> Tensor:
+        """Return the mean loss (a float32 scalar, nats per token) of targets [B, T] given tokens [B, T].
+
+        Targets below 0 are not learned: the mean is over the others.
+        """
+        logits = self(tokens, are_apart).float().flatten(0, 1)
+        return F.cross_entropy(logits, targets.masked_fill(targets < 0, NOT_LEARNED).flatten())

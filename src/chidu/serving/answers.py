@@ -6,7 +6,7 @@ import base64
 import itertools
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,8 @@ class Reply:
     is_chat: bool
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    guarded: Sequence[Mapping[str, Any]] | None = None
+    """What the guard has done so far; None without a guard."""
     id: str = ""
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -91,7 +93,8 @@ class Reply:
         for index, each in enumerate(texts):
             said = {"message": {"role": "assistant", "content": each.text}} if self.is_chat else {"text": each.text}
             choices.append({"index": index, **said, "logprobs": self._logprobs(each), "finish_reason": each.finish})
-        return self._document("chat.completion" if self.is_chat else "text_completion", choices) | {"usage": self.usage}
+        kind = "chat.completion" if self.is_chat else "text_completion"
+        return self._document(kind, choices) | {"usage": self.usage} | self._guard()
 
     def opening(self, index: int) -> dict[str, Any]:
         """Return the chunk that opens a chat."""
@@ -105,7 +108,12 @@ class Reply:
         if self.is_chat:
             said = {"delta": {"content": written.text} if written.text else {}}
         choice = {"index": index, **said, "logprobs": self._logprobs(written), "finish_reason": written.finish}
-        return self._document("chat.completion.chunk" if self.is_chat else "text_completion", [choice])
+        document = self._document("chat.completion.chunk" if self.is_chat else "text_completion", [choice])
+        return document | self._guard() if written.finish else document
+
+    def _guard(self) -> dict[str, Any]:
+        """Return what a finished text tells of the guard: nothing of OpenAI's, whose clients pass over it."""
+        return {} if self.guarded is None else {"guard": list(self.guarded)}
 
     def _logprobs(self, written: Written) -> dict[str, Any] | None:
         if written.tokens is None:

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
 
-from chidu.errors import ContextError, InputError, RemoteError, SchemaError
+from chidu.errors import ChatError, ContextError, InputError, RemoteError, SchemaError
 from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
 from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
-from chidu.serving.asked import UNSUPPORTED, ChatAsked, CompletionAsked, EmbeddingsAsked
+from chidu.serving.applications import APPLICATIONS, Applications
+from chidu.serving.asked import ChatAsked, CompletionAsked, EmbeddingsAsked, read
 from chidu.serving.description import describe
 from chidu.serving.desk import Desk
 from chidu.serving.gate import Gate
-from chidu.serving.guarding import Guarding, ModerationAsked
+from chidu.serving.guarding import Guarding, ModerationAsked, Told
+from chidu.serving.page import add_page
 from chidu.serving.settings import ServerSettings
+from chidu.serving.streams import Stream, event
+
+if TYPE_CHECKING:
+    from chidu.evaluation.white_box import WhiteBox
 
 __all__ = ["make_app"]
-
-Asked = TypeVar("Asked", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,14 @@ def make_app(
     guard: Guard | None = None,
     record: AuditRecord | None = None,
     embedder: Embedder | None = None,
+    indexes: Mapping[str, Path] | None = None,
+    look_into: Callable[[], WhiteBox] | None = None,
 ) -> FastAPI:
-    """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such."""
+    """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such.
+
+    `indexes` may be searched, by the names that requests call them. `look_into` opens the model at the first request
+    for reasons.
+    """
     desk = Desk(engine, settings)
     guarding = Guarding(engine, guard, record, desk.registry)
     created = int(time.time())
@@ -59,8 +68,11 @@ def make_app(
         "/v1/chat/completions": ChatAsked,
         "/v1/embeddings": EmbeddingsAsked,
         "/v1/moderations": ModerationAsked,
+        **APPLICATIONS,
     }
     describe(app, bodies)
+    Applications(desk, guarding, embedder, indexes, look_into).add_to(app)
+    add_page(app, settings)
     _answer_errors(app, desk)
 
     @app.get("/health")
@@ -83,7 +95,7 @@ def make_app(
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        asked = await _read(request, CompletionAsked)
+        asked = await read(request, CompletionAsked)
         check_model(asked.model, [engine.name])
         reply = Reply(engine.name, is_chat=False)
         tasks = [
@@ -94,7 +106,7 @@ def make_app(
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        asked = await _read(request, ChatAsked)
+        asked = await read(request, ChatAsked)
         check_model(asked.model, [engine.name])
         reply = Reply(engine.name, is_chat=True)
         tasks = [Task(asked.conversation, sampling) for sampling in asked.samplings()]
@@ -102,12 +114,12 @@ def make_app(
 
     @app.post("/v1/moderations")
     async def moderations(request: Request) -> dict[str, Any]:
-        asked = await _read(request, ModerationAsked)
+        asked = await read(request, ModerationAsked)
         return await guarding.moderation(f"modr-{secrets.token_hex(12)}", asked.texts, engine.name)
 
     @app.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
-        asked = await _read(request, EmbeddingsAsked)
+        asked = await read(request, EmbeddingsAsked)
         if embedder is None:
             message = "this server makes no vectors: start it with --embedder"
             raise RequestError(404, message, param="model", code="model_not_found")
@@ -166,17 +178,18 @@ async def _answer(
     request.scope["visit"].reserve(expected, lambda: reply.usage["total_tokens"])
     # What is too long for the model is refused before the guard reads it, which would take longer.
     heard = [await desk.open(task.prompt, task.sampling) for task in tasks]
-    prompts = await guarding.admitted(reply.id, [task.prompt for task in tasks])
+    told = Told(reply.id)
+    reply.guarded = None if guarding.guard is None else told.actions
+    prompts = await guarding.admitted(told, [task.prompt for task in tasks])
     for index, (task, prompt) in enumerate(zip(tasks, prompts, strict=True)):
         if prompt != task.prompt:
             tasks[index] = replace(task, prompt=prompt)
             heard[index] = await desk.open(prompt, task.sampling)
     texts = [
-        guarding.answer(reply.id, desk.write(each, begun), task.sampling)
-        for task, each in zip(tasks, heard, strict=True)
+        guarding.answer(told, desk.write(each, begun), task.sampling) for task, each in zip(tasks, heard, strict=True)
     ]
     if asked.stream:
-        return _Stream(desk, _events(desk, reply, tasks, texts, asked.wants_usage))
+        return Stream(desk, _events(desk, reply, tasks, texts, asked.wants_usage))
     found = []
     async with desk.turn():
         for task, text in zip(tasks, texts, strict=True):
@@ -233,37 +246,6 @@ def _joined(pieces: Sequence[Written]) -> Written:
     return Written("".join(piece.text for piece in pieces), pieces[-1].finish, tokens)
 
 
-class _Stream(StreamingResponse):
-    """Events, sent while a turn is held: so who finds the desk full, or asks for what the engine can't write, is told
-    by the status, before the first byte."""
-
-    def __init__(self, desk: Desk, events: AsyncGenerator[str, None]) -> None:
-        super().__init__(events, media_type="text/event-stream")
-        self.desk, self.events = desk, events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for a turn and for the first event, then send."""
-        async with self.desk.turn(), contextlib.aclosing(self.events):
-            self.body_iterator = _after(await anext(self.events), self.events)
-            await super().__call__(scope, receive, send)
-
-
-async def _after(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Yield one event and those after it; where one of those can't be made, say so in their place."""
-    yield first
-    try:
-        async for event in others:
-            yield event
-    except RequestError as error:
-        yield _event(error_body(error.status, str(error), error.param, error.code))
-    except InputError as error:
-        yield _event(error_body(400, str(error), code="invalid_prompt"))
-    except Exception:
-        log.exception("a stream broke off")
-        yield _event(error_body(500, "the server failed while it wrote", code="server_failed"))
-    yield "data: [DONE]\n\n"
-
-
 async def _events(
     desk: Desk, reply: Reply, tasks: Sequence[Task], texts: Sequence[AsyncGenerator[Piece, None]], usage: bool
 ) -> AsyncGenerator[str, None]:
@@ -273,34 +255,14 @@ async def _events(
             is_open = False
             async for piece in written:
                 if reply.is_chat and not is_open:
-                    yield _event(reply.opening(index))
+                    yield event(reply.opening(index))
                     is_open = True
                 if piece.text or piece.tokens:
-                    yield _event(reply.chunk(index, replace(piece, finish=None)))
+                    yield event(reply.chunk(index, replace(piece, finish=None)))
                 if piece.finish:
-                    yield _event(reply.chunk(index, Written("", piece.finish)))
+                    yield event(reply.chunk(index, Written("", piece.finish)))
     if usage:
-        yield _event(reply.last())
-
-
-def _event(document: dict[str, Any]) -> str:
-    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
-
-
-async def _read(request: Request, kind: type[Asked]) -> Asked:
-    """Read a request's JSON, checked. Raises RequestError (400) naming the value that is wrong."""
-    try:
-        return kind.model_validate_json(await request.body())
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        # Of a value that may be of several kinds: what is wrong with the kind that it is.
-        first = next((each for each in found if not each["type"].endswith("_type")), found[0])
-        if (name := str(first["loc"][0]) if first["loc"] else "") in UNSUPPORTED:
-            message = f"{name} is not supported here: leave it out"
-            raise RequestError(400, message, param=name, code="unsupported") from error
-        place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
-        said = f"{place}: {first['msg']}" if place else first["msg"]
-        raise RequestError(400, said, param=place.split(".")[0] or None, code=first["type"]) from error
+        yield event(reply.last())
 
 
 def _answer_errors(app: FastAPI, desk: Desk) -> None:
@@ -321,6 +283,8 @@ def _answer_errors(app: FastAPI, desk: Desk) -> None:
         is_long = isinstance(error, ContextError)
         if isinstance(error, SchemaError):
             return told(400, str(error), "response_format", "invalid_schema")
+        if isinstance(error, ChatError):
+            return told(400, str(error), "messages", "no_chat")
         code = "context_length_exceeded" if is_long else "invalid_prompt"
         return told(400, str(error), "messages" if not is_long else None, code)
 

@@ -6,17 +6,18 @@ import json
 import secrets
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import Request
 
 from chidu.inference import Conversation, Message, Prompt, Sampling
 from chidu.serving.answers import RequestError
 
-__all__ = ["UNSUPPORTED", "ChatAsked", "CompletionAsked", "EmbeddingsAsked"]
+__all__ = ["ChatAsked", "CompletionAsked", "EmbeddingsAsked", "Turn", "read"]
 
 MOST_TEXTS = 16
 """Of one request: prompts times n."""
 MOST_STOPS = 4
-UNSUPPORTED = {
+_UNSUPPORTED = {
     *("tools", "logit_bias", "suffix", "presence_penalty", "frequency_penalty", "best_of", "tool_choice", "functions"),
     *("parallel_tool_calls", "modalities", "audio", "reasoning_effort", "service_tier", "store", "prediction"),
 }
@@ -24,6 +25,7 @@ UNSUPPORTED = {
 
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 One = TypeVar("One")
+Asked = TypeVar("Asked", bound=BaseModel)
 Several = Annotated[list[One], Field(min_length=1)]
 
 
@@ -122,7 +124,9 @@ class _Part(BaseModel):
     text: str
 
 
-class _Turn(BaseModel):
+class Turn(BaseModel):
+    """One message of a conversation."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -131,6 +135,7 @@ class _Turn(BaseModel):
 
     @property
     def message(self) -> Message:
+        """The message."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return Message("system" if self.role == "developer" else self.role, text)
 
@@ -173,7 +178,7 @@ class _Json(BaseModel):
 class ChatAsked(_Asked):
     """POST /v1/chat/completions."""
 
-    messages: list[_Turn] = Field(min_length=1, max_length=1000)
+    messages: list[Turn] = Field(min_length=1, max_length=1000)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     response_format: _Text | _AnyJson | _Json | None = Field(default=None, discriminator="type")
@@ -220,3 +225,19 @@ class EmbeddingsAsked(BaseModel):
     def texts(self) -> list[str]:
         """The texts."""
         return [self.input] if isinstance(self.input, str) else self.input
+
+
+async def read(request: Request, kind: type[Asked]) -> Asked:
+    """Read a request's JSON, checked. Raises RequestError (400) naming the value that is wrong."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        # Of a value that may be of several kinds: what is wrong with the kind that it is.
+        first = next((each for each in found if not each["type"].endswith("_type")), found[0])
+        if (name := str(first["loc"][0]) if first["loc"] else "") in _UNSUPPORTED:
+            message = f"{name} is not supported here: leave it out"
+            raise RequestError(400, message, param=name, code="unsupported") from error
+        place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
+        said = f"{place}: {first['msg']}" if place else first["msg"]
+        raise RequestError(400, said, param=place.split(".")[0] or None, code=first["type"]) from error

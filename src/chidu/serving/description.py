@@ -24,8 +24,9 @@ REFUSALS = {
     415: "no JSON",
     429: "too much in this minute, or too many that wait",
     500: "the engine failed",
+    501: "a package is not installed, or the model is not made for this",
     502: "the model is behind an address, which does not answer as it should",
-    503: "too many connections, or a record that can't be written",
+    503: "too many connections, a record that can't be written, or work that took too long",
 }
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer", "minimum": 0}
@@ -55,6 +56,21 @@ ERROR = _object({"error": _object({"message": TEXT, "type": TEXT, "param": OR_NO
 VECTORS = _object({"model": TEXT, "data": {"type": "array", "minItems": 1, "items": _object({"index": NUMBER})}})
 RESULT = _object({"flagged": {"type": "boolean"}, "categories": {"type": "object"}})
 VERDICTS = _object({"id": TEXT, "model": TEXT, "results": {"type": "array", "minItems": 1, "items": RESULT}})
+GUARD = {"type": "array", "items": _object({"side": TEXT, "action": TEXT, "categories": {"type": "array"}})}
+"""There where there is a guard: what it did about each text that was not simply let pass."""
+
+
+def _application(**required: Any) -> dict[str, Any]:
+    found = _object({"id": TEXT, "object": TEXT, "created": NUMBER, **required, "usage": USAGE})
+    found["properties"]["guard"] = GUARD
+    return found
+
+
+PLACES = {"first_line": NUMBER, "last_line": NUMBER, "score": {"type": "number"}}
+PASSAGE = _object({"file": TEXT, "heading": TEXT, "text": TEXT, **PLACES})
+BOOLEAN = {"type": "boolean"}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+CITATION = _object({"file": TEXT, "first_line": NUMBER, "last_line": NUMBER, "heading": TEXT, "quoted": TEXT})
 ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
     "/ready": ("application/json", _object({"status": {"const": "ok"}})),
@@ -63,8 +79,26 @@ ANSWERS = {
     "/v1/models/{name}": ("application/json", MODEL),
     "/v1/embeddings": ("application/json", VECTORS),
     "/v1/moderations": ("application/json", VERDICTS),
+    "/v1/indexes": ("application/json", _object({"data": {"type": "array", "items": _object({"id": TEXT})}})),
+    "/v1/summarize": (
+        "application/json",
+        _application(summary=TEXT, of=NUMBER, sentences={"type": "array", "items": _object(PLACES)}),
+    ),
+    "/v1/translate": (
+        "application/json",
+        _application(translation=TEXT, source=TEXT, target=TEXT, detected=BOOLEAN, sentences=NUMBER),
+    ),
+    "/v1/answer": (
+        "application/json",
+        _application(answered=BOOLEAN, answer=TEXT, confidence=SHARE, citations={"type": "array", "items": CITATION}),
+    ),
+    "/v1/explain": ("application/json", _application(explained=NUMBER, of=NUMBER, explanation={"type": "object"})),
+    "/v1/search": (
+        "application/json",
+        _application(by=TEXT, passages=NUMBER, results={"type": "array", "items": PASSAGE}),
+    ),
 }
-"""Of routes that write no text."""
+"""Of routes but those that OpenAI's clients ask for texts."""
 
 
 def describe(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> None:
@@ -99,7 +133,7 @@ def _document(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> dict[str, 
             if path in bodies:
                 body = {"$ref": PLACE + bodies[path].__name__}
                 route["requestBody"] = {"required": True, **_content("application/json", body)}
-            if path in bodies and schema is ANSWER:
+            if path in bodies and "stream" in bodies[path].model_fields:
                 content["content"] |= {"text/event-stream": {"schema": EVENT}}
             route["responses"] = {"200": {"description": "done", **content}, **refusals}
             # Without keys, none is asked for.

@@ -26,6 +26,8 @@ HEADERS = {
 }
 OPEN = {"/health", "/ready"}
 """Whoever asks whether the server lives needs no key."""
+PAGE = re.compile(r"/|/static/[a-z]+\.[a-z]+")
+"""The page and its files, which ask for one and hold nothing else."""
 LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 ANYONE = "anyone"
 """Who asks where there are no keys."""
@@ -57,7 +59,10 @@ class Gate:
             if message["type"] == "http.response.start":
                 if "visit" in scope:
                     more.update(scope["visit"].headers())
-                message["headers"] = [*message.get("headers", []), *HEADERS.items(), *more.items()]
+                own = message.get("headers", [])
+                # The page has a policy of its own.
+                more.update((name, value) for name, value in HEADERS.items() if name not in dict(own))
+                message["headers"] = [*own, *more.items()]
             await send(message)
 
         try:
@@ -93,7 +98,8 @@ class Gate:
         if self.settings.is_local and host.rsplit(":", 1)[0] not in LOCAL_NAMES and host not in LOCAL_NAMES:
             raise RequestError(403, "this server answers to localhost and 127.0.0.1 alone", code="wrong_host")
         caller = ANYONE
-        if self._keys and scope["path"] not in OPEN:
+        is_page = scope["method"] in ("GET", "HEAD") and PAGE.fullmatch(scope["path"])
+        if self._keys and scope["path"] not in OPEN and not is_page:
             caller = self._caller(headers.get(b"authorization", b""))
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if scope["method"] == "POST" and kind != b"application/json":

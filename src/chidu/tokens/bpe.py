@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,19 @@ _SMALLEST = 257
 """All 256 bytes and the end of text."""
 
 
-def train_tokenizer(train: Path, path: Path, vocabulary: int, sample_bytes: int = 8_000_000) -> dict[str, Any]:
+def train_tokenizer(
+    train: Path,
+    path: Path,
+    vocabulary: int,
+    sample_bytes: int = 8_000_000,
+    fields: Sequence[str] = ("text",),
+    special: Sequence[str] = (),
+) -> dict[str, Any]:
     """Learn a tokenizer of exactly ``vocabulary`` tokens from the first part of train.jsonl and write it to ``path``.
 
     The file is in the order of a hash, so that its first ``sample_bytes`` of text are a fair sample. The same sample
-    gives the same file. Returns a summary: vocabulary, sample_bytes, sample_documents.
+    gives the same file. ``fields`` are those of a line that hold text; ``special`` are tokens beside the end of text
+    that no text is read as. Returns a summary: vocabulary, sample_bytes, sample_documents.
 
     Raises SettingError where the vocabulary is below 257, TextError where the text is too short to fill it.
     """
@@ -36,8 +44,8 @@ def train_tokenizer(train: Path, path: Path, vocabulary: int, sample_bytes: int 
             f"vocabulary is {vocabulary}: it must be at least {_SMALLEST} (256 bytes and the end of text)"
         )
     tokenizer = _untrained()
-    sample = _Sample(train, sample_bytes)
-    tokenizer.train_from_iterator(sample, _trainer(vocabulary))
+    sample = _Sample(train, sample_bytes, fields)
+    tokenizer.train_from_iterator(sample, _trainer(vocabulary, special))
     found = tokenizer.get_vocab_size()
     if found != vocabulary:
         raise TextError(
@@ -68,17 +76,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
 class _Sample:
     """The texts of a file's first lines, up to a number of bytes, counted on the way."""
 
-    def __init__(self, train: Path, limit: int) -> None:
-        self.train, self.limit = train, limit
+    def __init__(self, train: Path, limit: int, fields: Sequence[str]) -> None:
+        self.train, self.limit, self.fields = train, limit, fields
         self.bytes = self.documents = 0
 
     def __iter__(self) -> Iterator[str]:
         for line in read_lines(self.train):
             if self.bytes >= self.limit:
                 return
-            self.bytes += len(line["text"].encode())
             self.documents += 1
-            yield line["text"]
+            for text in (line[field] for field in self.fields):
+                self.bytes += len(text.encode())
+                yield text
 
 
 def _untrained() -> Tokenizer:
@@ -95,12 +104,12 @@ def _untrained() -> Tokenizer:
     return tokenizer
 
 
-def _trainer(vocabulary: int) -> Any:
+def _trainer(vocabulary: int, special: Sequence[str]) -> Any:
     from tokenizers import pre_tokenizers, trainers
 
     return trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=[END_OF_TEXT, *special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

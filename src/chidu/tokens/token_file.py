@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from chidu.runs.storage import steadily
 from chidu.tokens.bpe import END_OF_TEXT_ID
 from chidu.tokens.packed import beside
 
-__all__ = ["TokenFile"]
+__all__ = ["TokenFile", "epoch_order"]
 
 Windows = npt.NDArray[np.int64]
 
@@ -39,7 +40,6 @@ class TokenFile:
         self.content: str = values["sha256"]
         """The sha256 of the file, as it was written."""
         self.array = tokens
-        self._orders: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
 
     @classmethod
     def open(cls, path: Path) -> TokenFile:
@@ -90,7 +90,7 @@ class TokenFile:
         chosen = np.empty(sequences, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            chosen[here] = self._order(windows, seed, int(epoch))[within[here]]
+            chosen[here] = epoch_order(windows, seed, int(epoch))[within[here]]
         return self._windows(chosen, context_length)
 
     def held_out_batches(
@@ -127,12 +127,9 @@ class TokenFile:
         windows: Windows = self.array[positions].astype(np.int64)
         return windows
 
-    def _order(self, windows: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-        """Return one epoch's permutation of the windows; the two used last are kept."""
-        key = (windows, seed, epoch)
-        if key not in self._orders:
-            while len(self._orders) > 1:
-                self._orders.pop(next(iter(self._orders)))
-            # NumPy promises the raw stream for all its versions, but not what `permutation` makes of it.
-            self._orders[key] = np.argsort(np.random.PCG64([seed, epoch]).random_raw(windows), kind="stable")
-        return self._orders[key]
+
+@lru_cache(maxsize=2)
+def epoch_order(windows: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return one epoch's permutation of the windows; the two used last are kept."""
+    # NumPy promises the raw stream for all its versions, but not what `permutation` makes of it.
+    return np.argsort(np.random.PCG64([seed, epoch]).random_raw(windows), kind="stable")

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from chidu.model.transformer import Transformer
 from chidu.runs.run import PositionLoss
 
-__all__ = ["SEQUENCES_AT_ONCE", "HeldOutLoss", "held_out_loss", "position_ranges"]
+__all__ = ["SEQUENCES_AT_ONCE", "HeldOutLoss", "held_out_loss", "learned_loss", "position_ranges"]
 
 SEQUENCES_AT_ONCE = 4
 """A matter of speed: the losses are the same for any number, which tests hold to the last bit."""
@@ -66,6 +66,28 @@ def held_out_loss(
             for first, last in position_ranges(found.shape[1])
         ),
     )
+
+
+@torch.inference_mode()
+def learned_loss(model: Transformer, batches: Iterable[NDArray[np.int64]]) -> tuple[float, float]:
+    """Return the mean loss, nats per token, of the targets that are learned, and its standard error over sequences.
+
+    In the batches [count, T + 1] a token that is read but not learned stands as ~token.
+    """
+    from chidu.training.loop import as_read
+
+    losses, rows, first = [], [], 0
+    for batch in batches:
+        tokens = torch.from_numpy(batch).to(model.head.weight.device)
+        targets = tokens[:, 1:]
+        logits = model(as_read(tokens[:, :-1]), are_apart=True).float()
+        found = F.cross_entropy(logits.transpose(1, 2), targets.clamp(min=0), reduction="none").double().cpu()
+        learned = (targets >= 0).cpu()
+        losses.append(found[learned].numpy())
+        rows.append(first + learned.nonzero()[:, 0].numpy())
+        first += len(batch)
+    every, clusters = np.concatenate(losses), np.concatenate(rows)
+    return float(every.mean()), clustered_error(every, clusters)
 
 
 @torch.inference_mode()

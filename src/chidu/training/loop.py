@@ -21,7 +21,7 @@ from chidu.training.team import Team
 from chidu.training.underway import PLAIN, AstrayError, Batches, Heard, Underway
 from chidu.training.weights import FlatWeights, write_weights
 
-__all__ = ["CHECKPOINT_SECONDS", "Trainer", "go_on", "take_steps", "train", "trained_model"]
+__all__ = ["CHECKPOINT_SECONDS", "Trainer", "as_read", "go_on", "take_steps", "train", "trained_model"]
 
 CHECKPOINT_SECONDS = 15.0
 """A kill loses at most about this much work. The clock decides when to save, never how long to train."""
@@ -67,11 +67,14 @@ class Trainer(Underway):
 
     def _own_gradient(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Leave this process's gradient where the optimiser finds it; return the loss."""
+        # Where some are only read, the sequence is of texts that have nothing to do with each other.
+        are_apart = bool((targets < 0).any())
+        tokens = as_read(tokens)
         if self.device.type == "cpu":
-            return self._pass(tokens, targets)
+            return self._pass(tokens, targets, are_apart)
         # A GPU has kernels of its own for what is written out for processors.
         self.weights.clear()
-        loss = self.model.loss(tokens, targets)
+        loss = self.model.loss(tokens, targets, are_apart)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -114,6 +117,11 @@ class Trainer(Underway):
         self._take(state)
         self.weights.load(tensors)
         self.optimiser.load(tensors, self.step)
+
+
+def as_read(tokens: torch.Tensor) -> torch.Tensor:
+    """Return tokens as the model reads them: one that is read but not learned stands in a batch as ~token."""
+    return torch.where(tokens < 0, ~tokens, tokens)
 
 
 def train(

@@ -15,7 +15,7 @@ from chidu.parallel import Emit, Place, cores, map_processes
 from chidu.runs.config import RunConfig
 from chidu.training.team import Team, join, shared_bytes
 
-__all__ = ["RandomTokens", "Speed", "best_precision", "measure_apart", "measure_speed"]
+__all__ = ["RandomTokens", "Speed", "best_precision", "measure_apart", "measure_speed", "measure_together"]
 
 WARM_STEPS = 3
 LEAST_STEPS = 12
@@ -52,14 +52,20 @@ class RandomTokens:
 def measure_speed(apart: Sequence[RunConfig], together: RunConfig, place: Place) -> Speed:
     """Time a few steps of each config on all cores of `place` at once, then of `together` shared by this machine's."""
     seconds = measure_apart(apart, place, min(place.cores, LENGTHS * len(apart)))
-    processes = team_size(together, cores())
+    processes, threads, step = measure_together(together, cores())
+    return Speed(seconds, step, threads, processes)
+
+
+def measure_together(config: RunConfig, cores: int) -> tuple[int, int, float]:
+    """Return the processes that share a run on so many cores, their best number of threads, and a step's seconds."""
+    processes = team_size(config, cores)
     found = {}
-    for threads in sorted({1, cores() // processes}):
-        items = [(together, rank, processes, threads) for rank in range(processes)]
-        memory = shared_bytes(together.shape.params, processes)
+    for threads in sorted({1, cores // processes}):
+        items = [(config, rank, processes, threads) for rank in range(processes)]
+        memory = shared_bytes(config.shape.params, processes)
         found[threads] = max(map_processes(_time_together, items, processes, shared_bytes=memory))
     best = min(found, key=found.__getitem__)
-    return Speed(seconds, found[best], best, processes)
+    return processes, best, found[best]
 
 
 def measure_apart(configs: Sequence[RunConfig], place: Place, at_once: int) -> tuple[float, ...]:

@@ -42,7 +42,11 @@ class Batches(Protocol):
     """Where batches come from: `chidu.tokens.TokenFile`."""
 
     def batch(self, step: int, sequences: int, context_length: int, seed: int) -> NDArray[np.int64]:
-        """Return tokens [sequences, context_length + 1] of this step, a function of the arguments alone."""
+        """Return tokens [sequences, context_length + 1] of this step, a function of the arguments alone.
+
+        A token that is read but not to be learned stands as ~token, below 0; texts of a batch that has such do not
+        see each other.
+        """
         ...
 
 

@@ -1,0 +1,106 @@
+"""`chidu translate`: a text in another language, its Markdown as it was."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chidu.cli.summarize import decoded, read_bytes, read_stdin_bytes
+from chidu.cli.undertaking import DEFAULT_FOLDER
+
+if TYPE_CHECKING:
+    from chidu.apps import Translation
+
+__all__ = ["command"]
+
+
+def command(
+    text: Annotated[
+        str | None, typer.Argument(help="A text, or a file of text or Markdown in UTF-8; none: what is piped in.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="The language to translate into, by its code: zh, en, de, …")] = "",
+    source: Annotated[str | None, typer.Option("--from", help="The language of the text; else it is detected.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder of chidu train --pairs, a Marian, M2M or NLLB model, one that chats; else the work folder's."
+        ),
+    ] = None,
+    work: Annotated[Path, typer.Option(help="The work folder.")] = DEFAULT_FOLDER,
+    output: Annotated[Path | None, typer.Option(help="A file to write instead of the terminal.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Translate a text sentence by sentence; code, links and other Markdown stay as they are."""
+    from chidu.apps import translate
+    from chidu.cli.voice import open_voice
+    from chidu.corpus import check_language
+    from chidu.errors import MissingPackageError, SettingError
+    from chidu.inference import open_engine
+    from chidu.runs.record import write_atomic
+
+    if not to:
+        raise SettingError("--to is missing: name the language to translate into, such as --to zh")
+    target = check_language(to, "--to")
+    known = None if source is None else check_language(source, "--from")
+    said = _text(text)
+    try:
+        engine = open_engine(model or default_model(work))
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "torch", "lab", "translating") from error
+    with open_voice() as voice:
+        found = translate(
+            said, target=target, source=known, engine=engine,
+            progress=lambda done, words: voice.progress("translate", done, words, None),
+        )  # fmt: skip
+        voice.progress("translate", 1.0, "", None)
+    shown = json.dumps(_document(engine.name, found), ensure_ascii=False) if as_json else found.translation
+    if output is not None:
+        write_atomic(output, shown)
+    else:
+        sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
+    sys.stderr.write(
+        f"{'detected ' if found.detected else ''}{found.source} to {found.target}: {len(found.pairs):,} sentences; "
+        f"left as they were: {len(found.left):,}\n"
+    )
+
+
+def default_model(work: Path) -> str:
+    """Return the work folder's translation model. Raises InputError where there is none."""
+    from chidu.errors import InputError
+    from chidu.work.translation import FOLDER
+
+    folder = work / FOLDER / "model"
+    if not (folder / "record.json").is_file():
+        raise InputError(
+            f"there is no translation model ({folder} is not there): teach one with chidu train --pairs, or name one "
+            "with --model (a Marian, M2M or NLLB folder, or a large chat model)"
+        )
+    return str(folder)
+
+
+def _text(given: str | None) -> str:
+    """Return the text itself, that of the file it names, or what is piped in."""
+    if given is None:
+        return decoded("stdin", read_stdin_bytes("translate"))
+    # No path has a line end or is so long; and some systems raise where one asks.
+    is_path = "\n" not in given and len(given) < 1024 and "\0" not in given and Path(given).exists()
+    if is_path:
+        return decoded(given, read_bytes(Path(given)))
+    return decoded("the text", given.encode("utf-8", "surrogateescape"))
+
+
+def _document(name: str, found: Translation) -> dict[str, object]:
+    return {
+        "model": name,
+        "source": found.source,
+        "detected": found.detected,
+        "target": found.target,
+        "translation": found.translation,
+        "sentences": [asdict(each) for each in found.pairs],
+        "left": [asdict(each) for each in found.left],
+    }

@@ -1,0 +1,47 @@
+// Why the model said something: asked of the server, shown as text with its weights.
+
+import { Progress, element, said } from "./show.js";
+import { work } from "./server.js";
+
+const LEAST = 0.08;
+const TOKENS = 4; // of the answer; each takes as long as some forty readings of all before it
+
+/** Ask for the reasons of an answer, and show them. */
+export async function explain(into, asked) {
+  const [progress, control] = [new Progress(), new AbortController()];
+  const stop = said("button", "stop", {}, { type: "button", class: "plain", onclick: () => control.abort() });
+  into.replaceChildren(progress.box, stop);
+  const body = { ...asked, max_tokens: TOKENS };
+  const found = await work("/v1/explain", body, control.signal, (done, words) => progress.tell(done, words));
+  const { explanation } = found;
+  into.replaceChildren(
+    said("p", "explain_lead", { count: found.explained, of: found.of }),
+    tokens(explanation),
+    ...(explanation.gradients ? [said("p", `explain_${explanation.gradients.verdict}`)] : []),
+    ...origin(explanation.origin),
+    said("p", "limits", {}, { class: "quiet" }),
+    element("ul", { class: "quiet" }, ...explanation.limits.map((each) => element("li", {}, each))),
+  );
+}
+
+/** The tokens of prompt and answer, each as dark as its part in the answer. */
+function tokens(explanation) {
+  const weights = explanation.inputs.map((_text, at) =>
+    explanation.tokens.reduce((sum, each) => sum + Math.max(0, each.gradients.shares[at] ?? 0), 0),
+  );
+  const most = Math.max(...weights, 1e-9);
+  const shown = explanation.inputs.map((text, at) => {
+    const weight = weights[at] / most;
+    if (at >= explanation.prompt_tokens || weight < LEAST) return text;
+    const mark = element("mark", {}, text);
+    mark.style.setProperty("--weight", String(Math.round(10 + 45 * weight)));
+    return mark;
+  });
+  return element("p", { class: "tokens" }, ...shown);
+}
+
+function origin(found) {
+  if (!found?.spans?.length) return [];
+  const items = found.spans.slice(0, 3).map((span) => element("li", {}, span.text));
+  return [said("p", "explain_origin"), element("ul", {}, ...items)];
+}

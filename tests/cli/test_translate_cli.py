@@ -1,0 +1,92 @@
+"""`chidu translate` and `chidu train --pairs` on the command line: what is printed, and bad input in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chidu.inference
+
+Call = Any
+
+
+class Shouter:
+    """An engine and a translator at once: it translates by capitals."""
+
+    name = "shouter"
+
+    def check(self, source: str, target: str) -> None: ...
+
+    def __call__(self, sentence: str, source: str, target: str) -> str:
+        return sentence.upper()
+
+
+@pytest.fixture
+def shouter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chidu.inference, "open_engine", lambda _name: Shouter())
+    monkeypatch.setattr(chidu.inference, "translator_of", lambda engine: engine)
+
+
+@pytest.mark.usefixtures("shouter")
+def test_files_texts_and_pipes_are_translated(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--to", "de", "--from", "en", "--model", "shouter"]
+    Path("a.md").write_text("# A title\n\nSome words.  \nUse `code`.\n", encoding="utf-8")
+    told = call("translate", "a.md", *words)
+    assert (told.code, told.out) == (0, "# A TITLE\n\nSOME WORDS.  \nUSE `code`.\n")
+    assert told.err.splitlines()[-1] == "en to de: 3 sentences; left as they were: 1"
+    assert call("translate", "a.md", *words, "--output", "b.md").out == ""
+    assert Path("b.md").read_text() == told.out
+    assert call("translate", "Some words.", *words).out == "SOME WORDS.\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"From a pipe.\n")))
+    assert call("translate", *words).out == "FROM A PIPE.\n"
+    told = call("translate", "This is surely an English sentence.", "--to", "de", "--model", "shouter", "--json")
+    document = json.loads(told.out)
+    assert (document["source"], document["detected"], document["model"]) == ("en", True, "shouter")
+    assert document["sentences"] == [
+        {"source": "This is surely an English sentence.", "translation": document["translation"], "line": 1}
+    ]
+    assert "detected en to de" in told.err
+
+
+@pytest.mark.usefixtures("shouter")
+def test_texts_that_are_none_and_languages_unknown_are_named(call: Call) -> None:
+    Path("blob").write_bytes(b"a\0b")
+    Path("latin").write_bytes("café".encode("latin-1"))
+    Path("blank").write_text(" \n")
+    Path("large").write_bytes(b"a. " * 17_000_000)
+    Path("folder").mkdir()
+    for words, why in (
+        (["blob", "--to", "zh"], "blob is binary (holds NUL bytes)"),
+        (["latin", "--to", "zh"], "latin is not UTF-8 (unexpected end of data at byte 3): convert it"),
+        (["blank", "--to", "zh"], "the text has no words"),
+        (["large", "--to", "zh"], "large has 51.0 MB, more than 20.0 MB: cut it"),
+        (["folder", "--to", "zh"], "folder is no file"),
+        (["A text."], "--to is missing"),
+        (["A text.", "--to", "elvish"], "--to: 'elvish' is no language known here"),
+        (["A text.", "--to", "zh", "--from", "??"], "--from: '??' is no language known here"),
+        (["Vq zk", "--to", "zh"], "the text's language can't be told: name it (--from, or source)"),
+    ):
+        assert why in call("translate", *words, "--model", "shouter").complaint
+
+
+def test_without_a_model_it_is_said_what_to_do(call: Call) -> None:
+    complaint = call("translate", "A text.", "--to", "zh").complaint
+    assert "there is no translation model (chidu-work/translation/model is not there): teach one" in complaint
+
+
+def test_pairs_go_with_few_other_flags(call: Call) -> None:
+    Path("a.jsonl").write_text('{"en": "One.", "zh": "一。"}\n')
+    for words, why in (
+        (["--pairs", "a.jsonl", "--text", "a.txt"], "do not go with --pairs"),
+        (["--pairs", "a.jsonl", "--dry-run"], "do not go with --pairs"),
+        (["--params", "3M"], "are for translation models: add --pairs"),
+        (["--pairs", "a.jsonl", "--params", "many"], "'many' is not a number"),
+        (["--pairs", "a.jsonl", "--minutes", "0"], "minutes is 0; it must be from 0.1 to 600"),
+        (["--pairs", "none.jsonl"], "none.jsonl: no such file or folder"),
+        (["--pairs", "a.jsonl"], "fewer than two pairs are left (none read)"),
+    ):
+        assert why in call("train", "--work", "w", *words).complaint
