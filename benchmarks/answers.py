@@ -314,6 +314,8 @@ def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> It
     ours = figures(wanted, found["answered"], found["right"], found["confidence"])
     note = f"{len(wanted)} questions, {int((~wanted).sum())} of them without an answer"
     for score, right in (("cosine", "nearest_right"), ("bm25", "bm25_right")):
+        if score == "cosine" and found["cosine"].max() < -1:
+            continue  # words alone: there are no cosines
         given = found[score] >= best_threshold(fitted[score], fitted["answerable"], fitted[right])
         theirs = figures(wanted, given, found[right], found[score])
         for name, mine in ours.items():
