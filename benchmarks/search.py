@@ -1,11 +1,11 @@
-"""Chidu's index against bm25s and faiss, and its suffix arrays against a search through all of the text.
+"""Chidu's index against bm25s and faiss.
 
 The passages are what the installed packages' Python files say, 800 characters each; the vectors are made up (a thousand
 directions, and noise), since only time and recall are measured. Questions are runs of words from passages. Both sides
 search the same words and vectors with one thread, in alternating turns; the rival's two rankings are fused by the same
 rule. Times are medians of processor time over the questions.
 
-    OMP_NUM_THREADS=1 python benchmarks/search.py [--json] [--passages 100000] [--trace 10000000] [--graph]
+    OMP_NUM_THREADS=1 python benchmarks/search.py [--json] [--passages 100000] [--graph]
 
 --graph makes graphs over the vectors too: some minutes for 100,000.
 """
@@ -28,8 +28,7 @@ import faiss
 import numpy as np
 from results import row, tell
 
-from chidu.corpus import Document
-from chidu.index import Embedder, Index, Trace, build_graph, build_trace, update_index, words
+from chidu.index import Embedder, Index, build_graph, update_index, words
 from chidu.index.ranking import best, fuse
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -137,62 +136,16 @@ def graphs(
     yield row("graph_recall_at_10", recall, others, recall / others, "0.98", "share", "of exact", "faiss HNSW")
 
 
-def tracing(most: int, folder: Path) -> Iterator[dict[str, Any]]:
-    """Time the spans of texts of 1 kB, half of it copied, against a search through all of the corpus."""
-    texts, size, source = [], 0, random.Random(0)
-    for text in passages(most // 700):
-        texts.append(text)
-        size += len(text.encode())
-        if size >= most:
-            break
-    clock = time.process_time()
-    build_trace((Document(text, "packages") for text in texts), folder)
-    speed = size / 1e6 / (time.process_time() - clock)
-    whole = "\0".join(texts).encode()
-    asked = []
-    for _ in range(QUESTIONS):
-        parts = [source.choice(texts)[:120] + "".join(source.choices("abcdefgh ", k=80)) for _ in range(5)]
-        asked.append("".join(parts)[:1_000])
-    with Trace(folder) as trace:
-        (ours,) = milliseconds([lambda one: trace.spans(asked[one])])
-        clock = time.process_time()
-        expected = brute(whole, asked[0].encode(), 32)
-        theirs = (time.process_time() - clock) * 1e3
-        spans = [(one.start, one.end) for one in trace.spans(asked[0])]
-        assert not asked[0].isascii() or spans == expected, "the two find other spans"
-    told = f"corpus {size / 1e6:.0f} MB, made at {speed:.1f} MB/s"
-    yield row("trace", ours, theirs, theirs / ours, "ours 10 (10 MB), 1000 (100 MB)", "ms", told, "bytes.find")
-
-
-def brute(whole: bytes, asked: bytes, shortest: int) -> list[tuple[int, int]]:
-    """Return the spans as a search through all of the text finds them."""
-    found: list[tuple[int, int]] = []
-    end = 0
-    for start in range(len(asked) - shortest + 1):
-        stop = max(start + shortest, end + 1)
-        if stop > len(asked) or whole.find(asked[start:stop]) < 0:
-            continue
-        while stop < len(asked) and whole.find(asked[start : stop + 1]) >= 0:
-            stop += 1
-        found.append((start, stop))
-        end = stop
-    return found
-
-
 def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what is measured."""
     with tempfile.TemporaryDirectory() as name:
-        if options.passages:
-            yield from searches(options.passages, Path(name), with_graph=options.graph)
-        if options.trace:
-            yield from tracing(options.trace, Path(name, "trace"))
+        yield from searches(options.passages, Path(name), with_graph=options.graph)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--passages", type=int, default=100_000)
-    parser.add_argument("--trace", type=int, default=10_000_000, help="bytes")
     parser.add_argument("--graph", action="store_true")
     given = parser.parse_args()
     tell(rows(given), as_json=given.json)
