@@ -31,16 +31,19 @@ class Study:
     """Study, runs and the seed of what is drawn → verdict. Raises TableError where the runs can't answer."""
     makes_runs: bool = False
     """True where `chidu study` makes the runs; else it judges tables alone."""
+    is_report: bool = False
+    """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
 
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""
         return self.judge(self, runs, seed)
 
     def stated(self) -> str:
-        """Return the four lines that are said before it runs."""
+        """Return the lines that are said before it runs."""
+        told = f"claim      {self.claim}\nstatistic  {self.statistic}\n"
+        if self.is_report:
+            return f"{told}threshold  none: {self.why}\nverdict    none: a report"
         return (
-            f"claim      {self.claim}\n"
-            f"statistic  {self.statistic}\n"
-            f"threshold  {self.threshold:g}: {self.why}\n"
+            f"{told}threshold  {self.threshold:g}: {self.why}\n"
             f"verdict    holds where the whole {self.level:.0%} interval lies above, fails where it lies below"
         )

@@ -9,30 +9,34 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chidu.errors import SettingError
+from chidu.errors import SettingError, WorkFolderError
 from chidu.parallel import Local, Place
+from chidu.runs.folder import check_work_folder
 from chidu.runs.ladder import Ladder
 from chidu.runs.live import LiveWarning, RunEvent
 from chidu.runs.record import Record, fingerprint, read_json, write_atomic, write_json
 from chidu.runs.run import Run
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
-from chidu.units import format_seconds
+from chidu.units import count_of, format_seconds
 from chidu.work.estimate import TYPICAL_SECONDS, expected_tokens
-from chidu.work.results import rung_runs
+from chidu.work.results import LADDER_TABLE, rung_runs
 from chidu.work.undertaking import Voice, Work, stage_settings
 
 if TYPE_CHECKING:
     from chidu.runs.config import RunConfig
     from chidu.studies import Study
+    from chidu.studies.energy import Power
     from chidu.studies.seeds import SeedsPlan
     from chidu.training.rungs import Rung
 
-__all__ = ["RUNS_TABLE", "check_minutes", "preview_study", "study"]
+__all__ = ["RUNS_TABLE", "check_minutes", "cost", "preview_cost", "preview_study", "study"]
 
 POOL = Path("studies") / "runs"
 """Where a work folder keeps the runs of all its studies: another study, or more minutes, finds them again."""
 RUNS_TABLE = "runs.csv"
+COST_SECONDS = 10.0
+"""A fit with its refits, and where the machine counts energy a few seconds of training."""
 PLANNING_SECONDS = 20.0
 """Wall time kept for timing the sizes, and for the verdict."""
 MADE_FIRST = ("collect", "corpus", "tokens")
@@ -56,12 +60,48 @@ def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
         runs = make_runs(work, chosen.name, plan, inputs)
         table = folder / RUNS_TABLE
         Ladder.from_runs(runs).write(table)
-        verdict = chosen.verdict(Ladder.read(table), seed)
-        write_atomic(folder / "verdict.txt", f"{verdict}\n")
-        write_json(folder / "verdict.json", verdict.as_dict())
-        return verdict.as_dict()
+        return judged(folder, chosen, Ladder.read(table), seed)
 
     return run_stage(folder, settings, inputs, make, work.voice.say).record
+
+
+def cost(folder: Path, voice: Voice, price: float | None, power: Power | None, seed: int) -> Record:
+    """Report what a finished ladder cost, in `studies/cost`. Raises WorkFolderError where there is none."""
+    from chidu.studies.cost import Terms, cost_study
+    from chidu.studies.energy import measured_power
+
+    made = finished_ladder(folder)
+
+    def make(own: Path) -> dict[str, Any]:
+        dearest = max(rung_runs(folder), key=lambda run: run.config.flops).config
+        terms = Terms(power or measured_power(dearest, Local()), price)
+        return judged(own, cost_study(terms), Ladder.read(folder / "ladder" / LADDER_TABLE), seed)
+
+    settings = {"price": price, "watts": None if power is None else power.watts, "seed": seed}
+    return run_stage(folder / "studies" / "cost", settings, {"ladder": made.content}, make, voice.say).record
+
+
+def finished_ladder(folder: Path) -> Record:
+    """Return the record of a work folder's ladder. Raises WorkFolderError where it has none."""
+    check_work_folder(folder)
+    record = Record.read(folder / "ladder")
+    if record is None:
+        raise WorkFolderError(f"{folder} has no finished ladder: run chidu ladder --work {folder} first")
+    return record
+
+
+def preview_cost(folder: Path) -> tuple[dict[str, float], str]:
+    """Return the seconds that `cost` takes, and what it looks at."""
+    made = finished_ladder(folder)
+    return {"cost": COST_SECONDS}, f"none; it looks at {count_of(made.result['rungs'], 'run')} of the ladder"
+
+
+def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]:
+    """Judge a table of runs, and leave the verdict in a study's folder."""
+    verdict = chosen.verdict(table, seed)
+    write_atomic(own / "verdict.txt", f"{verdict}\n")
+    write_json(own / "verdict.json", verdict.as_dict())
+    return verdict.as_dict()
 
 
 def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mapping[str, str]) -> SeedsPlan:
