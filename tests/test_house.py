@@ -19,6 +19,7 @@ FLOORS = {
     "corpus": 2, "model": 2, "laws": 2,
     "tokens": 3, "index": 3,
     "training": 4, "inference": 4,
+    "evaluation": 5,
     "apps": 6, "studies": 6, "report": 6,
     "serving": 7,
     "work": 8,

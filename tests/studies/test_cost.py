@@ -38,8 +38,8 @@ def planted(noise: float = 0.0, seed: int = 0) -> Ladder:
     luck = np.random.default_rng(seed).standard_normal(len(size))
     return Ladder(
         {
-            "params": size, "tokens": tokens, "flops": 6 * size * tokens, "loss": loss_of(size, tokens) * np.exp(noise * luck),
-            "seconds": seconds_of(size, tokens),
+            "params": size, "tokens": tokens, "flops": 6 * size * tokens,
+            "loss": loss_of(size, tokens) * np.exp(noise * luck), "seconds": seconds_of(size, tokens),
         }
     )  # fmt: skip
 

@@ -5,6 +5,8 @@ verdict.py         holds, fails or undecided, and what more it would take
 spread.py          the law of a variance over seeds
 self_averaging.py  does the luck of a seed matter less at scale?
 structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
+limits.py          do small tasks come with scale, and smoothly?
+slopes.py          how a score goes with size, where models and items are drawn from many
 cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
 energy.py          what a device draws: read where the machine tells, else an estimate
 seeds.py           which sizes and how many seeds fit the minutes, and the runs for that
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from chidu.errors import SettingError, nearest
 from chidu.studies.cost import COST
+from chidu.studies.limits import LIMITS
 from chidu.studies.self_averaging import SELF_AVERAGING
 from chidu.studies.structure import STRUCTURE
 from chidu.studies.study import Study
@@ -21,7 +24,7 @@ from chidu.studies.verdict import Decision, Verdict
 
 __all__ = ["STUDIES", "Decision", "Study", "Verdict", "study_of"]
 
-STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, COST)}
+STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, LIMITS, COST)}
 """Every study, by name."""
 
 

@@ -4,11 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
+from chidu.runs.run import Run
 from chidu.studies.verdict import Verdict
 
-__all__ = ["Study"]
+__all__ = ["Models", "Seeds", "Study"]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many seeds of each size a study trains."""
+
+    least: int
+    """With fewer it refuses."""
+    wanted: int
+    """Before more minutes buy larger sizes."""
+    most: int
+
+
+@dataclass(frozen=True)
+class Models:
+    """Trained models and what they read: what a study measures on."""
+
+    runs: tuple[Run, ...]
+    weights: tuple[Path, ...]
+    """Of each run, in their order."""
+    tokens: Path
+    """The folder of tokenizer and packed text."""
+    corpus: Path
+    """The folder of train.jsonl and held_out.jsonl."""
+    place: Place
+    tell: Callable[[float, str], None]
+    """Told how far it is (0 to 1), in words."""
+    seed: int
+
+    @property
+    def longest(self) -> list[tuple[Run, Path]]:
+        """The models that saw the most tokens, with their weights: of each size and seed one."""
+        most = max(run.config.tokens for run in self.runs)
+        return [each for each in zip(self.runs, self.weights, strict=True) if each[0].config.tokens == most]
 
 
 @dataclass(frozen=True)
@@ -29,8 +66,12 @@ class Study:
     """Of the interval: (1 - level) / 2 is how often a verdict may be wrong, at the most."""
     judge: Callable[[Study, Ladder, int], Verdict]
     """Study, runs and the seed of what is drawn → verdict. Raises TableError where the runs can't answer."""
-    makes_runs: bool = False
-    """True where `chidu study` makes the runs; else it judges tables alone."""
+    seeds: Seeds | None = None
+    """How many seeds `chidu study` trains; None where it makes no runs, and judges tables alone."""
+    measure: Callable[[Models], Ladder] | None = None
+    """Trained models → the table that is judged; None where that is the table of the runs themselves."""
+    measure_seconds: float = 0.0
+    """Wall time that this is given of the minutes."""
     is_report: bool = False
     """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
 

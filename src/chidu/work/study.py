@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chidu.studies import Study
     from chidu.studies.energy import Power
     from chidu.studies.seeds import SeedsPlan
+    from chidu.studies.study import Models
     from chidu.training.rungs import Rung
 
 __all__ = ["RUNS_TABLE", "check_minutes", "cost", "preview_cost", "preview_study", "study"]
@@ -55,12 +56,13 @@ def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
 
     def make(folder: Path) -> dict[str, Any]:
         spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped)
-        plan = kept_plan(work, folder, 60 * minutes - spent, seed, inputs)
+        plan = kept_plan(work, folder, chosen, 60 * minutes - spent, seed, inputs)
         work.voice.say(f"{chosen.name}: {plan}, about {format_seconds(plan.seconds)}")
-        runs = make_runs(work, chosen.name, plan, inputs)
-        table = folder / RUNS_TABLE
-        Ladder.from_runs(runs).write(table)
-        return judged(folder, chosen, Ladder.read(table), seed)
+        runs = make_runs(work, chosen, plan, inputs)
+        table = Ladder.from_runs(runs) if chosen.measure is None else chosen.measure(models(work, chosen, runs, seed))
+        table.write(folder / RUNS_TABLE)
+        read = Ladder.read(folder / RUNS_TABLE)
+        return judged(folder, chosen, Ladder(read.columns, read.source, notes=table.notes), seed)
 
     return run_stage(folder, settings, inputs, make, work.voice.say).record
 
@@ -104,7 +106,25 @@ def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]
     return verdict.as_dict()
 
 
-def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mapping[str, str]) -> SeedsPlan:
+def models(work: Work, chosen: Study, runs: Sequence[Run], seed: int) -> Models:
+    """Return trained models for a study to measure on."""
+    from chidu.studies.study import Models
+    from chidu.training.rungs import WEIGHTS
+
+    return Models(
+        runs=tuple(runs),
+        weights=tuple(work.folder.absolute() / POOL / run.name / WEIGHTS for run in runs),
+        tokens=work.folder.absolute() / "tokens",
+        corpus=work.folder.absolute() / "corpus",
+        place=work.place,
+        tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None),
+        seed=seed,
+    )
+
+
+def kept_plan(
+    work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]
+) -> SeedsPlan:
     """Return the plan, made at the first call and kept: what was cut goes on with the same runs."""
     from chidu.studies.seeds import SeedsPlan
 
@@ -114,7 +134,7 @@ def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mappi
         tokens = work.records["tokens"].result
         held_out = min(work.settings.held_out_tokens, tokens["held_out"]["tokens"])
         amounts = (tokens["train"]["tokens"], held_out)
-        write_json(path, plan(work.folder, work.settings, work.place, seconds, seed, amounts, inputs).as_dict())
+        write_json(path, plan(work.folder, work.settings, work.place, chosen, seconds, seed, amounts, inputs).as_dict())
     return SeedsPlan.from_dict(read_json(path))
 
 
@@ -122,6 +142,7 @@ def plan(
     folder: Path,
     settings: Settings,
     place: Place,
+    chosen: Study,
     seconds: float,
     seed: int,
     tokens: tuple[int, int],
@@ -136,33 +157,45 @@ def plan(
     def speed(configs: tuple[RunConfig, ...]) -> tuple[float, ...]:
         return measure_apart(configs, place, place.cores)
 
+    assert chosen.seeds is not None
     found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
+    needs_weights = chosen.measure is not None
     return plan_seeds(
         [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
-        Purse(seconds - PLANNING_SECONDS, place.cores, *tokens),
+        Purse(seconds - PLANNING_SECONDS - chosen.measure_seconds, place.cores, *tokens),
         seed,
         text_of(settings, inputs),
         lambda configs: speed(tuple(configs)),
+        chosen.seeds,
         [run.config for run in found],
-        lambda rung: is_there(folder, rung, found),
+        lambda rung: is_there(folder, rung, [] if needs_weights else found, needs_weights),
     )
 
 
-def make_runs(work: Work, name: str, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
-    """Train what is not there yet, and return all runs of the plan in its order."""
+def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
+    """Train what is not there yet, and return all runs of the plan in its order.
+
+    Where the study measures on the models their weights are kept; a run whose weights were not is trained again, to the
+    same bits.
+    """
     from chidu.training.rungs import TRUNK, run_path, train_ladder
 
-    pool = work.folder / POOL
-    made = ladder_runs(work.folder, work.settings, inputs)
-    adopt(plan.rungs, made, pool)
+    pool, needs_weights = work.folder / POOL, chosen.measure is not None
+    if needs_weights:
+        for rung in plan.rungs:
+            if not is_there(work.folder, rung, [], True):
+                run_path(pool, rung.name).unlink(missing_ok=True)
+    else:
+        adopt(plan.rungs, ladder_runs(work.folder, work.settings, inputs), pool)
     missing = {rung.group for rung in plan.rungs if not run_path(pool, rung.name).exists()}
     rungs = [rung for rung in plan.rungs if rung.group in missing]
     if len(rungs) < len(plan.rungs):
-        work.voice.say(f"{name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
-    train_ladder(rungs, work.text, pool, StepCounter(work.voice, name, rungs, plan.seconds), work.place)
+        work.voice.say(f"{chosen.name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
+    steps = StepCounter(work.voice, chosen.name, rungs, plan.seconds)
+    train_ladder(rungs, work.text, pool, steps, work.place, needs_weights)
     for trunk in pool.glob(f"*{TRUNK}"):
         shutil.rmtree(trunk)
-    work.voice.progress(name, 1.0, "", None)
+    work.voice.progress(chosen.name, 1.0, "", None)
     return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in plan.rungs]
 
 
@@ -187,11 +220,14 @@ def adopt(rungs: tuple[Rung, ...], made: list[Run], pool: Path) -> None:
             write_json(path, run.as_dict())
 
 
-def is_there(folder: Path, rung: Rung, made: list[Run]) -> bool:
-    """Tell whether a run is in the pool, or of the ladder."""
-    from chidu.training.rungs import run_path
+def is_there(folder: Path, rung: Rung, made: list[Run], needs_weights: bool) -> bool:
+    """Tell whether a run is in the pool, with its weights where they are needed, or of the ladder."""
+    from chidu.training.rungs import WEIGHTS, run_path
 
-    return run_path(folder / POOL, rung.name).exists() or any(run.config == rung.config for run in made)
+    path = run_path(folder / POOL, rung.name)
+    if path.exists() and (not needs_weights or path.with_name(WEIGHTS).exists()):
+        return True
+    return any(run.config == rung.config for run in made)
 
 
 def text_of(settings: Settings, inputs: Mapping[str, str]) -> str:
@@ -251,8 +287,8 @@ def preview_study(
         inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
         amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
     left = 60 * minutes - sum(stages.values())
-    found = plan(folder, settings, place or Local(), left, seed, amounts, inputs)
-    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS}, str(found)
+    found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
+    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS + chosen.measure_seconds}, str(found)
 
 
 def check_minutes(minutes: float) -> None:
