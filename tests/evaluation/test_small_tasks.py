@@ -108,7 +108,10 @@ def test_pairs_differ_in_one_place_and_every_kind_is_there() -> None:
         for kind in kinds:
             assert kind(random.Random(1)) == kind(random.Random(1))
     articles = {article(random.Random(seed)) for seed in range(300)}
-    assert {("This is an old list.", "This is a old list."), ("This is a new list.", "This is an new list.")} <= articles
+    assert {
+        ("This is an old list.", "This is a old list."),
+        ("This is a new list.", "This is an new list."),
+    } <= articles
 
 
 def test_scores_are_what_the_engine_says(saved: Path, items: list[Item]) -> None:

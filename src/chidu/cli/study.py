@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, cost")],
+    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, context, cost")],
     text: stages.Text = None,
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: Annotated[float, typer.Option(help="Wall time, 1 to 600; text that is not there yet included.")] = 10.0,
@@ -44,7 +44,7 @@ def command(
         return
     if price is not None or watts is not None:
         raise SettingError(f"--price and --watts are for the study of cost, not for {name}")
-    if runs is None and chosen.seeds is None:
+    if runs is None and not chosen.makes_runs:
         raise SettingError(f"{name}: its runs can't be made yet, only judged: give a table of them with --runs TABLE")
     if runs is not None:
         _judge(chosen, runs, columns, 0 if seed is None else seed, as_json)

@@ -28,6 +28,8 @@ DRAWS = 100_000
 """Behind a quantile of Fisher's F."""
 POINTS = 8192
 """Behind one of Student's t."""
+MOST_FREEDOM = 1e4
+"""Beyond, Student's t is the normal to four digits."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def slope_of(x: Floats, scores: Floats, groups: NDArray[np.int64], level: float)
 
 def student(chance: float, freedom: float) -> float:
     """Return Student's quantile at a chance of 0.5 or more, by the sum of its density; good to five digits."""
+    freedom = min(freedom, MOST_FREEDOM)
     # t = tan(a) turns the density into a power of a cosine, on a bounded range.
     angle = np.linspace(0, np.pi / 2, POINTS + 1)
     density = np.cos(angle) ** (freedom - 1)

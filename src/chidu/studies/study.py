@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
 from chidu.studies.verdict import Verdict
+from chidu.training.rungs import Text
 
-__all__ = ["Models", "Seeds", "Study"]
+__all__ = ["Means", "Models", "OwnRuns", "Seeds", "Study"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,36 @@ class Models:
 
 
 @dataclass(frozen=True)
+class Means:
+    """What a study that makes runs of its own has for it."""
+
+    folder: Path
+    """Where they lie, for this study and later ones."""
+    text: Text
+    fingerprint: str
+    """Of all that a run reads."""
+    vocabulary: int
+    """Tokens in the vocabulary."""
+    seconds: float
+    """Wall time of all."""
+    seed: int
+    place: Place
+    tell: Callable[[float, str], None]
+    """Told how far it is (0 to 1), in words."""
+
+
+@dataclass(frozen=True)
+class OwnRuns:
+    """How a study makes runs that no ladder has."""
+
+    plan: Callable[[Means], dict[str, Any]]
+    """Time what is to be timed, and choose; `seconds` is the wall time that this takes, `words` say it. Writes nothing.
+    Raises TextError where time or text are too short."""
+    make: Callable[[Means, dict[str, Any]], Ladder]
+    """Make the runs of a plan that are not there yet, and return the table that is judged."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A question, its measure, and the code that answers it from a table of runs."""
 
@@ -72,8 +104,15 @@ class Study:
     """Trained models → the table that is judged; None where that is the table of the runs themselves."""
     measure_seconds: float = 0.0
     """Wall time that this is given of the minutes."""
+    own_runs: OwnRuns | None = None
+    """For a study whose runs are of another kind than a ladder's."""
     is_report: bool = False
     """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
+
+    @property
+    def makes_runs(self) -> bool:
+        """True where `chidu study` makes the runs; else it judges tables alone."""
+        return self.seeds is not None or self.own_runs is not None
 
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""

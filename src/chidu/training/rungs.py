@@ -22,6 +22,7 @@ from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
 if TYPE_CHECKING:
+    from chidu.model.transformer import Transformer
     from chidu.tokens import TokenFile
     from chidu.training.underway import Underway
 
@@ -260,7 +261,7 @@ def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
     trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn, may_write=lease.check)
     count.flush()
-    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, first=config.trunk_steps)
+    run = finished_run(branch.rung, trainer, trainer.model, tokens, held_out, branch.text, first=config.trunk_steps)
     lease.check()
     if branch.keeps_weights:
         trainer.save_weights(branch.folder / WEIGHTS)
@@ -268,14 +269,22 @@ def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     forget(branch.folder)
 
 
-def finished_run(rung: Rung, trainer: Underway, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
-    """Measure a trained model on the held-out tokens; the steps from `first` on are its own."""
+def finished_run(
+    rung: Rung,
+    trainer: Underway,
+    model: Transformer,
+    tokens: TokenFile,
+    held_out: TokenFile,
+    text: Text,
+    first: int,
+) -> Run:
+    """Measure a trainer's model on the held-out tokens; the steps from `first` on are its own."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 
     config = rung.config
     length = config.shape.context_length
     sequences = held_out.held_out_batches(length, text.held_out_tokens, SEQUENCES_AT_ONCE)
-    measured = held_out_loss(trainer.model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
+    measured = held_out_loss(model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
     return Run(
         name=rung.name,
         group=rung.group,

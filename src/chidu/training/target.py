@@ -73,7 +73,7 @@ def _train(target: Target, emit: Emit) -> None:
     if target.rank > 0:
         return
     count.flush()
-    run = finished_run(target.rung, trainer, tokens, held_out, target.text, first=0)
+    run = finished_run(target.rung, trainer, trainer.model, tokens, held_out, target.text, first=0)
     target.lease.check()
     trainer.save_weights(target.folder / WEIGHTS)
     write_json(target.folder / "run.json", run.as_dict())

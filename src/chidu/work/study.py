@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chidu.studies import Study
     from chidu.studies.energy import Power
     from chidu.studies.seeds import SeedsPlan
-    from chidu.studies.study import Models
+    from chidu.studies.study import Means, Models
     from chidu.training.rungs import Rung
 
 __all__ = ["RUNS_TABLE", "check_minutes", "cost", "preview_cost", "preview_study", "study"]
@@ -56,10 +56,7 @@ def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
 
     def make(folder: Path) -> dict[str, Any]:
         spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped)
-        plan = kept_plan(work, folder, chosen, 60 * minutes - spent, seed, inputs)
-        work.voice.say(f"{chosen.name}: {plan}, about {format_seconds(plan.seconds)}")
-        runs = make_runs(work, chosen, plan, inputs)
-        table = Ladder.from_runs(runs) if chosen.measure is None else chosen.measure(models(work, chosen, runs, seed))
+        table = make_table(work, folder, chosen, 60 * minutes - spent, seed, inputs)
         table.write(folder / RUNS_TABLE)
         read = Ladder.read(folder / RUNS_TABLE)
         return judged(folder, chosen, Ladder(read.columns, read.source, notes=table.notes), seed)
@@ -104,6 +101,44 @@ def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]
     write_atomic(own / "verdict.txt", f"{verdict}\n")
     write_json(own / "verdict.json", verdict.as_dict())
     return verdict.as_dict()
+
+
+def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]) -> Ladder:
+    """Make a study's runs, and return the table that it judges."""
+    if chosen.own_runs is not None:
+        means = own_means(work.folder, work.settings, work.place, seconds, seed, inputs)
+        means = replace(means, tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None))
+        path = folder / "plan.json"
+        if not path.exists():
+            means.tell(0.0, "timing a few steps")
+            write_json(path, chosen.own_runs.plan(means))
+        plan = read_json(path)
+        work.voice.say(f"{chosen.name}: {plan['words']}, about {format_seconds(plan['seconds'])}")
+        return chosen.own_runs.make(means, plan)
+    chosen_plan = kept_plan(work, folder, chosen, seconds, seed, inputs)
+    work.voice.say(f"{chosen.name}: {chosen_plan}, about {format_seconds(chosen_plan.seconds)}")
+    runs = make_runs(work, chosen, chosen_plan, inputs)
+    return Ladder.from_runs(runs) if chosen.measure is None else chosen.measure(models(work, chosen, runs, seed))
+
+
+def own_means(
+    folder: Path, settings: Settings, place: Place, seconds: float, seed: int, inputs: Mapping[str, str]
+) -> Means:
+    """Return what a study that makes runs of its own has for it."""
+    from chidu.studies.study import Means
+    from chidu.training.rungs import Text
+
+    tokens = folder.absolute() / "tokens"
+    return Means(
+        folder=folder.absolute() / POOL,
+        text=Text(tokens / "train.bin", tokens / "held_out.bin", settings.held_out_tokens),
+        fingerprint=text_of(settings, inputs),
+        vocabulary=settings.words,
+        seconds=seconds - PLANNING_SECONDS,
+        seed=seed,
+        place=place,
+        tell=lambda _fraction, _words: None,
+    )
 
 
 def models(work: Work, chosen: Study, runs: Sequence[Run], seed: int) -> Models:
@@ -287,6 +322,9 @@ def preview_study(
         inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
         amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
     left = 60 * minutes - sum(stages.values())
+    if chosen.own_runs is not None:
+        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
+        return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
     found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
     return {**stages, chosen.name: found.seconds + PLANNING_SECONDS + chosen.measure_seconds}, str(found)
 
