@@ -150,7 +150,7 @@ def means(saved: Path, text_folder: Path, tmp_path_factory: pytest.TempPathFacto
     for name in ("train", "held_out"):
         pack(folder / "tokenizer.json", folder / f"{name}.jsonl", folder / f"{name}.bin", 1)
     text = Text(folder / "train.bin", folder / "held_out.bin", 128)
-    return Means(folder / "runs", text, "text", 300, 40.0, 0, Here(), lambda _fraction, _words: None)  # type: ignore[arg-type]
+    return Means(folder / "runs", text, "text", 300, 120.0, 0, Here(), lambda _fraction, _words: None)  # type: ignore[arg-type]
 
 
 def test_a_small_study_from_plan_to_verdict(means: Means) -> None:

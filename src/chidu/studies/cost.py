@@ -226,7 +226,7 @@ def meaning(
     here, far = outlook[0], outlook[-1]
     said = (
         f"All runs, each by itself, are {_hours(hours)} of a device, {hours * terms.power.watts:.3g} watt hours"
-        f"{'' if terms.price is None else f', {hours * terms.price:.3g} of money'}. At the dearest run's hours "
+        f"{'' if terms.price is None else f', {hours * terms.price:.3g} in money'}. At the dearest run's hours "
         f"({_hours(here['hours'])}) the best loss is {here['loss']:.3f} nats, and one more hour buys at the rate of "
         f"{here['nats_per_hour']:.3g} nats; twice the hours buy {effect:.3f} nats. At a hundred times the hours the "
         f"law says {far['loss']:.3f} ({far['low']:.3f} to {far['high']:.3f}), and an hour buys "
