@@ -37,8 +37,8 @@ WINDOWS = (1, 4, 16, 64, 256, 1024)
 LENGTH = 1024
 """Tokens in a sequence, and in a step."""
 RANK = 32
-RATE = 0.1
-"""Adam's, of θ at a window of one word; see `Bag.rate`."""
+FULL_RATE, LOW_RATE = 0.1, 0.05
+"""Adam's, of a θ at a window of one word, full and of low rank; see `Bag.rate`."""
 SEEDS = 2
 LEAST_STEPS, MOST_STEPS = 60, 2000
 WIDTH = 48
@@ -90,8 +90,8 @@ def runs_of(means: Means, steps: int) -> list[BagRun]:
     found = []
     for place in range(SEEDS):
         config = config_of(means, steps, SEED_OF_STUDY + 1000 * means.seed + place)
-        told = RunConfig.from_dict({**config.as_dict(), "embedding_learning_rate": RATE, "precision": "float32"})
-        for rank in (None, RANK):
+        for rank, rate in ((None, FULL_RATE), (RANK, LOW_RATE)):
+            told = RunConfig.from_dict({**config.as_dict(), "embedding_learning_rate": rate, "precision": "float32"})
             for window in reversed(WINDOWS):
                 for mean in (False, True):
                     key = fingerprint([told.as_dict(), window, rank, mean, means.fingerprint])[:12]
