@@ -74,8 +74,9 @@ def _cost(
     from chidu.runs.folder import open_work_folder
     from chidu.work.study import cost, preview_cost
 
+    expected, words = preview_cost(folder)
     if dry_run:
-        _tell_cost(cost_study(Terms(given or Power.estimated(), price)), *preview_cost(folder), as_json)
+        _tell_cost(cost_study(Terms(given or Power.estimated(), price)), expected, words, as_json)
         return
     with open_voice() as voice, open_work_folder(folder):
         record = cost(folder, voice, price, given, seed)
