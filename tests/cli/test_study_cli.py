@@ -39,6 +39,8 @@ def test_other_names_are_mapped(call: Call, tmp_path: Path) -> None:
         (("averaging",), "no study 'averaging'"),
         (("structure",), "its runs can't be made yet, only judged: give a table of them with --runs TABLE"),
         (("self-averaging", "--columns", "seed=rng"), "give that with --runs TABLE"),
+        (("limits", "--price", "1"), "--price and --watts are for the study of cost, not for limits"),
+        (("cost",), "chidu-work has no finished ladder: run chidu ladder"),
         (("self-averaging", "--minutes", "0.5"), "minutes is 0.5; it must be from 1 to 600"),
         (("self-averaging", "--runs", "none.csv"), "none.csv: no such file"),
         (("self-averaging", "--text", "none.txt"), "none.txt: no such file or folder"),
@@ -50,6 +52,15 @@ def test_what_it_can_not_do_is_said_in_a_line(
 ) -> None:
     assert complaint in call("study", *words).complaint
     assert not list(tmp_path.iterdir())
+
+
+def test_cost_judges_a_table_at_a_price(call: Call, tmp_path: Path) -> None:
+    shutil.copy(TABLE.with_name("costs.csv"), tmp_path / "costs.csv")
+    found = json.loads(call("study", "cost", "--runs", "costs.csv", "--price", "0.5", "--watts", "20", "--json").out)
+    assert list(found)[-5:] == ["verdict", "effect", "low", "high", "minutes"]
+    assert found["verdict"] is None
+    assert found["rows"][0]["money"] == pytest.approx(0.5 * found["rows"][0]["device_hours"])
+    assert found["findings"]["watts"] == 20
 
 
 def test_nothing_asked_is_a_usage_error(call: Call) -> None:

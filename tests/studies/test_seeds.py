@@ -9,9 +9,11 @@ import pytest
 from chidu.errors import TextError
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
-from chidu.studies import seeds
-from chidu.studies.seeds import LEAST_STEPS, SIZES, WANTED_SEEDS, Purse, SeedsPlan, plan_seeds
+from chidu.studies import STUDIES
+from chidu.studies.seeds import LEAST_STEPS, SIZES, Purse, SeedsPlan, plan_seeds
 
+SEEDS = STUDIES["self-averaging"].seeds
+assert SEEDS is not None
 RECIPES = [Recipe(1024, 128, batch_tokens) for batch_tokens in (1024, 256)]
 
 
@@ -22,7 +24,7 @@ def speed(configs: Sequence[RunConfig]) -> list[float]:
 
 def planned(minutes: float, text: str = "text", **how: object) -> SeedsPlan:
     purse = Purse(60 * minutes, 2, int(how.pop("tokens", 20_000_000)), 16_384)  # type: ignore[call-overload]
-    return plan_seeds(RECIPES, purse, 0, text, speed, **how)  # type: ignore[arg-type]
+    return plan_seeds(RECIPES, purse, 0, text, speed, SEEDS, **how)  # type: ignore[arg-type]
 
 
 def widths(plan: SeedsPlan) -> tuple[int, ...]:
@@ -37,7 +39,7 @@ def count(plan: SeedsPlan) -> int:
 def test_it_fits_the_minutes(minutes: float) -> None:
     plan = planned(minutes)
     assert 0 < plan.seconds <= 60 * minutes
-    assert count(plan) >= seeds.LEAST_SEEDS
+    assert count(plan) >= SEEDS.least
     assert min(rung.config.steps for rung in plan.rungs) >= LEAST_STEPS
     assert len(plan.rungs) == count(plan) * len(widths(plan)) * 3
 
@@ -48,7 +50,7 @@ def test_minutes_buy_longer_runs_and_larger_sizes() -> None:
     assert flops == sorted(flops)
     assert widths(plans[0]) == SIZES[0]
     assert widths(plans[2])[-1] > SIZES[0][-1]
-    assert count(plans[2]) >= WANTED_SEEDS
+    assert count(plans[2]) >= SEEDS.wanted
 
 
 def test_a_ladders_sizes_are_taken_and_its_runs_cost_nothing() -> None:

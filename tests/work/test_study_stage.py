@@ -17,15 +17,17 @@ from typing import Any
 import pytest
 import tiny
 
-from chidu.errors import TextError
+from chidu.errors import TextError, WorkFolderError
 from chidu.runs import Ladder, Record, Run
 from chidu.runs.folder import open_work_folder
 from chidu.runs.record import read_json, write_json
 from chidu.runs.settings import read_settings, write_settings
-from chidu.studies import STUDIES, seeds
+from chidu.studies import STUDIES, Study, limits, seeds
+from chidu.studies.energy import Power
+from chidu.studies.study import Seeds
 from chidu.training import probe
 from chidu.work import run
-from chidu.work.study import POOL, RUNS_TABLE, preview_study, study
+from chidu.work.study import POOL, RUNS_TABLE, cost, preview_cost, preview_study, study
 from chidu.work.undertaking import stage_settings
 from in_process import map_here
 
@@ -68,12 +70,14 @@ def _shrunk() -> Iterator[None]:
         yield
 
 
-def studied(folder: Path, minutes: float, place: Any = None) -> tuple[Record, list[str]]:
+def studied(
+    folder: Path, minutes: float, place: Any = None, chosen: Study = SELF_AVERAGING
+) -> tuple[Record, list[str]]:
     voice, settings = tiny.Lines(), read_settings(folder)
     with open_work_folder(folder):
         write_settings(folder, settings)
         work = run(folder, settings, voice, "tokens", place=place)
-        return study(work, SELF_AVERAGING, minutes, settings.seed), voice.said
+        return study(work, chosen, minutes, settings.seed), voice.said
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +178,66 @@ def test_the_cost_is_said_beforehand(folder: Path, with_tokens: Path) -> None:
     assert words.startswith("75 runs: 5 seeds of widths 12, 16, 20, 24, 28, each 6, 12, 24 steps of 64 tokens")
     assert 60 < sum(stages.values()) <= 96
     assert not (with_tokens / "studies").exists()
+
+
+@pytest.fixture(scope="module")
+def asked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record, list[str]]:
+    """The work folder with the study of limits too: two seeds, which are there already, but without weights."""
+    made = tmp_path_factory.mktemp("asked") / "work"
+    shutil.copytree(folder, made)
+    chosen = replace(STUDIES["limits"], seeds=Seeds(2, 2, 2), measure_seconds=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "ITEMS", 8)
+        record, said = studied(made, 1.6, Here(), chosen)
+    return made, record, said
+
+
+def test_limits_asks_the_models_of_the_same_runs(asked: tuple[Path, Record, list[str]], folder: Path) -> None:
+    made, record, _ = asked
+    assert record.result["runs"] == 5 * 2  # the longest of each size and seed
+    table = Ladder.read(made / "studies" / "limits" / RUNS_TABLE)
+    assert {"copying", "induction", "brackets", "carries", "english", "chinese"} == set(table.columns["task"].tolist())
+    assert any("tasks left out for want of items: cloze" in note for note in record.result["notes"])
+    assert len(list((made / POOL).glob("*/weights.safetensors"))) == 30
+    for path in (made / POOL).glob("*/weights.safetensors"):
+        # Trained again for its weights, a run comes to the same bits.
+        again, before = (read_json(each / POOL / path.parent.name / "run.json") for each in (made, folder))
+        assert again["loss"] == before["loss"]
+
+
+def test_limits_scores_are_the_saved_models_own(asked: tuple[Path, Record, list[str]]) -> None:
+    from chidu.evaluation.scoring import ask, score_items
+    from chidu.evaluation.tasks import make_items
+    from chidu.tokens.bpe import load_tokenizer
+    from chidu.training.loop import trained_model
+
+    made = asked[0]
+    table = Ladder.read(made / "studies" / "limits" / RUNS_TABLE)
+    path = sorted((made / POOL).glob("w0028*-24/weights.safetensors"))[0]
+    run = Run.from_dict(read_json(path.with_name("run.json")))
+    item = make_items(8, 0, made / "corpus" / "held_out.jsonl")[0]
+    told = ask(item, load_tokenizer(made / "tokens" / "tokenizer.json"), 32)
+    score = score_items(trained_model(run.config, path), [told])[0, 0]
+    own = (table.numbers("seed", False) == run.config.seed) & (table.numbers("params") == run.config.shape.params)
+    chosen = table.select(own & (table.columns["task"].astype(str) == item.task))
+    assert float(chosen.numbers("score", False)[0]) == pytest.approx(float(score), abs=1e-5)
+
+
+def test_cost_reads_the_ladder_of_the_folder(copied: Path) -> None:
+    with pytest.raises(WorkFolderError, match="has no finished ladder: run chidu ladder --work"):
+        cost(copied, tiny.Lines(), 0.04, Power.given(8.0), 0)
+    runs = [Run.from_dict(read_json(path)) for path in (copied / POOL).glob("*/run.json")]
+    first = [each for each in runs if each.config.seed == 0]
+    for each in first:
+        write_json(copied / "ladder" / each.name / "run.json", each.as_dict())
+    Ladder.from_runs(first).write(copied / "ladder" / "ladder.csv")
+    result = {"rungs": len(first)}
+    Record("ladder", {}, {}, {}, result, "2026-01-01T00:00:00+00:00", 1.0, {}, {}).write(copied / "ladder")
+    assert preview_cost(copied)[1] == "none; it looks at 15 runs of the ladder"
+    record = cost(copied, tiny.Lines(), 0.04, Power.given(8.0), 0)
+    assert record.result["verdict"] is None
+    assert record.result["findings"]["hours"] > 0
+    assert list(record.result)[-4:] == ["verdict", "effect", "low", "high"]
 
 
 def test_the_verb_ends_with_one_document(

@@ -12,13 +12,14 @@ from chidu.cli import stages
 from chidu.cli.undertaking import DEFAULT_FOLDER, check_other_text, check_text
 
 if TYPE_CHECKING:
+    from chidu.runs.record import Record
     from chidu.studies import Study
 
 __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="self-averaging, structure")],
+    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, context, cost")],
     text: stages.Text = None,
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: Annotated[float, typer.Option(help="Wall time, 1 to 600; text that is not there yet included.")] = 10.0,
@@ -26,6 +27,8 @@ def command(
     on: stages.On = "local",
     runs: Annotated[Path | None, typer.Option(help="Judge this table of runs, and train nothing.")] = None,
     columns: Annotated[list[str] | None, typer.Option(help="With --runs: loss=val/loss,params=n_params")] = None,
+    price: Annotated[float | None, typer.Option(help="cost: of one device (a core) for an hour.")] = None,
+    watts: Annotated[float | None, typer.Option(help="cost: of one device at work; else measured, or assumed.")] = None,
     dry_run: stages.DryRun = False,
     as_json: stages.AsJson = False,
 ) -> None:
@@ -36,12 +39,56 @@ def command(
     chosen = study_of(name)
     if runs is None and columns:
         raise SettingError("--columns: it names the columns of a table: give that with --runs TABLE")
+    if name == "cost":
+        _cost(folder, runs, columns, price, watts, 0 if seed is None else seed, dry_run, as_json)
+        return
+    if price is not None or watts is not None:
+        raise SettingError(f"--price and --watts are for the study of cost, not for {name}")
     if runs is None and not chosen.makes_runs:
         raise SettingError(f"{name}: its runs can't be made yet, only judged: give a table of them with --runs TABLE")
     if runs is not None:
         _judge(chosen, runs, columns, 0 if seed is None else seed, as_json)
         return
     _undertake(chosen, text, folder, minutes, seed, on, dry_run, as_json)
+
+
+def _cost(
+    folder: Path,
+    runs: Path | None,
+    columns: list[str] | None,
+    price: float | None,
+    watts: float | None,
+    seed: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Report what a table's runs cost, or those of a work folder's ladder; nothing is trained."""
+    from chidu.cli.voice import open_voice
+    from chidu.studies.cost import Terms, cost_study
+    from chidu.studies.energy import Power
+
+    given = None if watts is None else Power.given(watts)
+    if runs is not None:
+        _judge(cost_study(Terms(given or Power.estimated(), price)), runs, columns, seed, as_json)
+        return
+    from chidu.runs.folder import open_work_folder
+    from chidu.work.study import cost, preview_cost
+
+    expected, words = preview_cost(folder)
+    if dry_run:
+        _tell_cost(cost_study(Terms(given or Power.estimated(), price)), expected, words, as_json)
+        return
+    with open_voice() as voice, open_work_folder(folder):
+        record = cost(folder, voice, price, given, seed)
+    _tell_record(folder, "cost", record, as_json)
+
+
+def _tell_record(folder: Path, name: str, record: Record, as_json: bool) -> None:
+    """Print what a study of a work folder came to."""
+    if as_json:
+        typer.echo(json.dumps({**record.result, "minutes": record.seconds / 60}, ensure_ascii=False, indent=1))
+    else:
+        typer.echo((folder / "studies" / name / "verdict.txt").read_text(encoding="utf-8").rstrip())
 
 
 def _judge(chosen: Study, path: Path, columns: list[str] | None, seed: int, as_json: bool) -> None:
@@ -98,10 +145,7 @@ def _undertake(
             write_settings(folder, settings)
             place.check(folder)
             record = study(run(folder, settings, voice, "tokens", place=place), chosen, minutes, own)
-    if as_json:
-        typer.echo(json.dumps({**record.result, "minutes": record.seconds / 60}, ensure_ascii=False, indent=1))
-    else:
-        typer.echo((folder / "studies" / chosen.name / "verdict.txt").read_text(encoding="utf-8").rstrip())
+    _tell_record(folder, chosen.name, record, as_json)
 
 
 def _tell_cost(chosen: Study, expected: dict[str, float], words: str, as_json: bool) -> None:

@@ -5,12 +5,21 @@ verdict.py         holds, fails or undecided, and what more it would take
 spread.py          the law of a variance over seeds
 self_averaging.py  does the luck of a seed matter less at scale?
 structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
+limits.py          do small tasks come with scale, and smoothly?
+context.py         do the log-linear model's sums sharpen with more context, or average out?
+bags.py            the runs of that: log-linear models of every window, trained, measured, and a Transformer beside
+slopes.py          how a score goes with size, where models and items are drawn from many
+cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
+energy.py          what a device draws: read where the machine tells, else an estimate
 seeds.py           which sizes and how many seeds fit the minutes, and the runs for that
 """
 
 from __future__ import annotations
 
 from chidu.errors import SettingError, nearest
+from chidu.studies.context import CONTEXT
+from chidu.studies.cost import COST
+from chidu.studies.limits import LIMITS
 from chidu.studies.self_averaging import SELF_AVERAGING
 from chidu.studies.structure import STRUCTURE
 from chidu.studies.study import Study
@@ -18,7 +27,7 @@ from chidu.studies.verdict import Decision, Verdict
 
 __all__ = ["STUDIES", "Decision", "Study", "Verdict", "study_of"]
 
-STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE)}
+STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, LIMITS, CONTEXT, COST)}
 """Every study, by name."""
 
 

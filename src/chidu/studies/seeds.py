@@ -17,7 +17,8 @@ from chidu.errors import TextError
 from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import fingerprint
-from chidu.studies.self_averaging import LEAST_SEEDS, LEAST_SIZES
+from chidu.studies.self_averaging import LEAST_SIZES
+from chidu.studies.study import Seeds
 from chidu.training.design import EVALUATION, LENGTHS, SLACK, START_SECONDS, makespan
 from chidu.training.rungs import Rung
 
@@ -35,9 +36,8 @@ LEAST_STEPS = 150
 """Of the shortest length: the warm-up of 100, and the falling part."""
 TOKENS_PER_PARAM = 1.5
 """Of the largest size's longest run, over its params_matmul, where the time allows."""
-WANTED_SEEDS = 12
-"""With five sizes over a factor of thirteen these find strong self-averaging (γ = 1) in 95 of 100 studies."""
-MOST_SEEDS = 64
+SEEDS_OF_A_SIZE = 64
+"""At the most: the numbers of those of another size begin there."""
 FIRST_SEED = 3_000_000
 """Seeds of studies begin here, far from those of ladders and of tuning."""
 SEEDS_APART = 1_000_000
@@ -96,7 +96,7 @@ class Offer:
     seeds: int
     plan: SeedsPlan
     least: float
-    """Seconds that LEAST_SEEDS would take."""
+    """Seconds that the fewest seeds would take."""
 
 
 def ladder_sizes(configs: Sequence[RunConfig]) -> Sizes:
@@ -111,50 +111,53 @@ def plan_seeds(
     seed: int,
     text: str,
     speed: Speed,
+    seeds: Seeds,
     ladder: Sequence[RunConfig] = (),
     has: Callable[[Rung], bool] = lambda _: False,
 ) -> SeedsPlan:
-    """Return the runs that fit the purse: those of the ladder's sizes, or of the largest that leave WANTED_SEEDS.
+    """Return the runs that fit the purse: those of the ladder's sizes, or of the largest that leave the wanted seeds.
 
     Of several recipes, each with its runs long or short, the first is taken that leaves so many seeds of the smallest
     sizes, or that which leaves most.
     `text` is the fingerprint of what the runs read, `has` tells which of them are there already. Raises TextError where
-    time or text is too short for LEAST_SEEDS of the smallest sizes.
+    time or text is too short for the fewest seeds of the smallest sizes.
     """
 
     def offer(sizes: Sizes) -> Offer:
         steps = speed([lengths[0].with_steps(LEAST_STEPS) for lengths in sizes])
-        return _offer(sizes, steps, purse, seed, text, has)
+        return _offer(sizes, steps, purse, seed, text, has, seeds)
 
     if len(sizes := ladder_sizes(ladder)) >= LEAST_SIZES:
         found = offer(sizes)
-        if found.seeds >= LEAST_SEEDS:
+        if found.seeds >= seeds.least:
             return found.plan
     best: Offer | None = None
     for recipe, part in itertools.product(recipes, (TOKENS_PER_PARAM, 0.0)):
-        if (sizes := _sizes(recipe, SIZES[0], purse, part)) and (best is None or best.seeds < WANTED_SEEDS):
+        if (sizes := _sizes(recipe, SIZES[0], purse, part)) and (best is None or best.seeds < seeds.wanted):
             best = max((each for each in (best, offer(sizes)) if each), key=lambda each: (each.seeds, -each.least))
     if best is None:
         needed = LEAST_STEPS * LENGTHS[-1] * min(recipe.batch_tokens for recipe in recipes) + 1
         raise TextError(f"the text holds {purse.train_tokens:,} tokens to train on; a study needs {needed:,}: add text")
-    if best.seeds < LEAST_SEEDS:
+    if best.seeds < seeds.least:
         raise TextError(
-            f"{max(0.0, purse.seconds) / 60:.1f} minutes of training are too few for {LEAST_SEEDS} seeds of the "
+            f"{max(0.0, purse.seconds) / 60:.1f} minutes of training are too few for {seeds.least} seeds of the "
             f"smallest sizes on this machine, which need about {math.ceil(best.least / 60)}: "
             "give more --minutes, or wait until other programs leave it alone"
         )
-    return _grown(best, recipes, purse, offer).plan
+    return _grown(best, recipes, purse, offer, seeds).plan
 
 
-def _grown(best: Offer, recipes: Sequence[Recipe], purse: Purse, offer: Callable[[Sizes], Offer]) -> Offer:
-    """Return the offer of the largest sizes that leave WANTED_SEEDS; the one at hand where none larger does."""
+def _grown(
+    best: Offer, recipes: Sequence[Recipe], purse: Purse, offer: Callable[[Sizes], Offer], seeds: Seeds
+) -> Offer:
+    """Return the offer of the largest sizes that leave the wanted seeds; the one at hand where none larger does."""
     batch = best.sizes[0][0].batch_tokens
     recipe = next(recipe for recipe in recipes if recipe.batch_tokens == batch)
     for widths in SIZES[1:]:
         sizes = _sizes(recipe, widths, purse, TOKENS_PER_PARAM)
-        guess = best.least / LEAST_SEEDS * WANTED_SEEDS * _flops(sizes) / _flops(best.sizes) if sizes else math.inf
+        guess = best.least / seeds.least * seeds.wanted * _flops(sizes) / _flops(best.sizes) if sizes else math.inf
         # A larger step costs less a flop than a small one, so the guess is on the high side: half is let pass.
-        if guess > 1.5 * purse.seconds or (larger := offer(sizes)).seeds < WANTED_SEEDS:
+        if guess > 1.5 * purse.seconds or (larger := offer(sizes)).seeds < seeds.wanted:
             break
         best = larger
     return best
@@ -177,7 +180,13 @@ def _flops(sizes: Sizes) -> float:
 
 
 def _offer(
-    sizes: Sizes, steps: Sequence[float], purse: Purse, seed: int, text: str, has: Callable[[Rung], bool]
+    sizes: Sizes,
+    steps: Sequence[float],
+    purse: Purse,
+    seed: int,
+    text: str,
+    has: Callable[[Rung], bool],
+    wanted: Seeds,
 ) -> Offer:
     """Return the most seeds of these sizes that the purse pays for, a step of each taking so many seconds."""
     costs = [_cost(lengths, step, purse) for lengths, step in zip(sizes, steps, strict=True)]
@@ -193,8 +202,8 @@ def _offer(
         return SLACK * makespan(sorted(missing, reverse=True), purse.processes) + START_SECONDS if missing else 0.0
 
     taken: list[Rung] = []
-    seeds, least = 0, wall([rung for index in range(LEAST_SEEDS) for rung in _replicate(sizes, seed, index, text)])
-    while seeds < MOST_SEEDS:
+    seeds, least = 0, wall([rung for index in range(wanted.least) for rung in _replicate(sizes, seed, index, text)])
+    while seeds < wanted.most:
         more = [*taken, *_replicate(sizes, seed, seeds, text)]
         if wall(more) > purse.seconds:
             break
@@ -216,7 +225,7 @@ def _replicate(sizes: Sizes, seed: int, index: int, text: str) -> list[Rung]:
     rungs = []
     for lengths in sizes:
         width = lengths[0].shape.width
-        own = seed if index == 0 else FIRST_SEED + SEEDS_APART * seed + MOST_SEEDS * width + index
+        own = seed if index == 0 else FIRST_SEED + SEEDS_APART * seed + SEEDS_OF_A_SIZE * width + index
         configs = [replace(config, seed=own) for config in lengths]
         key = fingerprint([[config.as_dict() for config in configs], text])[:12]
         group = f"w{width:04d}-{key}"

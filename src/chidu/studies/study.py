@@ -4,11 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
+from chidu.runs.run import Run
 from chidu.studies.verdict import Verdict
+from chidu.training.rungs import Text
 
-__all__ = ["Study"]
+__all__ = ["Means", "Models", "OwnRuns", "Seeds", "Study"]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many seeds of each size a study trains."""
+
+    least: int
+    """With fewer it refuses."""
+    wanted: int
+    """Before more minutes buy larger sizes."""
+    most: int
+
+
+@dataclass(frozen=True)
+class Models:
+    """Trained models and what they read: what a study measures on."""
+
+    runs: tuple[Run, ...]
+    weights: tuple[Path, ...]
+    """Of each run, in their order."""
+    tokens: Path
+    """The folder of tokenizer and packed text."""
+    corpus: Path
+    """The folder of train.jsonl and held_out.jsonl."""
+    place: Place
+    tell: Callable[[float, str], None]
+    """Told how far it is (0 to 1), in words."""
+    seed: int
+
+    @property
+    def longest(self) -> list[tuple[Run, Path]]:
+        """The models that saw the most tokens, with their weights: of each size and seed one."""
+        most = max(run.config.tokens for run in self.runs)
+        return [each for each in zip(self.runs, self.weights, strict=True) if each[0].config.tokens == most]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a study that makes runs of its own has for it."""
+
+    folder: Path
+    """Where they lie, for this study and later ones."""
+    text: Text
+    fingerprint: str
+    """Of all that a run reads."""
+    vocabulary: int
+    """Tokens in the vocabulary."""
+    seconds: float
+    """Wall time of all."""
+    seed: int
+    place: Place
+    tell: Callable[[float, str], None]
+    """Told how far it is (0 to 1), in words."""
+
+
+@dataclass(frozen=True)
+class OwnRuns:
+    """How a study makes runs that no ladder has."""
+
+    plan: Callable[[Means], dict[str, Any]]
+    """Time what is to be timed, and choose; `seconds` is the wall time that this takes, `words` say it. Writes nothing.
+    Raises TextError where time or text are too short."""
+    make: Callable[[Means, dict[str, Any]], Ladder]
+    """Make the runs of a plan that are not there yet, and return the table that is judged."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +98,32 @@ class Study:
     """Of the interval: (1 - level) / 2 is how often a verdict may be wrong, at the most."""
     judge: Callable[[Study, Ladder, int], Verdict]
     """Study, runs and the seed of what is drawn → verdict. Raises TableError where the runs can't answer."""
-    makes_runs: bool = False
-    """True where `chidu study` makes the runs; else it judges tables alone."""
+    seeds: Seeds | None = None
+    """How many seeds `chidu study` trains; None where it makes no runs, and judges tables alone."""
+    measure: Callable[[Models], Ladder] | None = None
+    """Trained models → the table that is judged; None where that is the table of the runs themselves."""
+    measure_seconds: float = 0.0
+    """Wall time that this is given of the minutes."""
+    own_runs: OwnRuns | None = None
+    """For a study whose runs are of another kind than a ladder's."""
+    is_report: bool = False
+    """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
+
+    @property
+    def makes_runs(self) -> bool:
+        """True where `chidu study` makes the runs; else it judges tables alone."""
+        return self.seeds is not None or self.own_runs is not None
 
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""
         return self.judge(self, runs, seed)
 
     def stated(self) -> str:
-        """Return the four lines that are said before it runs."""
+        """Return the lines that are said before it runs."""
+        told = f"claim      {self.claim}\nstatistic  {self.statistic}\n"
+        if self.is_report:
+            return f"{told}threshold  none: {self.why}\nverdict    none: a report"
         return (
-            f"claim      {self.claim}\n"
-            f"statistic  {self.statistic}\n"
-            f"threshold  {self.threshold:g}: {self.why}\n"
+            f"{told}threshold  {self.threshold:g}: {self.why}\n"
             f"verdict    holds where the whole {self.level:.0%} interval lies above, fails where it lies below"
         )

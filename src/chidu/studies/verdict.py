@@ -59,9 +59,9 @@ class Verdict:
     """What was put to the test, in one line."""
     statistic: str
     """What the effect is, in one line."""
-    threshold: float
-    """What the effect was to exceed, stated before."""
-    verdict: Decision
+    threshold: float | None
+    """What the effect was to exceed, stated before; None for a report, which puts nothing to the test."""
+    verdict: Decision | None
     effect: float
     low: float
     high: float
@@ -73,7 +73,7 @@ class Verdict:
     """One paragraph for people."""
     runs: int
     """Rows behind it."""
-    rows: Sequence[Mapping[str, float]] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
     """What the law was fitted to, a row a point."""
     findings: Mapping[str, Any] = field(default_factory=dict)
     """Further numbers, by name."""
@@ -94,7 +94,7 @@ class Verdict:
             "notes": list(self.notes),
             "meaning": self.meaning,
             "more": self.more,
-            "verdict": self.verdict.value,
+            "verdict": self.verdict.value if self.verdict else None,
             "effect": self.effect,
             "low": self.low,
             "high": self.high,
@@ -102,8 +102,7 @@ class Verdict:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.study}: {self.verdict.value}: {self.effect:.2f} ({self.low:.2f} to {self.high:.2f} at "
-            f"{self.level:.0%}), threshold {self.threshold:g}{self._more()}",
+            f"{self.study}: {self._decided()}",
             "",
             f"claim      {self.claim}",
             f"statistic  {self.statistic}",
@@ -116,6 +115,14 @@ class Verdict:
         ]
         return "\n".join(lines)
 
+    def _decided(self) -> str:
+        if self.verdict is None or self.threshold is None:
+            return f"{self.effect:.3g} ({self.low:.3g} to {self.high:.3g} at {self.level:.0%})"
+        return (
+            f"{self.verdict.value}: {self.effect:.2f} ({self.low:.2f} to {self.high:.2f} at {self.level:.0%}), "
+            f"threshold {self.threshold:g}{self._more()}"
+        )
+
     def _more(self) -> str:
         if self.verdict is not Decision.UNDECIDED:
             return ""
@@ -124,7 +131,7 @@ class Verdict:
         return f"; {self.more:.1f} × the compute would decide, if the effect stayed where it is"
 
 
-def _table(rows: Sequence[Mapping[str, float]]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Set rows out in columns."""
     if not rows:
         return []
@@ -133,5 +140,7 @@ def _table(rows: Sequence[Mapping[str, float]]) -> list[str]:
     return ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines]
 
 
-def _cell(name: str, value: float) -> str:
+def _cell(name: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return format_count(value) if name in ("params", "tokens") else f"{value:.4g}"

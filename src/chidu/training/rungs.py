@@ -22,11 +22,13 @@ from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
 
 if TYPE_CHECKING:
+    from chidu.model.transformer import Transformer
     from chidu.tokens import TokenFile
     from chidu.training.underway import Underway
 
 __all__ = [
     "STOP_SECONDS",
+    "WEIGHTS",
     "Rung",
     "StepCount",
     "Text",
@@ -39,6 +41,8 @@ __all__ = [
 
 
 TRUNK = "-trunk.scratch"
+WEIGHTS = "weights.safetensors"
+"""Name of the file of a run's final weights, float32, flat by group."""
 STOP_SECONDS = 10.0
 """What a run that is asked to stop may take to finish its step and to save."""
 
@@ -112,6 +116,7 @@ class Branch:
     rung: Rung
     trunk: Path
     text: Text
+    keeps_weights: bool
 
     @property
     def group(self) -> str:
@@ -139,18 +144,20 @@ def train_ladder(
     folder: Path,
     on_event: Callable[[str, RunEvent], None],
     place: Place | None = None,
+    keep_weights: bool = False,
 ) -> list[Run]:
     """Train every rung, as many at once as `place` (this machine) has cores; return the runs in the rungs' order.
 
     A run that `folder` holds already is not repeated; one that was cut goes on from its last checkpoint. `on_event` is
     told the group and the optimiser steps done, as they are, and what went amiss; where a worker was lost, the steps
-    that another one makes again are told again. The place changes no bit.
+    that another one makes again are told again. The place changes no bit. With `keep_weights` each run that is
+    trained leaves its final weights beside its `run.json`.
     """
     folder = folder.absolute()
     text = replace(text, train=text.train.absolute(), held_out=text.held_out.absolute())
     trunks = _trunks(rungs, text, folder)
     branches = [
-        Branch(folder / rung.name, rung, trunks[rung.group].folder, text)
+        Branch(folder / rung.name, rung, trunks[rung.group].folder, text, keep_weights)
         for rung in sorted(rungs, key=lambda rung: -rung.config.flops)
     ]
     ordered = sorted(trunks.values(), key=lambda trunk: -trunk.config.flops)
@@ -254,20 +261,30 @@ def _train_branch(branch: Branch, emit: Emit, lease: Lease) -> None:
     tokens, held_out = TokenFile.open(branch.text.train), TokenFile.open(branch.text.held_out)
     trainer = train(config, tokens, branch.folder, start=mark, progress=count, tell=count.warn, may_write=lease.check)
     count.flush()
-    run = finished_run(branch.rung, trainer, tokens, held_out, branch.text, first=config.trunk_steps)
+    run = finished_run(branch.rung, trainer, trainer.model, tokens, held_out, branch.text, first=config.trunk_steps)
     lease.check()
+    if branch.keeps_weights:
+        trainer.save_weights(branch.folder / WEIGHTS)
     write_json(branch.finished, run.as_dict())
     forget(branch.folder)
 
 
-def finished_run(rung: Rung, trainer: Underway, tokens: TokenFile, held_out: TokenFile, text: Text, first: int) -> Run:
-    """Measure a trained model on the held-out tokens; the steps from `first` on are its own."""
+def finished_run(
+    rung: Rung,
+    trainer: Underway,
+    model: Transformer,
+    tokens: TokenFile,
+    held_out: TokenFile,
+    text: Text,
+    first: int,
+) -> Run:
+    """Measure a trainer's model on the held-out tokens; the steps from `first` on are its own."""
     from chidu.training.held_out import SEQUENCES_AT_ONCE, held_out_loss
 
     config = rung.config
     length = config.shape.context_length
     sequences = held_out.held_out_batches(length, text.held_out_tokens, SEQUENCES_AT_ONCE)
-    measured = held_out_loss(trainer.model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
+    measured = held_out_loss(model, sequences, held_out.held_out_documents(length, text.held_out_tokens))
     return Run(
         name=rung.name,
         group=rung.group,

@@ -243,7 +243,7 @@ def _train(
         take_steps(trainer, tokens, folder, progress=count, tell=count.warn, may_write=may_write)
         count.flush()
         # Every process measures all of it: the held-out tokens are few, and the gathered weights pass by anyway.
-        run = finished_run(rung, trainer, tokens, held_out, text, first=0)
+        run = finished_run(rung, trainer, trainer.model, tokens, held_out, text, first=0)
         whole = trainer.whole_weights()
 
         def finish() -> None:

@@ -15,13 +15,10 @@ from chidu.runs.lease import Lease, forget_leases, hold
 from chidu.runs.live import RunEvent
 from chidu.runs.record import read_json, write_json
 from chidu.runs.run import Run
-from chidu.training.rungs import STOP_SECONDS, Rung, StepCount, Text, finished_run
+from chidu.training.rungs import STOP_SECONDS, WEIGHTS, Rung, StepCount, Text, finished_run
 from chidu.training.team import join, shared_bytes
 
 __all__ = ["WEIGHTS", "train_target"]
-
-WEIGHTS = "weights.safetensors"
-"""Name of the file of final weights, float32, flat by group."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def _train(target: Target, emit: Emit) -> None:
     if target.rank > 0:
         return
     count.flush()
-    run = finished_run(target.rung, trainer, tokens, held_out, target.text, first=0)
+    run = finished_run(target.rung, trainer, trainer.model, tokens, held_out, target.text, first=0)
     target.lease.check()
     trainer.save_weights(target.folder / WEIGHTS)
     write_json(target.folder / "run.json", run.as_dict())

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from chidu.runs.config import RunConfig
 from chidu.runs.record import changes
 from chidu.training.curve import Curve
 from chidu.training.steadiness import Course, Steadiness, Step
-
-if TYPE_CHECKING:
-    from chidu.model.transformer import Transformer
 
 __all__ = ["PLAIN", "SHARDED", "AstrayError", "Batches", "Heard", "Underway", "forget"]
 
@@ -71,7 +68,6 @@ class Underway(ABC):
 
     checkpoints: ClassVar[str]
     """Name of the folder, in a run's, of its checkpoints."""
-    model: Transformer
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chidu.errors import SettingError
+from chidu.errors import SettingError, WorkFolderError
 from chidu.parallel import Local, Place
+from chidu.runs.folder import check_work_folder
 from chidu.runs.ladder import Ladder
 from chidu.runs.live import LiveWarning, RunEvent
 from chidu.runs.record import Record, fingerprint, read_json, write_atomic, write_json
 from chidu.runs.run import Run
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
-from chidu.units import format_seconds
+from chidu.units import count_of, format_seconds
 from chidu.work.estimate import TYPICAL_SECONDS, expected_tokens
-from chidu.work.results import rung_runs
+from chidu.work.results import LADDER_TABLE, rung_runs
 from chidu.work.undertaking import Voice, Work, stage_settings
 
 if TYPE_CHECKING:
     from chidu.runs.config import RunConfig
     from chidu.studies import Study
+    from chidu.studies.energy import Power
     from chidu.studies.seeds import SeedsPlan
+    from chidu.studies.study import Means, Models
     from chidu.training.rungs import Rung
 
-__all__ = ["RUNS_TABLE", "check_minutes", "preview_study", "study"]
+__all__ = ["RUNS_TABLE", "check_minutes", "cost", "preview_cost", "preview_study", "study"]
 
 POOL = Path("studies") / "runs"
 """Where a work folder keeps the runs of all its studies: another study, or more minutes, finds them again."""
 RUNS_TABLE = "runs.csv"
+COST_SECONDS = 10.0
+"""A fit with its refits, and where the machine counts energy a few seconds of training."""
 PLANNING_SECONDS = 20.0
 """Wall time kept for timing the sizes, and for the verdict."""
 MADE_FIRST = ("collect", "corpus", "tokens")
@@ -51,20 +56,110 @@ def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
 
     def make(folder: Path) -> dict[str, Any]:
         spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped)
-        plan = kept_plan(work, folder, 60 * minutes - spent, seed, inputs)
-        work.voice.say(f"{chosen.name}: {plan}, about {format_seconds(plan.seconds)}")
-        runs = make_runs(work, chosen.name, plan, inputs)
-        table = folder / RUNS_TABLE
-        Ladder.from_runs(runs).write(table)
-        verdict = chosen.verdict(Ladder.read(table), seed)
-        write_atomic(folder / "verdict.txt", f"{verdict}\n")
-        write_json(folder / "verdict.json", verdict.as_dict())
-        return verdict.as_dict()
+        table = make_table(work, folder, chosen, 60 * minutes - spent, seed, inputs)
+        table.write(folder / RUNS_TABLE)
+        read = Ladder.read(folder / RUNS_TABLE)
+        return judged(folder, chosen, Ladder(read.columns, read.source, notes=table.notes), seed)
 
     return run_stage(folder, settings, inputs, make, work.voice.say).record
 
 
-def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mapping[str, str]) -> SeedsPlan:
+def cost(folder: Path, voice: Voice, price: float | None, power: Power | None, seed: int) -> Record:
+    """Report what a finished ladder cost, in `studies/cost`. Raises WorkFolderError where there is none."""
+    from chidu.studies.cost import Terms, cost_study
+    from chidu.studies.energy import measured_power
+
+    made = finished_ladder(folder)
+
+    def make(own: Path) -> dict[str, Any]:
+        dearest = max(rung_runs(folder), key=lambda run: run.config.flops).config
+        terms = Terms(power or measured_power(dearest, Local()), price)
+        return judged(own, cost_study(terms), Ladder.read(folder / "ladder" / LADDER_TABLE), seed)
+
+    settings = {"price": price, "watts": None if power is None else power.watts, "seed": seed}
+    return run_stage(folder / "studies" / "cost", settings, {"ladder": made.content}, make, voice.say).record
+
+
+def finished_ladder(folder: Path) -> Record:
+    """Return the record of a work folder's ladder. Raises WorkFolderError where it has none."""
+    check_work_folder(folder)
+    record = Record.read(folder / "ladder")
+    if record is None:
+        raise WorkFolderError(f"{folder} has no finished ladder: run chidu ladder --work {folder} first")
+    return record
+
+
+def preview_cost(folder: Path) -> tuple[dict[str, float], str]:
+    """Return the seconds that `cost` takes, and what it looks at."""
+    made = finished_ladder(folder)
+    return {"cost": COST_SECONDS}, f"none; it looks at {count_of(made.result['rungs'], 'run')} of the ladder"
+
+
+def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]:
+    """Judge a table of runs, and leave the verdict in a study's folder."""
+    verdict = chosen.verdict(table, seed)
+    write_atomic(own / "verdict.txt", f"{verdict}\n")
+    write_json(own / "verdict.json", verdict.as_dict())
+    return verdict.as_dict()
+
+
+def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]) -> Ladder:
+    """Make a study's runs, and return the table that it judges."""
+    if chosen.own_runs is not None:
+        means = own_means(work.folder, work.settings, work.place, seconds, seed, inputs)
+        means = replace(means, tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None))
+        path = folder / "plan.json"
+        if not path.exists():
+            means.tell(0.0, "timing a few steps")
+            write_json(path, chosen.own_runs.plan(means))
+        plan = read_json(path)
+        work.voice.say(f"{chosen.name}: {plan['words']}, about {format_seconds(plan['seconds'])}")
+        return chosen.own_runs.make(means, plan)
+    chosen_plan = kept_plan(work, folder, chosen, seconds, seed, inputs)
+    work.voice.say(f"{chosen.name}: {chosen_plan}, about {format_seconds(chosen_plan.seconds)}")
+    runs = make_runs(work, chosen, chosen_plan, inputs)
+    return Ladder.from_runs(runs) if chosen.measure is None else chosen.measure(models(work, chosen, runs, seed))
+
+
+def own_means(
+    folder: Path, settings: Settings, place: Place, seconds: float, seed: int, inputs: Mapping[str, str]
+) -> Means:
+    """Return what a study that makes runs of its own has for it."""
+    from chidu.studies.study import Means
+    from chidu.training.rungs import Text
+
+    tokens = folder.absolute() / "tokens"
+    return Means(
+        folder=folder.absolute() / POOL,
+        text=Text(tokens / "train.bin", tokens / "held_out.bin", settings.held_out_tokens),
+        fingerprint=text_of(settings, inputs),
+        vocabulary=settings.words,
+        seconds=seconds - PLANNING_SECONDS,
+        seed=seed,
+        place=place,
+        tell=lambda _fraction, _words: None,
+    )
+
+
+def models(work: Work, chosen: Study, runs: Sequence[Run], seed: int) -> Models:
+    """Return trained models for a study to measure on."""
+    from chidu.studies.study import Models
+    from chidu.training.rungs import WEIGHTS
+
+    return Models(
+        runs=tuple(runs),
+        weights=tuple(work.folder.absolute() / POOL / run.name / WEIGHTS for run in runs),
+        tokens=work.folder.absolute() / "tokens",
+        corpus=work.folder.absolute() / "corpus",
+        place=work.place,
+        tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None),
+        seed=seed,
+    )
+
+
+def kept_plan(
+    work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]
+) -> SeedsPlan:
     """Return the plan, made at the first call and kept: what was cut goes on with the same runs."""
     from chidu.studies.seeds import SeedsPlan
 
@@ -74,7 +169,7 @@ def kept_plan(work: Work, folder: Path, seconds: float, seed: int, inputs: Mappi
         tokens = work.records["tokens"].result
         held_out = min(work.settings.held_out_tokens, tokens["held_out"]["tokens"])
         amounts = (tokens["train"]["tokens"], held_out)
-        write_json(path, plan(work.folder, work.settings, work.place, seconds, seed, amounts, inputs).as_dict())
+        write_json(path, plan(work.folder, work.settings, work.place, chosen, seconds, seed, amounts, inputs).as_dict())
     return SeedsPlan.from_dict(read_json(path))
 
 
@@ -82,6 +177,7 @@ def plan(
     folder: Path,
     settings: Settings,
     place: Place,
+    chosen: Study,
     seconds: float,
     seed: int,
     tokens: tuple[int, int],
@@ -96,33 +192,45 @@ def plan(
     def speed(configs: tuple[RunConfig, ...]) -> tuple[float, ...]:
         return measure_apart(configs, place, place.cores)
 
+    assert chosen.seeds is not None
     found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
+    needs_weights = chosen.measure is not None
     return plan_seeds(
         [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
-        Purse(seconds - PLANNING_SECONDS, place.cores, *tokens),
+        Purse(seconds - PLANNING_SECONDS - chosen.measure_seconds, place.cores, *tokens),
         seed,
         text_of(settings, inputs),
         lambda configs: speed(tuple(configs)),
+        chosen.seeds,
         [run.config for run in found],
-        lambda rung: is_there(folder, rung, found),
+        lambda rung: is_there(folder, rung, [] if needs_weights else found, needs_weights),
     )
 
 
-def make_runs(work: Work, name: str, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
-    """Train what is not there yet, and return all runs of the plan in its order."""
+def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
+    """Train what is not there yet, and return all runs of the plan in its order.
+
+    Where the study measures on the models their weights are kept; a run whose weights were not is trained again, to the
+    same bits.
+    """
     from chidu.training.rungs import TRUNK, run_path, train_ladder
 
-    pool = work.folder / POOL
-    made = ladder_runs(work.folder, work.settings, inputs)
-    adopt(plan.rungs, made, pool)
+    pool, needs_weights = work.folder / POOL, chosen.measure is not None
+    if needs_weights:
+        for rung in plan.rungs:
+            if not is_there(work.folder, rung, [], True):
+                run_path(pool, rung.name).unlink(missing_ok=True)
+    else:
+        adopt(plan.rungs, ladder_runs(work.folder, work.settings, inputs), pool)
     missing = {rung.group for rung in plan.rungs if not run_path(pool, rung.name).exists()}
     rungs = [rung for rung in plan.rungs if rung.group in missing]
     if len(rungs) < len(plan.rungs):
-        work.voice.say(f"{name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
-    train_ladder(rungs, work.text, pool, StepCounter(work.voice, name, rungs, plan.seconds), work.place)
+        work.voice.say(f"{chosen.name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
+    steps = StepCounter(work.voice, chosen.name, rungs, plan.seconds)
+    train_ladder(rungs, work.text, pool, steps, work.place, needs_weights)
     for trunk in pool.glob(f"*{TRUNK}"):
         shutil.rmtree(trunk)
-    work.voice.progress(name, 1.0, "", None)
+    work.voice.progress(chosen.name, 1.0, "", None)
     return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in plan.rungs]
 
 
@@ -147,11 +255,14 @@ def adopt(rungs: tuple[Rung, ...], made: list[Run], pool: Path) -> None:
             write_json(path, run.as_dict())
 
 
-def is_there(folder: Path, rung: Rung, made: list[Run]) -> bool:
-    """Tell whether a run is in the pool, or of the ladder."""
-    from chidu.training.rungs import run_path
+def is_there(folder: Path, rung: Rung, made: list[Run], needs_weights: bool) -> bool:
+    """Tell whether a run is in the pool, with its weights where they are needed, or of the ladder."""
+    from chidu.training.rungs import WEIGHTS, run_path
 
-    return run_path(folder / POOL, rung.name).exists() or any(run.config == rung.config for run in made)
+    path = run_path(folder / POOL, rung.name)
+    if path.exists() and (not needs_weights or path.with_name(WEIGHTS).exists()):
+        return True
+    return any(run.config == rung.config for run in made)
 
 
 def text_of(settings: Settings, inputs: Mapping[str, str]) -> str:
@@ -211,8 +322,11 @@ def preview_study(
         inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
         amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
     left = 60 * minutes - sum(stages.values())
-    found = plan(folder, settings, place or Local(), left, seed, amounts, inputs)
-    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS}, str(found)
+    if chosen.own_runs is not None:
+        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
+        return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
+    found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
+    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS + chosen.measure_seconds}, str(found)
 
 
 def check_minutes(minutes: float) -> None:

@@ -1,0 +1,222 @@
+"""`context`: with more words in its context, does the log-linear model sharpen, or average out?
+
+P(k | context) ∝ exp(Σ θ_{k,j}) over the last |N| words. With the sum as written an exponent may grow with |N|, and with
+it the distance of P from the average distribution (its mean over contexts); with the mean over |N| words that agree
+ever better, P may come to that average. The effect is κ in: distance ∝ |N|^κ, of models trained at each |N| with the
+sum and a full θ; the distance is the Jensen–Shannon one. Beside it stand the same of the mean, of a θ of low rank, of
+models that read more words than they were trained on, the laws of loss and entropy, and a Transformer's loss along its
+context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chidu.errors import TableError
+from chidu.runs.ladder import Ladder
+from chidu.studies.bags import OWN_RUNS
+from chidu.studies.slopes import Line, bend_chance, student
+from chidu.studies.study import Study
+from chidu.studies.verdict import Verdict, decide, more_compute
+
+__all__ = ["CONTEXT", "Trend", "trend"]
+
+Floats = NDArray[np.float64]
+
+LEAST_WINDOWS, LEAST_MODELS = 4, 6
+FORMS = ("sum", "mean")
+MEASURES = ("loss", "entropy", "distance")
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A slope over log10 of the words read, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the JSON form."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def trend(decades: Floats, values: Floats, level: float) -> Trend:
+    """Return the slope of values [M] over decades [M]; what they scatter about the line makes the interval."""
+    line, freedom = Line.of(decades, values), len(values) - 2
+    error = (line.scatter / ((decades - line.centre) ** 2).sum()) ** 0.5
+    half = student(0.5 + level / 2, freedom) * float(error)
+    return Trend(line.slope, line.slope - half, line.slope + half)
+
+
+def judge(study: Study, table: Ladder, seed: int) -> Verdict:
+    """Return the verdict on a table with `model, theta, trained, read, seed, loss, entropy, distance`.
+
+    Raises TableError where a column is missing, or the sums with a full θ are too few.
+    """
+    for name in ("model", "theta"):
+        if name not in table:
+            raise TableError(f"{table.source}: no column {name!r}: which rows are of what model, it must say")
+    bags = table.select(np.isin(table.columns["model"].astype(str), FORMS))
+    own = bags.select(bags.numbers("read") == bags.numbers("trained")) if len(bags) else bags
+    main = part(own, "sum", "full")
+    read = main.numbers("read") if len(main) else np.empty(0)
+    if len(np.unique(read)) < LEAST_WINDOWS or len(read) < LEAST_MODELS:
+        raise TableError(
+            f"{table.source}: {len(read)} models of the sum with a full θ, of {len(np.unique(read))} windows, read as "
+            f"many words as they were trained on; the study needs {LEAST_MODELS} of {LEAST_WINDOWS}"
+        )
+    decades = np.log10(read)
+    found = trend(decades, np.log10(main.numbers("distance")), study.level)
+    laws, wider = laws_of(own, study.level), widened(bags)
+    bend = bend_chance(decades, np.log10(main.numbers("distance")), seed)
+    return Verdict(
+        study=study.name,
+        claim=study.claim,
+        statistic=study.statistic,
+        threshold=study.threshold,
+        verdict=decide(found.low, found.high, study.threshold),
+        effect=found.value,
+        low=found.low,
+        high=found.high,
+        level=study.level,
+        more=more_compute(found.value, found.low, found.high, study.threshold),
+        meaning=meaning(own, laws, wider, beside(table)),
+        runs=len(own),
+        rows=rows(own, beside(table)),
+        findings={"laws": laws, "widened": wider, "transformer": beside(table), "bend_chance": bend},
+        notes=notes(bend),
+    )
+
+
+def part(table: Ladder, form: str, theta: str) -> Ladder:
+    """Return the rows of one form of exponent and one kind of θ."""
+    return table.select((table.columns["model"].astype(str) == form) & (table.columns["theta"].astype(str) == theta))
+
+
+def laws_of(own: Ladder, level: float) -> dict[str, dict[str, Any]]:
+    """Return of each kind of model how loss, entropy (nats) and log distance go per tenfold words."""
+    found: dict[str, dict[str, Any]] = {}
+    for form in FORMS:
+        for theta in ("full", "low"):
+            chosen = part(own, form, theta)
+            if len(chosen) < 3 or len(np.unique(chosen.numbers("read"))) < 3:
+                continue
+            decades = np.log10(chosen.numbers("read"))
+            values = {name: chosen.numbers(name) for name in MEASURES}
+            values["distance"] = np.log10(values["distance"])
+            found[f"{form} {theta}"] = {name: trend(decades, values[name], level).as_dict() for name in MEASURES}
+    return found
+
+
+def widened(bags: Ladder) -> dict[str, list[dict[str, float]]]:
+    """Return how a full θ trained on one word does as it reads more of them, of each form, means over seeds."""
+    found = {}
+    for form in FORMS:
+        chosen = part(bags, form, "full")
+        if not len(chosen):
+            continue
+        first = chosen.numbers("trained") == chosen.numbers("trained").min()
+        found[form] = means(chosen.select(first))
+    return found
+
+
+def means(chosen: Ladder) -> list[dict[str, float]]:
+    """Return the means over seeds for each number of words read."""
+    read = chosen.numbers("read")
+    return [
+        {"read": float(each), **{name: float(chosen.numbers(name)[read == each].mean()) for name in MEASURES}}
+        for each in np.unique(read)
+    ]
+
+
+def beside(table: Ladder) -> list[dict[str, float]]:
+    """Return the Transformer's loss by the most words that it had before."""
+    chosen = table.select(table.columns["model"].astype(str) == "transformer")
+    if not len(chosen):
+        return []
+    read, loss = (chosen.numbers(name).tolist() for name in ("read", "loss"))
+    return [{"read": words, "loss": nats} for words, nats in zip(read, loss, strict=True)]
+
+
+def rows(own: Ladder, transformer: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+    """Return a row a kind of model and window, and the Transformer's."""
+    found: list[dict[str, Any]] = []
+    for form in FORMS:
+        for theta in ("full", "low"):
+            chosen = part(own, form, theta)
+            if len(chosen):
+                found += [{"model": f"{form} {theta}", **each} for each in means(chosen)]
+    return found + [{"model": "transformer", **each, "entropy": "", "distance": ""} for each in transformer]
+
+
+def notes(bend: float | None) -> tuple[str, ...]:
+    """Say what a reader should know before believing the verdict."""
+    if bend is not None and bend < 0.05:
+        return ("the distances are no power of |N| (lack of fit beyond what seeds explain): κ is a mean slope",)
+    return ()
+
+
+def meaning(
+    own: Ladder,
+    laws: dict[str, dict[str, Any]],
+    wider: dict[str, list[dict[str, float]]],
+    transformer: Sequence[dict[str, float]],
+) -> str:
+    """Return the paragraph for people."""
+    said = ""
+    for form in FORMS:
+        told = means(part(own, form, "full"))
+        if not told:
+            continue
+        best = min(told, key=lambda each: each["loss"])
+        said += (
+            f"Trained with the {form} over 1 word the model ends at {told[0]['loss']:.3f} nats with entropy "
+            f"{told[0]['entropy']:.2f} and distance {told[0]['distance']:.3f} from the average distribution; over "
+            f"{told[-1]['read']:.0f} words at {told[-1]['loss']:.3f}, {told[-1]['entropy']:.2f} and "
+            f"{told[-1]['distance']:.3f}; its loss is least at {best['read']:.0f}. "
+        )
+    said += _widened_words(wider)
+    if transformer:
+        said += (
+            f"The Transformer of the same training ends at {transformer[-1]['loss']:.3f} in the last half of its "
+            f"context, and at {transformer[0]['loss']:.3f} among the first {transformer[0]['read']:.0f} words."
+        )
+    kappa = laws.get("mean full", {}).get("distance")
+    return said.rstrip() + (
+        "" if kappa is None else
+        f" With the mean κ is {kappa['value']:+.2f} ({kappa['low']:+.2f} to {kappa['high']:+.2f})."
+    )  # fmt: skip
+
+
+def _widened_words(wider: dict[str, list[dict[str, float]]]) -> str:
+    said = ""
+    for form, told in wider.items():
+        first, last = told[0], told[-1]
+        moves = "sharpens" if last["distance"] > first["distance"] else "averages out"
+        said += (
+            f"With θ as it was learned on {first['read']:.0f} word, read over {last['read']:.0f} words, the {form} "
+            f"{moves}: distance {first['distance']:.3f} becomes {last['distance']:.3f}, loss {first['loss']:.2f} "
+            f"becomes {last['loss']:.2f}. "
+        )
+        crossed = [each["read"] for each in told[1:] if each["entropy"] < first["entropy"] / 2]
+        if form == "sum" and crossed:
+            said += f"Its entropy is halved from {crossed[0]:.0f} words on. "
+    return said
+
+
+CONTEXT = Study(
+    name="context",
+    claim="the wider its context, the farther the log-linear model's sums move from the average distribution",
+    statistic="κ in: Jensen–Shannon distance of P(· | context) from its average ∝ |N|^κ (sum, full θ, trained at |N|)",
+    threshold=0.0,
+    why="above, sums sharpen; below, they average out",
+    level=0.9,
+    judge=judge,
+    own_runs=OWN_RUNS,
+)
