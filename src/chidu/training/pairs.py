@@ -21,7 +21,7 @@ from chidu.training.team import join, shared_bytes
 
 if TYPE_CHECKING:
     from chidu.tokens import PairFile
-    from chidu.training.underway import Underway
+    from chidu.training.loop import Trainer
 
 __all__ = ["PairDesign", "design_pairs", "pair_recipe", "train_pairs"]
 
@@ -168,7 +168,7 @@ def _train(work: Work, emit: Emit) -> None:
     write_json(work.folder / "run.json", run.as_dict())
 
 
-def _measured(work: Work, trainer: Underway, held_out: PairFile) -> Run:
+def _measured(work: Work, trainer: Trainer, held_out: PairFile) -> Run:
     from chidu.training.held_out import learned_loss
 
     config = work.rung.config
