@@ -82,6 +82,16 @@ def test_the_worst_bargain_among_the_runs_is_named() -> None:
     assert found.rows[0]["nats_per_hour"] == ""
 
 
+def test_seeds_of_one_training_are_no_bargains() -> None:
+    table = planted()
+    both = {name: np.concatenate([column, column]) for name, column in table.columns.items()}
+    both["seconds"] = np.concatenate([table.columns["seconds"], 1.001 * table.columns["seconds"]])
+    both["loss"] = np.concatenate([table.columns["loss"], 0.99 * table.columns["loss"]])
+    found, once = (cost_study(TERMS).verdict(each) for each in (Ladder(both), table))
+    assert len(found.rows) == len(once.rows)
+    assert found.findings["most"]["nats_per_hour"] == pytest.approx(once.findings["most"]["nats_per_hour"], rel=0.02)
+
+
 def test_a_part_of_a_run_counts_for_the_whole() -> None:
     whole = planted()
     columns = dict(whole.columns)

@@ -198,10 +198,12 @@ def _widened_words(wider: dict[str, list[dict[str, float]]]) -> str:
     said = ""
     for form, told in wider.items():
         first, last = told[0], told[-1]
-        moves = "sharpens" if last["distance"] > first["distance"] else "averages out"
+        # A sum that says one word whatever the context has a distance of 0 too: the entropy tells the two apart.
+        moves = "sharpens" if last["entropy"] < first["entropy"] else "averages out"
         said += (
             f"With θ as it was learned on {first['read']:.0f} word, read over {last['read']:.0f} words, the {form} "
-            f"{moves}: distance {first['distance']:.3f} becomes {last['distance']:.3f}, loss {first['loss']:.2f} "
+            f"{moves}: entropy {first['entropy']:.2f} becomes {last['entropy']:.2f}, distance {first['distance']:.3f} "
+            f"{last['distance']:.3f}, loss {first['loss']:.2f} "
             f"becomes {last['loss']:.2f}. "
         )
         crossed = [each["read"] for each in told[1:] if each["entropy"] < first["entropy"] / 2]

@@ -87,11 +87,12 @@ def judge(study: Study, runs: Ladder, seed: int, terms: Terms) -> Verdict:
     speed = Speed.of(size, hours / tokens)
     most = float(hours.max())
     now, then = best_point(law, speed, size, most), best_point(law, speed, size, 2 * most)
-    gains = _log_losses(law, now) - _log_losses(law, then)  # of log loss
-    effect, spread = _gain(law, now, then), np.exp(_log_losses(law, now)) * -np.expm1(-gains)
-    low, high = np.quantile(spread[1:], [0.5 - study.level / 2, 0.5 + study.level / 2])
+    bought = _losses(law, now) - _losses(law, then)
+    effect = float(bought[0])
+    low, high = np.quantile(bought[1:], [0.5 - study.level / 2, 0.5 + study.level / 2])
     outlook = [outlook_row(law, speed, size, most * times, terms) for times in OUTLOOK]
-    steps = neighbours(size, tokens, hours, loss)
+    trainings = over_seeds(runs.numbers("params"), tokens, hours, loss)
+    steps = neighbours(*trainings)
     return Verdict(
         study=study.name,
         claim=study.claim,
@@ -105,7 +106,7 @@ def judge(study: Study, runs: Ladder, seed: int, terms: Terms) -> Verdict:
         more=None,
         meaning=meaning(outlook, steps, effect, float(hours.sum()), terms),
         runs=len(runs),
-        rows=frontier(runs, hours, loss, terms),
+        rows=frontier(*trainings, terms),
         findings={
             "hours": float(hours.sum()),
             "watts": terms.power.watts,
@@ -128,13 +129,10 @@ def best_point(law: Fit, speed: Speed, seen: Floats, hours: float) -> Floats:
     return points[:, [int(np.argmin(found))]]
 
 
-def _log_losses(law: Fit, point: Floats) -> Floats:
-    """Return log loss at a point by the law, then by each of its refits (1 + R,)."""
-    return np.concatenate([law.solution.log_loss(point).ravel(), law.solution.log_loss(point, law.refits).ravel()])
-
-
-def _gain(law: Fit, now: Floats, then: Floats) -> float:
-    return float(np.exp(law.solution.log_loss(now)[0, 0]) - np.exp(law.solution.log_loss(then)[0, 0]))
+def _losses(law: Fit, point: Floats) -> Floats:
+    """Return the loss at a point by the law, then by each of its refits (1 + R,)."""
+    logs = (law.solution.log_loss(point).ravel(), law.solution.log_loss(point, law.refits).ravel())
+    return np.asarray(np.exp(np.concatenate(logs)))
 
 
 def outlook_row(law: Fit, speed: Speed, seen: Floats, hours: float, terms: Terms) -> dict[str, Any]:
@@ -142,10 +140,11 @@ def outlook_row(law: Fit, speed: Speed, seen: Floats, hours: float, terms: Terms
     point = best_point(law, speed, seen, hours)
     forecast = law.forecast(dict(zip(law.inputs, point, strict=True)))
     step = 0.01
-    rate = _gain(law, point, best_point(law, speed, seen, hours * (1 + step))) / (hours * step)
+    further = best_point(law, speed, seen, hours * (1 + step))
+    rate = float(_losses(law, point)[0] - _losses(law, further)[0]) / (hours * step)
     found = {
         "hours": hours,
-        "params": float(point[0, 0]),
+        law.inputs[0]: float(point[0, 0]),
         "tokens": float(point[1, 0]),
         "loss": float(forecast["loss"][0]),
         "low": float(forecast["low"][0]),
@@ -158,52 +157,54 @@ def outlook_row(law: Fit, speed: Speed, seen: Floats, hours: float, terms: Terms
     return found
 
 
-def neighbours(size: Floats, tokens: Floats, hours: Floats, loss: Floats) -> list[dict[str, Any]]:
+def over_seeds(params: Floats, tokens: Floats, hours: Floats, loss: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return params, tokens, and the means of hours and loss, of each params and tokens: seeds are no bargains."""
+    told, place, counts = np.unique(np.column_stack([params, tokens]), axis=0, return_inverse=True, return_counts=True)
+    hours, loss = (np.bincount(place.ravel(), values) / counts for values in (hours, loss))
+    return told[:, 0], told[:, 1], hours, loss
+
+
+def neighbours(params: Floats, tokens: Floats, hours: Floats, loss: Floats) -> list[dict[str, Any]]:
     """Return each step from a run to a dearer one that is longer or larger, not both; the worst bargain first."""
     found = []
-    for fixed, grows, what in ((size, tokens, "tokens"), (tokens, size, "size")):
+    for fixed, grows, what in ((params, tokens, "tokens"), (tokens, params, "params")):
         for value in np.unique(fixed):
             rows = np.flatnonzero(fixed == value)
             rows = rows[np.argsort(grows[rows], kind="stable")]
-            # Seeds of one training stand for it by their mean.
-            steps = [
-                tuple(float(column[rows[grows[rows] == g]].mean()) for column in (hours, loss, size, tokens))
-                for g in np.unique(grows[rows])
-            ]
-            for before, after in itertools.pairwise(steps):
-                if after[0] > before[0]:
+            for before, after in itertools.pairwise(rows.tolist()):
+                if hours[after] > hours[before]:
+                    nats = float(loss[before] - loss[after])
                     found.append(
                         {
                             "more": what,
-                            "from": {"params": before[2], "tokens": before[3]},
-                            "to": {"params": after[2], "tokens": after[3]},
-                            "nats": before[1] - after[1],
-                            "nats_per_hour": (before[1] - after[1]) / (after[0] - before[0]),
+                            "from": {"params": float(params[before]), "tokens": float(tokens[before])},
+                            "to": {"params": float(params[after]), "tokens": float(tokens[after])},
+                            "nats": nats,
+                            "nats_per_hour": nats / float(hours[after] - hours[before]),
                         }
                     )
     return sorted(found, key=lambda each: each["nats_per_hour"])
 
 
-def frontier(runs: Ladder, hours: Floats, loss: Floats, terms: Terms) -> list[dict[str, Any]]:
+def frontier(params: Floats, tokens: Floats, hours: Floats, loss: Floats, terms: Terms) -> list[dict[str, Any]]:
     """Return a row a run that no cheaper run beats, with what each of its hours bought over the one before."""
-    best, found = np.inf, []
-    before: tuple[float, float] | None = None
-    for row in np.argsort(hours, kind="stable"):
-        if loss[row] >= best:
+    found: list[dict[str, Any]] = []
+    before: int | None = None
+    for row in np.argsort(hours, kind="stable").tolist():
+        if before is not None and loss[row] >= loss[before]:
             continue
-        best = loss[row]
         cells: dict[str, Any] = {
-            "params": float(runs.numbers("params")[row]),
-            "tokens": float(runs.numbers("tokens")[row]),
+            "params": float(params[row]),
+            "tokens": float(tokens[row]),
             "device_hours": float(hours[row]),
             "watt_hours": float(hours[row] * terms.power.watts),
         }
         if terms.price is not None:
             cells["money"] = float(hours[row] * terms.price)
         cells["loss"] = float(loss[row])
-        cells["nats_per_hour"] = "" if before is None else (before[1] - cells["loss"]) / (hours[row] - before[0])
-        before = (float(hours[row]), cells["loss"])
-        found.append(cells)
+        gain = "" if before is None else float((loss[before] - loss[row]) / (hours[row] - hours[before]))
+        found.append({**cells, "nats_per_hour": gain})
+        before = row
     return found
 
 
