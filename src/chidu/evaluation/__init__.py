@@ -14,3 +14,5 @@ explanation.py    all of these for one answer
 """
 
 from __future__ import annotations
+
+__all__: list[str] = []
