@@ -21,8 +21,9 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/chidu demo $(if $(filter command line environment,$(origin MINUTES)),--minutes $(MINUTES),)
 
+# Two workers with a thread each: a test file stays with one, so that what its tests share is made once.
 test: $(READY)
-	$(BIN)/python -m pytest -m "not verify" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not verify" -n 2 --dist loadfile $(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ def output_of(command: str, folder: Path) -> str:
         capture_output=True,
         encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "COLUMNS": "200"},
-        timeout=60,
+        timeout=180,
     )
     assert ended.returncode == 0, f"$ {command}\n{ended.stderr}"
     return ended.stdout
