@@ -18,11 +18,15 @@ from parrot import Parrot
 
 from chidu.apps import make_vectors, update
 from chidu.cli.serve import look_into, open_indexes
+from chidu.corpus import build_corpus, text_files
 from chidu.errors import IndexFolderError, SettingError
+from chidu.evaluation.tracing import CorpusTrace
 from chidu.inference import Conversation, Prompt
 from chidu.inference.embedding import Embedded, Role
 from chidu.inference.own import OwnEngine
 from chidu.inference.translation import _TRIED
+from chidu.runs.folder import open_work_folder
+from chidu.runs.stage import run_stage
 from chidu.safety import AuditRecord, Guard
 from chidu.safety.audit import Chain, read_chain
 from chidu.serving import Key, ServerSettings, make_app
@@ -73,7 +77,7 @@ BOTH = dict(zip((*_TRIED["en"], "The lamp blinks."), (*_TRIED["zh"], "灯在闪�
 
 
 def client(engine: Any = None, **how: Any) -> TestClient:
-    names = ("guard", "record", "embedder", "indexes", "look_into")
+    names = ("guard", "record", "embedder", "indexes", "look_into", "trace")
     given = {name: how.pop(name) for name in names if name in how}
     return TestClient(make_app(engine or Parrot(), ServerSettings(**how), **given), base_url="http://localhost")
 
@@ -397,6 +401,21 @@ def test_reasons_are_given_for_an_answer(saved: Path) -> None:
     chat = {"messages": [{"role": "user", "content": "hello"}], "answer": " there"}
     assert error_of(asked.post("/v1/explain", json=chat), 400)["message"]
     error_of(asked.post("/v1/explain", json={**body, "messages": chat["messages"]}), 400)
+
+
+def test_reasons_tell_where_an_answer_may_come_from(saved: Path, tmp_path: Path, text_folder: Path) -> None:
+    documents = text_files([text_folder])
+    with open_work_folder(tmp_path):
+        run_stage(tmp_path / "corpus", {}, {}, lambda folder: build_corpus(documents, folder), print)
+    line = json.loads((tmp_path / "corpus" / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    prompt, answer = line["text"][:50], line["text"][50:60]
+    engine = OwnEngine(saved)
+    looks = {"look_into": partial(look_into, engine, str(saved)), "trace": CorpusTrace(tmp_path, is_own=False)}
+    body = {"prompt": prompt, "answer": answer, "max_tokens": 2}
+    origin = client(engine, guard=Guard(), **looks).post("/v1/explain", json=body).json()["explanation"]["origin"]
+    assert prompt.strip() in origin["spans"][0]["text"]
+    assert origin["spans"][0]["places"][0]["source"] == line["source"]
+    assert "work" not in origin
 
 
 def test_where_no_reasons_can_be_given_that_is_said() -> None:

@@ -77,11 +77,11 @@ def _trace(name: str, work: Path, voice: BarVoice | LineVoice) -> tuple[CorpusTr
     Raises WorkFolderError, MissingPackageError or IndexFolderError for a folder that was named.
     """
     from chidu.errors import MissingPackageError
-    from chidu.evaluation.tracing import CorpusTrace
+    from chidu.evaluation.tracing import CorpusTrace, is_trained_on
 
     if work == DEFAULT_FOLDER and not (work / "corpus" / "record.json").is_file():
         return None, "no training text was named (--work)"
-    is_own = Path(name).exists() and Path(name).resolve() == (work / "model").resolve()
+    is_own = is_trained_on(name, work)
     try:
         return CorpusTrace(work, is_own, lambda done, words: voice.progress("trace", done, words, None)), ""
     except MissingPackageError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from chidu.evaluation.tracing import CorpusTrace
     from chidu.evaluation.white_box import WhiteBox
     from chidu.inference import Embedder, Engine
     from chidu.safety import AuditRecord, Guard
@@ -56,6 +57,10 @@ def command(
             help="Folder of an index (chidu search --index) that may be searched by its name; more than once."
         ),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="A work folder, in whose training text reasons look for an answer: callers are shown it."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check settings, model and port; serve nothing.")] = False,
 ) -> None:
     """Serve a model by OpenAI's API, on this machine alone unless keys are given."""
@@ -70,6 +75,7 @@ def command(
         "model": model,
         "embedder": embedder,
         "index": index or None,
+        "trace": trace,
         "policy": policy,
         "no_guard": no_guard or None,
         "record": record,
@@ -87,7 +93,7 @@ def command(
     told: dict[str, Any] = {} if settings is None else read_file(settings)
     told |= {name: value for name, value in flags.items() if value is not None}
     model, embedder = told.pop("model", "smollm2"), told.pop("embedder", None)
-    folders = told.pop("index", [])
+    folders, work = told.pop("index", []), told.pop("trace", None)
     policy, record, no_guard = told.pop("policy", None), told.pop("record", None), told.pop("no_guard", False)
     chosen = ServerSettings(**told)
     guard = open_guard(policy, record, no_guard)
@@ -97,16 +103,18 @@ def command(
         engine = open_engine(model, chosen.at_once)
         vectors = None if embedder is None else open_embedder(embedder)
         indexes = open_indexes(folders, vectors)
+        origins = None if work is None else open_trace(work, model)
         what = f"guard by policy {guard.policy.version}" if guard else "no guard"
         what += f", record {record}" if record else ""
         what += f", indexes {', '.join(indexes)}" if indexes else ""
+        what += f", training text of {work}" if work else ""
         context = "" if engine.context_length is None else f"; context {engine.context_length} tokens"
         sys.stderr.write(f"{engine.name} at {address(door)}/v1{context}; {chosen}; {what}\n")
         sys.stderr.write(f"page at {address(door)}/\n")
         if not dry_run:
             app = make_app(
                 engine, chosen, guard=guard, record=kept, embedder=vectors, indexes=indexes,
-                look_into=partial(look_into, engine, model),
+                look_into=partial(look_into, engine, model), trace=origins,
             )  # fmt: skip
             make_server(app, chosen).run(sockets=[door])
 
@@ -142,6 +150,15 @@ def look_into(engine: Engine, name: str) -> WhiteBox:
         return white_box(engine)
     except InputError:
         return open_white_box(name)
+
+
+def open_trace(work: Path, model: str) -> CorpusTrace:
+    """Return where answers are looked for, made first where it is not there. Raises WorkFolderError, IndexFolderError,
+    or MissingPackageError."""
+    from chidu.evaluation.tracing import CorpusTrace, is_trained_on
+
+    sys.stderr.write(f"training text of {work}: sorted at the first start\n")
+    return CorpusTrace(work, is_trained_on(model, work))
 
 
 def open_indexes(folders: list[Path], embedder: Embedder | None) -> dict[str, Path]:

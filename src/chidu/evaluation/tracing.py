@@ -13,7 +13,7 @@ from chidu.index import Near, Span, Trace, build_trace
 from chidu.runs.folder import check_work_folder
 from chidu.runs.record import Record, machine, now
 
-__all__ = ["CorpusTrace", "Origin"]
+__all__ = ["CorpusTrace", "Origin", "is_trained_on"]
 
 STAGE = "trace"
 
@@ -70,6 +70,11 @@ class CorpusTrace:
         return Origin(
             str(self.work), facts["documents"], facts["bytes"], spans, tuple(self._trace.nearest(text)), self.is_own
         )
+
+
+def is_trained_on(model: str, work: Path) -> bool:
+    """Tell whether a model is the one of a work folder."""
+    return Path(model).exists() and Path(model).resolve() == (work / "model").resolve()
 
 
 def _make(work: Path, inputs: dict[str, str], progress: Progress | None) -> None:

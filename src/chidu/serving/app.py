@@ -34,6 +34,7 @@ from chidu.serving.settings import ServerSettings
 from chidu.serving.streams import Stream, event
 
 if TYPE_CHECKING:
+    from chidu.evaluation.tracing import CorpusTrace
     from chidu.evaluation.white_box import WhiteBox
 
 __all__ = ["make_app"]
@@ -50,11 +51,12 @@ def make_app(
     embedder: Embedder | None = None,
     indexes: Mapping[str, Path] | None = None,
     look_into: Callable[[], WhiteBox] | None = None,
+    trace: CorpusTrace | None = None,
 ) -> FastAPI:
     """Return the ASGI application that serves this engine, behind a guard and with an embedder where there are such.
 
     `indexes` may be searched, by the names that requests call them. `look_into` opens the model at the first request
-    for reasons.
+    for reasons, and in `trace` is looked for where an answer may come from.
     """
     desk = Desk(engine, settings)
     guarding = Guarding(engine, guard, record, desk.registry)
@@ -71,7 +73,7 @@ def make_app(
         **APPLICATIONS,
     }
     describe(app, bodies)
-    Applications(desk, guarding, embedder, indexes, look_into).add_to(app)
+    Applications(desk, guarding, embedder, indexes, look_into, trace).add_to(app)
     add_page(app, settings)
     _answer_errors(app, desk)
 

@@ -39,6 +39,7 @@ from chidu.serving.streams import Stream, event
 from chidu.serving.working import WatchedEmbedder, WatchedEngine, Work
 
 if TYPE_CHECKING:
+    from chidu.evaluation.tracing import CorpusTrace
     from chidu.evaluation.white_box import WhiteBox
 
 __all__ = ["APPLICATIONS", "Applications"]
@@ -67,8 +68,9 @@ class Applications:
         embedder: Embedder | None,
         indexes: Mapping[str, Path] | None = None,
         look_into: Callable[[], WhiteBox] | None = None,
+        trace: CorpusTrace | None = None,
     ) -> None:
-        self._desk, self._guarding, self._look_into = desk, guarding, look_into
+        self._desk, self._guarding, self._look_into, self._trace = desk, guarding, look_into, trace
         self._engine = WatchedEngine(desk.engine)
         self._embedder = None if embedder is None else WatchedEmbedder(embedder)
         self._indexes = dict(indexes or {})
@@ -252,11 +254,25 @@ class Applications:
 
             tokens = box.go_on(box.read(prompt), answer)
             begin = box.decode(tokens[: asked.max_tokens])
-            return len(tokens), explain(box, prompt, begin, progress=work.tell).as_dict()
+            reasons = explain(box, prompt, begin, progress=work.tell).as_dict()
+            if self._trace is not None:
+                # The whole answer, of which only the first tokens are explained.
+                reasons["origin"] = asdict(self._trace.origin(reasons["prompt"], answer))
+            return len(tokens), reasons
 
         of, found = await work.run(explained)
+        if (origin := found["origin"]) is not None:
+            for name in ("spans", "near"):
+                origin[name] = [kept for each in origin[name] if (kept := await self._quoted(work.told, each))]
+            del origin["work"]
         work.count("prompt", len(found["inputs"]))
         return {"model": self._engine.name, "explained": len(found["tokens"]), "of": of, "explanation": found}
+
+    async def _quoted(self, told: Told, quoted: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what stands in the training text as it may leave; None where it may not."""
+        places = quoted["places"] if "places" in quoted else [quoted["place"]]
+        text = await self._guarding.passage(told, quoted["text"], places[0]["source"])
+        return None if text is None else quoted | {"text": text}
 
     def _opened(self) -> WhiteBox:
         """Return the model to look into, opened at the first request. Raises RequestError (501) where that can't be."""

@@ -16,7 +16,8 @@ __all__ = ["LEAST_KEY", "Key", "ServerSettings", "read_file", "read_keys"]
 
 LEAST_KEY = 16
 """Characters that a key has at the least."""
-BESIDES = {"no_guard": bool, "index": list} | dict.fromkeys(("model", "embedder", "keys", "policy", "record"), str)
+PATHS = ("keys", "policy", "record", "trace")
+BESIDES = {"no_guard": bool, "index": list} | dict.fromkeys(("model", "embedder", *PATHS), str)
 """What a file of settings may say of what is served and judged; and of each its type."""
 
 
@@ -140,6 +141,6 @@ def read_file(path: Path) -> dict[str, Any]:
             raise SettingError(f"--settings: {name} of {path} is {value!r}; it must be of type {kinds[name].__name__}")
     if not all(isinstance(each, str) for each in said.get("index", [])):
         raise SettingError(f"--settings: index of {path} must be a list of paths")
-    said |= {name: path.parent / said[name] for name in ("keys", "policy", "record") if name in said}
+    said |= {name: path.parent / said[name] for name in PATHS if name in said}
     said |= {"index": [path.parent / each for each in said["index"]]} if "index" in said else {}
     return said | ({"keys": read_keys(said["keys"])} if "keys" in said else {})

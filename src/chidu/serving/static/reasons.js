@@ -41,7 +41,17 @@ function tokens(explanation) {
 }
 
 function origin(found) {
-  if (!found?.spans?.length) return [];
-  const items = found.spans.slice(0, 3).map((span) => element("li", {}, span.text));
-  return [said("p", "explain_origin"), element("ul", {}, ...items)];
+  if (!found) return [];
+  const spans = found.spans.slice(0, 3).map((span) => quoted(span.text, span.places[0]));
+  const near = found.near.slice(0, 2).map((each) => quoted(each.text, each.place));
+  return [
+    ...(spans.length ? [said("p", "explain_origin"), element("ul", {}, ...spans)] : [said("p", "explain_no_origin")]),
+    ...(near.length ? [said("p", "explain_near"), element("ul", {}, ...near)] : []),
+  ];
+}
+
+/** What stands in the training text, and whose it is. */
+function quoted(text, place) {
+  const whose = [place.source, place.licence].filter(Boolean).join(", ");
+  return element("li", {}, text, element("span", { class: "quiet" }, ` (${whose})`));
 }
