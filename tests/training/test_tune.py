@@ -16,6 +16,7 @@ from chidu.laws.optimum import Optimum
 from chidu.runs import Recipe, RunConfig
 from chidu.runs.record import read_json, write_json
 from chidu.tokens import TokenFile
+from chidu.tokens.token_file import epoch_order
 from chidu.training import Text, loop, search, tuning_plan
 from chidu.training import sweep as sweep_module
 from chidu.training.search import Tried
@@ -221,7 +222,7 @@ def test_runs_are_judged_on_windows_that_they_do_not_read(packed_text: Text, tmp
     read = np.concatenate([tokens.batch(step, config.sequences, 16, config.seed) for step in range(config.steps)])
     # By where they stand in the file, because equal text may stand in several places.
     places = {tuple(window) for window in read.tolist()}
-    order = tokens._order(tokens.unique_sequences(16), config.seed, 0)
+    order = epoch_order(tokens.unique_sequences(16), config.seed, 0)
     assert set(order[: len(read)]).isdisjoint(order[-len(judged) - 16 :])
     assert sum(tuple(window) in places for window in judged.tolist()) < 4
     with pytest.raises(TextError, match="bring more text"):
