@@ -132,7 +132,7 @@ def test_answer_names_wrong_input(call: Call, handbook: Path, tmp_path: Path, mo
     (tmp_path / "large.txt").write_bytes(b"tea " * 12_500_000)
     for words, why in (
         (["tea", "nowhere"], "nowhere does not exist: name a file or folder that holds text"),
-        ([" ", "handbook"], "the question is empty: ask something"),
+        ([" ", "handbook"], "the question is empty: say what to find"),
         (["tea", "empty"], "empty: no file here"),
         (["tea", "blobs"], r"left out: binary (holds NUL bytes) (1)"),
         (["tea", "large.txt"], r"left out: larger than 20.0 MB (1)"),

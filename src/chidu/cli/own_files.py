@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from chidu.index import Updated
     from chidu.inference import Embedder
 
-__all__ = ["EmbedderOption", "IndexOption", "Ranked", "WaitOption", "go_on", "read_files", "tell", "wait_for_vectors"]
+__all__ = [
+    "EmbedderOption",
+    "IndexOption",
+    "Ranked",
+    "WaitOption",
+    "check_asked",
+    "go_on",
+    "read_files",
+    "tell",
+    "wait_for_vectors",
+]
 
 EmbedderOption = Annotated[
     str,
@@ -109,3 +119,15 @@ def _why_failed(log: Path) -> str:
     except OSError:
         return ""
     return next((line.removeprefix("chidu: ") for line in reversed(lines) if line.startswith("chidu: ")), "")
+
+
+def check_asked(text: str, what: str) -> None:
+    """Raise TextError where a question is empty, or no UTF-8."""
+    from chidu.errors import TextError
+
+    if not text.strip():
+        raise TextError(f"the {what} is empty: say what to find")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"the {what} is not UTF-8: write it in that encoding") from error

@@ -29,12 +29,10 @@ def command(
 ) -> None:
     """Find passages of your files: by their words at once, and by their meaning as soon as vectors are made."""
     from chidu.apps import default_index, search
-    from chidu.cli.own_files import go_on, read_files, tell, wait_for_vectors
-    from chidu.errors import TextError
+    from chidu.cli.own_files import check_asked, go_on, read_files, tell, wait_for_vectors
     from chidu.inference import open_embedder
 
-    if not query.strip():
-        raise TextError("the query is empty: say what to find")
+    check_asked(query, "query")
     place = index or default_index(folders)
     model = None if embedder == "none" else open_embedder(embedder)
     updated = read_files(place, folders)

@@ -68,15 +68,17 @@ def _cost(
     from chidu.studies.energy import Power
 
     given = None if watts is None else Power.given(watts)
+    # Checked before a folder is touched: what stands there is of other terms, and would be lost.
+    terms = Terms(given or Power.estimated(), price)
     if runs is not None:
-        _judge(cost_study(Terms(given or Power.estimated(), price)), runs, columns, seed, as_json)
+        _judge(cost_study(terms), runs, columns, seed, as_json)
         return
     from chidu.runs.folder import open_work_folder
     from chidu.work.study import cost, preview_cost
 
     expected, words = preview_cost(folder)
     if dry_run:
-        _tell_cost(cost_study(Terms(given or Power.estimated(), price)), expected, words, as_json)
+        _tell_cost(cost_study(terms), expected, words, as_json)
         return
     with open_voice() as voice, open_work_folder(folder):
         record = cost(folder, voice, price, given, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from chidu.apps import Translation
 
 __all__ = ["command"]
+
+_FILE_NAME = re.compile(r"\S+\.(?:md|markdown|txt|text|rst|html?)")
 
 
 def command(
@@ -91,6 +94,10 @@ def _text(given: str | None) -> str:
     is_path = "\n" not in given and len(given) < 1024 and "\0" not in given and Path(given).exists()
     if is_path:
         return decoded(given, read_bytes(Path(given)))
+    from chidu.errors import TextError
+
+    if _FILE_NAME.fullmatch(given):
+        raise TextError(f"{given}: no such file; a text that is a file's name alone is not translated")
     return decoded("the text", given.encode("utf-8", "surrogateescape"))
 
 

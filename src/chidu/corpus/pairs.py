@@ -153,7 +153,7 @@ def _table(path: Path) -> Iterator[Pair | Dropped]:
     first, *rest = _text(path).split("\n")
     columns = [name.strip().lower() for name in first.split("\t")]
     wanted = [at for at, name in enumerate(columns) if name in LANGUAGES]
-    if len(wanted) != 2:
+    if len(wanted) != 2 or columns[wanted[0]] == columns[wanted[1]]:
         raise TextError(f"{path}: its first line must name two languages by their codes (en, zh), with a tab between")
     for number, line in enumerate(rest, 2):
         cells = line.split("\t")
@@ -179,6 +179,9 @@ def _catalogue(path: Path) -> Iterator[Pair | Dropped]:
         return
     except SettingError:
         yield Dropped(path.name, "a catalogue that names no language", str(path))
+        return
+    if language == "en":
+        yield Dropped(path.name, "a catalogue of English alone", str(path))
         return
     for entry in found.translated_entries():
         if entry.msgid_plural:

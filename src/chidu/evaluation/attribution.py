@@ -15,10 +15,20 @@ import torch
 
 from chidu.evaluation.white_box import WhiteBox
 
-__all__ = ["STEPS", "Gradients", "free_places", "integrated_gradients", "leave_one_out", "log_probabilities"]
+__all__ = [
+    "MOST_STEPS",
+    "STEPS",
+    "Gradients",
+    "free_places",
+    "integrated_gradients",
+    "leave_one_out",
+    "log_probabilities",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+MOST_STEPS = 256
+"""All are read at once, and each takes memory of its own."""
 STEPS = 16
 """Places of the path at which the gradient is taken (Gauss–Legendre)."""
 AT_ONCE = 2_048

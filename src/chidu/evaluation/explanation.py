@@ -11,7 +11,14 @@ from typing import Any
 import torch
 
 from chidu.errors import ContextError, InputError, SettingError
-from chidu.evaluation.attribution import STEPS, Gradients, integrated_gradients, leave_one_out, log_probabilities
+from chidu.evaluation.attribution import (
+    MOST_STEPS,
+    STEPS,
+    Gradients,
+    integrated_gradients,
+    leave_one_out,
+    log_probabilities,
+)
 from chidu.evaluation.deletion import Deletion, Margin, deleted, margin
 from chidu.evaluation.lens import Guess, logit_lens
 from chidu.evaluation.tracing import CorpusTrace, Origin
@@ -115,11 +122,15 @@ def explain(
     Raises InputError where the prompt has fewer than two tokens, the answer none, or the model writes none;
     ContextError where both are longer than the context; SettingError for numbers out of range.
     """
-    if max_tokens < 1 or steps < 2:
-        raise SettingError(f"max_tokens is {max_tokens} and steps {steps}: 1 and 2 at least are needed")
+    if max_tokens < 1 or not 2 <= steps <= MOST_STEPS:
+        raise SettingError(f"max_tokens is {max_tokens} and steps {steps}: 1 at least, and 2 to {MOST_STEPS}")
     read = box.read(prompt)
     if len(read) < 2:
         raise InputError("the prompt has fewer than two tokens: there is nothing to choose among; write more of it")
+    if len(read) >= box.context_length:
+        raise ContextError(
+            f"the prompt has {len(read)} tokens; the model's context holds {box.context_length}: shorten it"
+        )
     written = _write(box, read, max_tokens) if answer is None else box.go_on(read, answer)
     if not written:
         why = (
