@@ -90,7 +90,13 @@ def test_transformers_opens_what_was_taught(taught: Path) -> None:
 
 @pytest.mark.parametrize(
     ("told", "why"),
-    [({"minutes": 0.01}, "minutes is 0.01"), ({"params": 10}, "params is 10"), ({"vocabulary": 5}, "vocabulary is 5")],
+    [
+        ({"minutes": 0.01}, "minutes is 0.01"),
+        ({"params": 0}, "params is 0"),
+        ({"vocabulary": 0}, "vocabulary is 0"),
+        ({"params": 10}, "params is 10"),
+        ({"vocabulary": 5}, "vocabulary is 5"),
+    ],
 )
 def test_settings_out_of_range_are_named(told: dict[str, Any], why: str) -> None:
     with pytest.raises(SettingError, match=why):

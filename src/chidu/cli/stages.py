@@ -131,17 +131,6 @@ def train(
     in_processes(on, work)
 
 
-def _params(said: str | None) -> int:
-    """Return the params wished for, 0 where none are named. Raises SettingError for a wish of 0."""
-    from chidu.errors import SettingError
-    from chidu.units import parse_count
-
-    wished = 0 if said is None else int(parse_count(said))
-    if said is not None and wished == 0:
-        raise SettingError("params is 0; it must be from 50,000 to 1,000,000,000")
-    return wished
-
-
 def train_on_pairs(
     folder: Path,
     pairs: list[Path],
@@ -154,6 +143,7 @@ def train_on_pairs(
     """Teach a translation model in a work folder, and say what came of it."""
     from chidu.cli.voice import open_voice
     from chidu.runs.folder import check_work_folder, open_work_folder
+    from chidu.units import parse_count
     from chidu.work import check_lab
     from chidu.work.translation import PairSettings, train_translation
 
@@ -162,8 +152,8 @@ def train_on_pairs(
     settings = PairSettings(
         tuple(str(path.resolve()) for path in pairs),
         10.0 if minutes is None else minutes,
-        _params(params),
-        vocabulary or 0,
+        None if params is None else int(parse_count(params)),
+        vocabulary,
         seed or 0,
     )
     with open_voice() as voice, open_work_folder(folder):

@@ -28,7 +28,7 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_STEPS = 256
-"""All are read at once, and each takes memory of its own."""
+"""The places are found as eigenvalues of a matrix of so many rows; far fewer are enough."""
 STEPS = 16
 """Places of the path at which the gradient is taken (Gauss–Legendre)."""
 AT_ONCE = 2_048

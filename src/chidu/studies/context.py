@@ -22,7 +22,7 @@ from chidu.runs.ladder import Ladder
 from chidu.studies.bags import OWN_RUNS
 from chidu.studies.slopes import Line, bend_chance, student
 from chidu.studies.study import Study
-from chidu.studies.verdict import Verdict, decide, more_compute
+from chidu.studies.verdict import Verdict
 
 __all__ = ["CONTEXT", "Trend", "trend"]
 
@@ -75,17 +75,10 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
     found = trend(decades, np.log10(main.numbers("distance")), study.level)
     laws, wider = laws_of(own, study.level), widened(bags)
     bend = bend_chance(decades, np.log10(main.numbers("distance")), seed)
-    return Verdict(
-        study=study.name,
-        claim=study.claim,
-        statistic=study.statistic,
-        threshold=study.threshold,
-        verdict=decide(found.low, found.high, study.threshold),
-        effect=found.value,
-        low=found.low,
-        high=found.high,
-        level=study.level,
-        more=more_compute(found.value, found.low, found.high, study.threshold),
+    return study.concluded(
+        found.value,
+        found.low,
+        found.high,
         meaning=meaning(own, laws, wider, beside(table)),
         runs=len(own),
         rows=rows(own, beside(table)),

@@ -24,7 +24,7 @@ from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
 from chidu.studies.slopes import Line, bend_chance, slope_of
 from chidu.studies.study import Models, Seeds, Study
-from chidu.studies.verdict import Verdict, decide, more_compute
+from chidu.studies.verdict import Verdict
 from chidu.units import count_of, format_count
 
 __all__ = ["LIMITS", "Scores", "gather"]
@@ -116,17 +116,10 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
     decades = np.log10(scores.params)
     found = slope_of(decades, scores.values, scores.task_of, study.level)
     own = [of_task(scores, place, study.level, seed) for place in range(len(scores.tasks))]
-    return Verdict(
-        study=study.name,
-        claim=study.claim,
-        statistic=study.statistic,
-        threshold=study.threshold,
-        verdict=decide(found.low, found.high, study.threshold),
-        effect=found.value,
-        low=found.low,
-        high=found.high,
-        level=study.level,
-        more=more_compute(found.value, found.low, found.high, study.threshold),
+    return study.concluded(
+        found.value,
+        found.low,
+        found.high,
         meaning=meaning(scores, own, found.value),
         runs=len(scores.params),
         rows=[{name: value for name, value in each.items() if name != "curve"} for each in own],

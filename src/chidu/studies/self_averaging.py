@@ -14,7 +14,7 @@ from typing import Any
 from chidu.runs.ladder import Ladder
 from chidu.studies.spread import Spread, SpreadLaw, fit_spread, spread_over_seeds
 from chidu.studies.study import Seeds, Study
-from chidu.studies.verdict import Verdict, decide, more_compute
+from chidu.studies.verdict import Verdict
 from chidu.units import count_of, format_count
 
 __all__ = ["LEAST_SEEDS", "LEAST_SIZES", "SELF_AVERAGING"]
@@ -32,17 +32,10 @@ def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
     spread = spread_over_seeds(runs, LEAST_SEEDS, LEAST_SIZES)
     law = fit_spread(spread, study.level, seed)
     effect, low, high = (float(each[0]) for each in (law.exponents, law.low, law.high))
-    return Verdict(
-        study=study.name,
-        claim=study.claim,
-        statistic=study.statistic,
-        threshold=study.threshold,
-        verdict=decide(low, high, study.threshold),
-        effect=effect,
-        low=low,
-        high=high,
-        level=study.level,
-        more=more_compute(effect, low, high, study.threshold),
+    return study.concluded(
+        effect,
+        low,
+        high,
         meaning=meaning(spread, law),
         runs=int(spread.count.sum()),
         rows=rows(spread, law),

@@ -22,7 +22,7 @@ from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
 from chidu.studies.spread import likeliest
 from chidu.studies.study import Study
-from chidu.studies.verdict import Verdict, decide, more_compute
+from chidu.studies.verdict import Verdict
 from chidu.units import format_count
 
 __all__ = ["STRUCTURE", "Interval", "Sizes", "gather", "interval_of"]
@@ -175,17 +175,10 @@ def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
     """Return the verdict on a table of runs with `loss`, `params`, `tokens`, `shape` and `seed`."""
     sizes = gather(runs)
     found = interval_of(sizes, study.threshold, study.level, seed)
-    return Verdict(
-        study=study.name,
-        claim=study.claim,
-        statistic=study.statistic,
-        threshold=study.threshold,
-        verdict=decide(found.low, found.high, study.threshold),
-        effect=found.gamma,
-        low=found.low,
-        high=found.high,
-        level=study.level,
-        more=more_compute(found.gamma, found.low, found.high, study.threshold),
+    return study.concluded(
+        found.gamma,
+        found.low,
+        found.high,
         meaning=meaning(sizes),
         runs=sizes.runs,
         rows=rows(sizes),

@@ -10,7 +10,7 @@ from typing import Any
 from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
-from chidu.studies.verdict import Verdict
+from chidu.studies.verdict import Verdict, decide, more_compute
 from chidu.training.rungs import Text
 
 __all__ = ["Means", "Models", "OwnRuns", "Seeds", "Study"]
@@ -117,6 +117,22 @@ class Study:
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""
         return self.judge(self, runs, seed)
+
+    def concluded(self, effect: float, low: float, high: float, **told: Any) -> Verdict:
+        """Return the verdict by an effect and its interval; `told` are the further fields of it."""
+        return Verdict(
+            study=self.name,
+            claim=self.claim,
+            statistic=self.statistic,
+            threshold=self.threshold,
+            verdict=decide(low, high, self.threshold),
+            effect=effect,
+            low=low,
+            high=high,
+            level=self.level,
+            more=more_compute(effect, low, high, self.threshold),
+            **told,
+        )
 
     def stated(self) -> str:
         """Return the lines that are said before it runs."""

@@ -64,13 +64,13 @@ def pair_recipe(vocabulary: int, context_length: int) -> Recipe:
     )
 
 
-def design_pairs(recipe: Recipe, seconds: float, params: int, seed: int) -> PairDesign:
-    """Choose the width for so many seconds, or the one whose params come nearest to `params` (0: not named).
+def design_pairs(recipe: Recipe, seconds: float, params: int | None, seed: int) -> PairDesign:
+    """Choose the width for so many seconds, or the one whose params come nearest to `params` (None: not named).
 
     A few steps are timed for it. Raises SettingError where the time is too short for a hundred steps.
     """
     configs = [recipe.config(width, 100, seed) for width in WIDTHS]
-    wanted = [min(configs, key=lambda each: abs(each.shape.params - params))] if params else configs
+    wanted = configs if params is None else [min(configs, key=lambda each: abs(each.shape.params - params))]
     best: PairDesign | None = None
     for config in wanted:
         design = _timed(config, seconds)

@@ -43,19 +43,19 @@ class PairSettings:
     """Files and folders of pairs."""
     minutes: float = 10.0
     """Wall time of the training, 0.1 to 600."""
-    params: int = 0
-    """Params of the model, about; 0: as many as the time is enough for."""
-    vocabulary: int = 0
-    """Tokens in the vocabulary; 0: up to 8,192, by the text."""
+    params: int | None = None
+    """Params of the model, about; None: as many as the time is enough for."""
+    vocabulary: int | None = None
+    """Tokens in the vocabulary; None: up to 8,192, by the text."""
     seed: int = 0
     """Seeds the split, the weights and the order of the data."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.minutes <= 600:
             raise SettingError(f"minutes is {self.minutes:g}; it must be from 0.1 to 600")
-        if self.params and not 50_000 <= self.params <= 1_000_000_000:
+        if self.params is not None and not 50_000 <= self.params <= 1_000_000_000:
             raise SettingError(f"params is {self.params:,}; it must be from 50,000 to 1,000,000,000")
-        if self.vocabulary and not VOCABULARIES[0] <= self.vocabulary <= 65_536:
+        if self.vocabulary is not None and not VOCABULARIES[0] <= self.vocabulary <= 65_536:
             raise SettingError(f"vocabulary is {self.vocabulary:,}; it must be from {VOCABULARIES[0]} to 65,536")
 
 
