@@ -244,6 +244,8 @@ def test_a_model_that_can_not_translate_is_said_to(serve: Serve, open_page: Open
 def test_a_model_gives_its_reasons(serve: Serve, open_page: Open, saved: Path) -> None:
     engine = OwnEngine(saved)
     page = open_page(serve(engine, look_into=partial(look_into, engine, str(saved))))
+    # The page draws its answers; one that this model gives each time has reasons that can be expected.
+    page.route("**/v1/completions", lambda route: route.continue_(post_data=route.request.post_data_json | {"seed": 1}))
     page.get_by_label("Mode").select_option("text")
     page.get_by_label("Message").fill("the work of the")
     page.keyboard.press("Enter")

@@ -24,15 +24,15 @@ export async function explain(into, asked) {
   );
 }
 
-/** The tokens of prompt and answer, each as dark as its part in the answer. */
+/** The tokens of prompt and answer; those of the prompt each as dark as its part in the answer, the darkest in full. */
 function tokens(explanation) {
-  const weights = explanation.inputs.map((_text, at) =>
-    explanation.tokens.reduce((sum, each) => sum + Math.max(0, each.gradients.shares[at] ?? 0), 0),
-  );
+  const weights = explanation.inputs
+    .slice(0, explanation.prompt_tokens)
+    .map((_text, at) => explanation.tokens.reduce((sum, each) => sum + Math.max(0, each.gradients.shares[at] ?? 0), 0));
   const most = Math.max(...weights, 1e-9);
   const shown = explanation.inputs.map((text, at) => {
-    const weight = weights[at] / most;
-    if (at >= explanation.prompt_tokens || weight < LEAST) return text;
+    const weight = (weights[at] ?? 0) / most;
+    if (weight < LEAST) return text;
     const mark = element("mark", {}, text);
     mark.style.setProperty("--weight", String(Math.round(10 + 45 * weight)));
     return mark;
