@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, context, cost")],
+    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, stability, context, cost")],
     text: stages.Text = None,
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: Annotated[float, typer.Option(help="Wall time, 1 to 600; text that is not there yet included.")] = 10.0,

@@ -7,6 +7,8 @@ self_averaging.py  does the luck of a seed matter less at scale?
 structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
 limits.py          do small tasks come with scale, and smoothly?
 context.py         do the log-linear model's sums sharpen with more context, or average out?
+stability.py       does the output move less under small changes at scale? (stability_show.py: in words)
+moves.py           the changes of prompt, seed and rate, and how far outputs move
 bags.py            the runs of that: log-linear models of every window, trained, measured, and a Transformer beside
 slopes.py          how a score goes with size, where models and items are drawn from many
 cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
@@ -21,13 +23,14 @@ from chidu.studies.context import CONTEXT
 from chidu.studies.cost import COST
 from chidu.studies.limits import LIMITS
 from chidu.studies.self_averaging import SELF_AVERAGING
+from chidu.studies.stability import STABILITY
 from chidu.studies.structure import STRUCTURE
 from chidu.studies.study import Study
 from chidu.studies.verdict import Decision, Verdict
 
 __all__ = ["STUDIES", "Decision", "Study", "Verdict", "study_of"]
 
-STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, LIMITS, CONTEXT, COST)}
+STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, LIMITS, STABILITY, CONTEXT, COST)}
 """Every study, by name."""
 
 

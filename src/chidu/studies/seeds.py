@@ -22,7 +22,7 @@ from chidu.studies.study import Seeds
 from chidu.training.design import EVALUATION, LENGTHS, SLACK, START_SECONDS, makespan
 from chidu.training.rungs import Rung
 
-__all__ = ["Purse", "SeedsPlan", "ladder_sizes", "plan_seeds"]
+__all__ = ["Purse", "SeedsPlan", "at_rate", "ladder_sizes", "plan_seeds"]
 
 SIZES = (
     (12, 20, 32, 48, 80),
@@ -81,10 +81,15 @@ class SeedsPlan:
     def __str__(self) -> str:
         widths = sorted({rung.config.shape.width for rung in self.rungs})
         steps = sorted({rung.config.steps for rung in self.rungs})
-        seeds = len(self.rungs) // (len(widths) * len(steps))
+        # The matrices have one rate at every width.
+        rate = self.rungs[0].config.learning_rate
+        other = sorted({rung.config.learning_rate / rate for rung in self.rungs} - {1.0})
+        own = [rung for rung in self.rungs if rung.config.learning_rate == rate]
+        seeds = len(own) // (len(widths) * len(steps))
+        twins = f"; one of each at {' and '.join(f'{each:g}' for each in other)} times the rates" if other else ""
         return (
             f"{len(self.rungs)} runs: {seeds} seeds of widths {', '.join(map(str, widths))}, each "
-            f"{', '.join(map(str, steps))} steps of {self.rungs[0].config.batch_tokens} tokens"
+            f"{', '.join(map(str, steps))} steps of {self.rungs[0].config.batch_tokens} tokens{twins}"
         )
 
 
@@ -189,45 +194,65 @@ def _offer(
     wanted: Seeds,
 ) -> Offer:
     """Return the most seeds of these sizes that the purse pays for, a step of each taking so many seconds."""
-    costs = [_cost(lengths, step, purse) for lengths, step in zip(sizes, steps, strict=True)]
+    step_of = {lengths[0].shape.width: step for lengths, step in zip(sizes, steps, strict=True)}
 
     def wall(rungs: Sequence[Rung]) -> float:
         groups: dict[str, list[Rung]] = {}
         for rung in rungs:
             groups.setdefault(rung.group, []).append(rung)
-        widths = [lengths[0].shape.width for lengths in sizes]
         missing = [
-            costs[widths.index(each[0].config.shape.width)] for each in groups.values() if not all(map(has, each))
+            _cost([rung.config for rung in each], step_of[each[0].config.shape.width], purse)
+            for each in groups.values()
+            if not all(map(has, each))
         ]
         return SLACK * makespan(sorted(missing, reverse=True), purse.processes) + START_SECONDS if missing else 0.0
 
     taken: list[Rung] = []
-    seeds, least = 0, wall([rung for index in range(wanted.least) for rung in _replicate(sizes, seed, index, text)])
+    fewest = [rung for index in range(wanted.least) for rung in _replicate(sizes, seed, index, text, wanted.rates)]
+    seeds, least = 0, wall(fewest)
     while seeds < wanted.most:
-        more = [*taken, *_replicate(sizes, seed, seeds, text)]
+        more = [*taken, *_replicate(sizes, seed, seeds, text, wanted.rates)]
         if wall(more) > purse.seconds:
             break
         taken, seeds = more, seeds + 1
     return Offer(sizes, seeds, SeedsPlan(tuple(taken), wall(taken)), least)
 
 
-def _cost(lengths: tuple[RunConfig, ...], step: float, purse: Purse) -> tuple[float, list[float]]:
+def _cost(lengths: Sequence[RunConfig], step: float, purse: Purse) -> tuple[float, list[float]]:
     """Return the seconds of a trunk and of its branches, each with its measurement."""
     measuring = EVALUATION * purse.held_out_tokens / lengths[0].batch_tokens
     return step * lengths[-1].trunk_steps, [step * (config.decay_steps + measuring) for config in reversed(lengths)]
 
 
-def _replicate(sizes: Sizes, seed: int, index: int, text: str) -> list[Rung]:
+def _replicate(sizes: Sizes, seed: int, index: int, text: str, rates: Sequence[float]) -> list[Rung]:
     """Return one run of each size and length. The first has the seed of the ladder, the others one of their own.
 
-    No two sizes share a seed but the first, for a seed orders the text too: sizes would stray together.
+    No two sizes share a seed but the first, for a seed orders the text too: sizes would stray together. The first
+    replicate's longest run is there at so many times the `rates` too.
     """
     rungs = []
     for lengths in sizes:
         width = lengths[0].shape.width
         own = seed if index == 0 else FIRST_SEED + SEEDS_APART * seed + SEEDS_OF_A_SIZE * width + index
-        configs = [replace(config, seed=own) for config in lengths]
-        key = fingerprint([[config.as_dict() for config in configs], text])[:12]
-        group = f"w{width:04d}-{key}"
-        rungs += [Rung(f"{group}-{config.steps}", group, config) for config in configs]
+        rungs += _group([replace(config, seed=own) for config in lengths], text)
+        if index == 0:
+            for factor in rates:
+                rungs += _group([at_rate(replace(lengths[-1], seed=own), factor)], text)
     return rungs
+
+
+def _group(configs: Sequence[RunConfig], text: str) -> list[Rung]:
+    """Return the runs of one trunk, named after all that they are told and read."""
+    key = fingerprint([[config.as_dict() for config in configs], text])[:12]
+    group = f"w{configs[0].shape.width:04d}-{key}"
+    return [Rung(f"{group}-{config.steps}", group, config) for config in configs]
+
+
+def at_rate(config: RunConfig, factor: float) -> RunConfig:
+    """Return the same training with every rate so many times as high."""
+    return replace(
+        config,
+        learning_rate=factor * config.learning_rate,
+        embedding_learning_rate=factor * config.embedding_learning_rate,
+        head_learning_rate=factor * config.head_learning_rate,
+    )

@@ -25,6 +25,8 @@ class Seeds:
     wanted: int
     """Before more minutes buy larger sizes."""
     most: int
+    rates: tuple[float, ...] = ()
+    """Factors on the recipe's learning rates at which the longest run of the first seed is trained too."""
 
 
 @dataclass(frozen=True)
