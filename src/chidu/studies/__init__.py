@@ -4,6 +4,7 @@ study.py           what is claimed, how it is measured, from where on it counts
 verdict.py         holds, fails or undecided, and what more it would take
 spread.py          the law of a variance over seeds
 self_averaging.py  does the luck of a seed matter less at scale?
+beneath.py         what lies beneath that luck: the spread of single tokens' losses, and of the gradient
 structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
 limits.py          do small tasks come with scale, and smoothly?
 context.py         do the log-linear model's sums sharpen with more context, or average out?

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from chidu.runs.ladder import Ladder
+from chidu.studies.beneath import beneath, beneath_words, measure
 from chidu.studies.spread import Spread, SpreadLaw, fit_spread, spread_over_seeds
 from chidu.studies.study import Seeds, Study
 from chidu.studies.verdict import Verdict
@@ -31,15 +32,16 @@ def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
     """Return the verdict on a table of runs with `loss`, `params`, `tokens` and `seed`."""
     spread = spread_over_seeds(runs, LEAST_SEEDS, LEAST_SIZES)
     law = fit_spread(spread, study.level, seed)
+    below = beneath(runs, study.level)
     effect, low, high = (float(each[0]) for each in (law.exponents, law.low, law.high))
     return study.concluded(
         effect,
         low,
         high,
-        meaning=meaning(spread, law),
+        meaning=" ".join(filter(None, [meaning(spread, law), beneath_words(below)])),
         runs=int(spread.count.sum()),
         rows=rows(spread, law),
-        findings=findings(spread, law),
+        findings={**findings(spread, law), **below},
         notes=notes(spread, law),
     )
 
@@ -130,4 +132,7 @@ SELF_AVERAGING = Study(
     level=0.9,
     judge=judge,
     seeds=Seeds(LEAST_SEEDS, WANTED_SEEDS, MOST_SEEDS),
+    measure=measure,
+    needs_weights=False,
+    measure_part=0.12,
 )

@@ -35,7 +35,7 @@ class Models:
 
     runs: tuple[Run, ...]
     weights: tuple[Path, ...]
-    """Of each run, in their order."""
+    """Where those of each run lie, in their order; they are there but for a study that needs none."""
     tokens: Path
     """The folder of tokenizer and packed text."""
     corpus: Path
@@ -104,8 +104,12 @@ class Study:
     """How many seeds `chidu study` trains; None where it makes no runs, and judges tables alone."""
     measure: Callable[[Models], Ladder] | None = None
     """Trained models → the table that is judged; None where that is the table of the runs themselves."""
+    needs_weights: bool = True
+    """False where `measure` asks only those runs whose weights are there, and no run is trained again for them."""
     measure_seconds: float = 0.0
     """Wall time that this is given of the minutes."""
+    measure_part: float = 0.0
+    """Wall time that it is given beside, as a part of that of the training."""
     own_runs: OwnRuns | None = None
     """For a study whose runs are of another kind than a ladder's."""
     is_report: bool = False

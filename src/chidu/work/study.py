@@ -194,10 +194,11 @@ def plan(
 
     assert chosen.seeds is not None
     found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
-    needs_weights = chosen.measure is not None
+    needs_weights = chosen.measure is not None and chosen.needs_weights
+    training = (seconds - PLANNING_SECONDS - chosen.measure_seconds) / (1 + chosen.measure_part)
     return plan_seeds(
         [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
-        Purse(seconds - PLANNING_SECONDS - chosen.measure_seconds, place.cores, *tokens),
+        Purse(training, place.cores, *tokens),
         seed,
         text_of(settings, inputs),
         lambda configs: speed(tuple(configs)),
@@ -210,12 +211,12 @@ def plan(
 def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
     """Train what is not there yet, and return all runs of the plan in its order.
 
-    Where the study measures on the models their weights are kept; a run whose weights were not is trained again, to the
-    same bits.
+    Where the study measures on the models their weights are kept. Where it needs all of them, a run whose weights were
+    not is trained again, to the same bits.
     """
     from chidu.training.rungs import TRUNK, run_path, train_ladder
 
-    pool, needs_weights = work.folder / POOL, chosen.measure is not None
+    pool, needs_weights = work.folder / POOL, chosen.measure is not None and chosen.needs_weights
     if needs_weights:
         for rung in plan.rungs:
             if not is_there(work.folder, rung, [], True):
@@ -227,7 +228,7 @@ def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, s
     if len(rungs) < len(plan.rungs):
         work.voice.say(f"{chosen.name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
     steps = StepCounter(work.voice, chosen.name, rungs, plan.seconds)
-    train_ladder(rungs, work.text, pool, steps, work.place, needs_weights)
+    train_ladder(rungs, work.text, pool, steps, work.place, chosen.measure is not None)
     for trunk in pool.glob(f"*{TRUNK}"):
         shutil.rmtree(trunk)
     work.voice.progress(chosen.name, 1.0, "", None)
@@ -326,7 +327,8 @@ def preview_study(
         own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
         return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
     found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
-    return {**stages, chosen.name: found.seconds + PLANNING_SECONDS + chosen.measure_seconds}, str(found)
+    whole = (1 + chosen.measure_part) * found.seconds + PLANNING_SECONDS + chosen.measure_seconds
+    return {**stages, chosen.name: whole}, str(found)
 
 
 def check_minutes(minutes: float) -> None:
