@@ -40,7 +40,7 @@ BATCHES = (1, 2, 4, 8)
 GRADIENTS = 128
 """Sequences whose gradients are taken; whole batches of each kind."""
 SHUFFLE = 1
-LEAST_SEEDS, LEAST_SIZES = 3, 3
+LEAST_SEEDS, LEAST_SIZES = 2, 3
 COLUMNS = ("token_variance", "gradient_square", *(f"gradient_variance_{batch}" for batch in BATCHES))
 
 

@@ -60,7 +60,8 @@ class Moved:
     @property
     def relative(self) -> Floats:
         """(sizes, changes, texts) log10 of distance over control"""
-        return np.log10(np.maximum(self.distance / self.control, LEAST_MOVE))
+        found: Floats = np.log10(np.maximum(self.distance / self.control, LEAST_MOVE))
+        return found
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -81,7 +82,8 @@ class Moved:
 
     def of_all(self, values: Floats) -> Floats:
         """Return the mean [sizes, texts] over the kinds, each weighted alike."""
-        return np.mean([self.of_kind(kind, values) for kind in self.kinds], axis=0)
+        found: Floats = np.mean([self.of_kind(kind, values) for kind in self.kinds], axis=0)
+        return found
 
 
 def longest(table: Ladder) -> Ladder:
@@ -124,7 +126,8 @@ def gather(table: Ladder) -> Moved:
         values = table.numbers(name, positive)
         if (values < 0).any():
             raise TableError(f"{table.source}: {name} is {values.min():g} in some row; a distance is 0 at the least")
-        return np.bincount(cells, values, minlength=counts.size).reshape(shaped) / counts
+        found: Floats = np.bincount(cells, values, minlength=counts.size).reshape(shaped) / counts
+        return found
 
     even = None
     if "even_distance" in table and "even_control" in table:
