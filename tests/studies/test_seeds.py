@@ -11,6 +11,7 @@ from chidu.runs.config import RunConfig
 from chidu.runs.recipe import Recipe
 from chidu.studies import STUDIES
 from chidu.studies.seeds import LEAST_STEPS, SIZES, Purse, SeedsPlan, plan_seeds
+from chidu.studies.study import Seeds
 
 SEEDS = STUDIES["self-averaging"].seeds
 assert SEEDS is not None
@@ -77,3 +78,23 @@ def test_too_little_time_or_text_is_said_with_what_is_needed() -> None:
         planned(0.5)
     with pytest.raises(TextError, match="holds 100,000 tokens to train on; a study needs 153,601: add text"):
         planned(20, tokens=100_000)
+
+
+def test_twins_of_another_rate_are_the_first_seeds_longest_runs() -> None:
+    plain, twins = (
+        plan_seeds(RECIPES, Purse(600, 2, 20_000_000, 16_384), 0, "text", speed, Seeds(2, 2, 2, rates))
+        for rates in ((), (0.5, 2.0))
+    )
+    assert set(plain.rungs) < set(twins.rungs)
+    more = [rung for rung in twins.rungs if rung not in plain.rungs]
+    assert len(more) == 2 * len(widths(plain))
+    for rung in more:
+        own = next(each for each in plain.rungs if each.config.shape == rung.config.shape)
+        factor = rung.config.learning_rate / own.config.learning_rate
+        assert factor in (0.5, 2.0)
+        assert rung.config.head_learning_rate == factor * own.config.head_learning_rate
+        assert rung.config.embedding_learning_rate == factor * own.config.embedding_learning_rate
+        assert (rung.config.seed, rung.config.steps) == (0, max(each.config.steps for each in plain.rungs))
+    assert plain.seconds < twins.seconds <= 600
+    assert str(twins).endswith("; one of each at 0.5 and 2 times the rates")
+    assert str(plain).startswith(f"{len(plain.rungs)} runs: 2 seeds of widths")

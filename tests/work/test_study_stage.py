@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 
@@ -22,7 +23,7 @@ from chidu.runs import Ladder, Record, Run
 from chidu.runs.folder import open_work_folder
 from chidu.runs.record import read_json, write_json
 from chidu.runs.settings import read_settings, write_settings
-from chidu.studies import STUDIES, Study, limits, seeds
+from chidu.studies import STUDIES, Study, limits, moves, seeds
 from chidu.studies.energy import Power
 from chidu.studies.study import Seeds
 from chidu.training import probe
@@ -92,7 +93,7 @@ def folder(with_tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with a study."""
     made = tmp_path_factory.mktemp("studied") / "work"
     shutil.copytree(with_tokens, made)
-    studied(made, 1.6, Here())
+    studied(made, 1.75, Here())
     return made
 
 
@@ -126,14 +127,14 @@ def test_sizes_share_no_seed_but_the_first(folder: Path) -> None:
 
 def test_a_second_call_finds_nothing_to_do(copied: Path) -> None:
     before = read_json(copied / "studies/self-averaging/verdict.json")
-    record, said = studied(copied, 1.6, Here())
+    record, said = studied(copied, 1.75, Here())
     assert "self-averaging: nothing to do" in said
     assert record.result == before
 
 
 def test_more_minutes_keep_the_runs_that_are_there(copied: Path) -> None:
     kept = {path: path.stat().st_mtime_ns for path in (copied / POOL).glob("*/run.json")}
-    record, said = studied(copied, 0.65, Here())
+    record, said = studied(copied, 0.7, Here())
     assert record.result["runs"] == 90
     assert "self-averaging: 75 of 90 runs are there already" in said
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
@@ -160,7 +161,34 @@ def test_a_ladders_runs_are_the_first_seed(copied: Path) -> None:
     shutil.rmtree(copied / "studies" / "self-averaging")
     record, said = studied(copied, 0.4, Here())
     assert "self-averaging: 75 of 75 runs are there already" in said
-    assert record.result == before.result
+    for name in ("rows", "effect", "low", "high"):
+        assert record.result[name] == before.result[name]
+    # A ladder keeps no weights: what lies beneath is told by the other seeds.
+    told = [read["findings"]["tokens"]["points"][0]["spread"] for read in (record.result, before.result)]
+    assert told[0] != told[1]
+    assert told[0] == pytest.approx(told[1], rel=0.5)
+
+
+def test_what_lies_beneath_is_of_the_saved_models(folder: Path) -> None:
+    from chidu.tokens import TokenFile
+    from chidu.training.held_out import token_losses
+    from chidu.training.loop import trained_model
+
+    paths = sorted((folder / POOL).glob("w0028*-24/weights.safetensors"))
+    runs = [Run.from_dict(read_json(path.with_name("run.json"))) for path in paths]
+    windows = next(TokenFile.open(folder / "tokens" / "held_out.bin").held_out_batches(32, 1024, 32))
+    losses = np.stack(
+        [token_losses(trained_model(r.config, p), windows).numpy() for r, p in zip(runs, paths, strict=True)]
+    )
+    record = Record.read(folder / "studies" / "self-averaging")
+    assert record is not None
+    points = record.result["findings"]["tokens"]["points"]
+    own = max(points, key=lambda each: (each["params"], each["tokens"]))
+    assert own["spread"] == pytest.approx(losses.var(axis=0, ddof=1).mean() ** 0.5, rel=1e-4)
+    gradient = record.result["findings"]["gradient"]
+    assert 0.5 < gradient["batch_exponent"]["value"] < 1.5
+    assert len(gradient["points"]) == 5 * 4
+    assert "A single token's loss differs between seeds by" in record.result["meaning"]
 
 
 def test_too_little_time_says_how_much_is_needed(copied: Path) -> None:
@@ -171,12 +199,12 @@ def test_too_little_time_says_how_much_is_needed(copied: Path) -> None:
 
 def test_the_cost_is_said_beforehand(folder: Path, with_tokens: Path) -> None:
     settings = read_settings(folder)
-    stages, words = preview_study(folder, settings, SELF_AVERAGING, 1.6, 0, Here())
+    stages, words = preview_study(folder, settings, SELF_AVERAGING, 1.75, 0, Here())
     assert stages["self-averaging"] == 0
     assert words == "done already"
-    stages, words = preview_study(with_tokens, settings, SELF_AVERAGING, 1.6, 0, Here())
+    stages, words = preview_study(with_tokens, settings, SELF_AVERAGING, 1.75, 0, Here())
     assert words.startswith("75 runs: 5 seeds of widths 12, 16, 20, 24, 28, each 6, 12, 24 steps of 64 tokens")
-    assert 60 < sum(stages.values()) <= 96
+    assert 60 < sum(stages.values()) <= 105
     assert not (with_tokens / "studies").exists()
 
 
@@ -185,10 +213,12 @@ def asked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """The work folder with the study of limits too: two seeds, which are there already, but without weights."""
     made = tmp_path_factory.mktemp("asked") / "work"
     shutil.copytree(folder, made)
+    for path in (made / POOL).glob("*/weights.safetensors"):
+        path.unlink()
     chosen = replace(STUDIES["limits"], seeds=Seeds(2, 2, 2), measure_seconds=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "ITEMS", 8)
-        record, said = studied(made, 1.6, Here(), chosen)
+        record, said = studied(made, 1.75, Here(), chosen)
     return made, record, said
 
 
@@ -223,6 +253,62 @@ def test_limits_scores_are_the_saved_models_own(asked: tuple[Path, Record, list[
     assert float(chosen.numbers("score", False)[0]) == pytest.approx(float(score), abs=1e-5)
 
 
+@pytest.fixture(scope="module")
+def moved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record, list[str]]:
+    """The work folder with the study of stability too."""
+    made = tmp_path_factory.mktemp("moved") / "work"
+    shutil.copytree(folder, made)
+    chosen = replace(STUDIES["stability"], seeds=Seeds(2, 2, 2, (0.5, 2.0)), measure_seconds=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moves, "TEXTS", 12)
+        record, said = studied(made, 1.75, Here(), chosen)
+    return made, record, said
+
+
+def test_stability_trains_only_the_twins_of_another_rate(moved: tuple[Path, Record, list[str]]) -> None:
+    made, record, said = moved
+    assert "stability: 30 of 40 runs are there already" in said
+    assert any("; one of each at 0.5 and 2 times the rates" in line for line in said)
+    table = Ladder.read(made / "studies" / "stability" / RUNS_TABLE)
+    assert set(table.columns["kind"].tolist()) == {"edit", "noise", "rate", "reorder", "seed"}
+    assert set(table.select(table.columns["kind"] == "rate").columns["by"].tolist()) == {0.5, 2.0}
+    assert record.result["runs"] == 10
+    assert json.loads(json.dumps(record.result, allow_nan=False)) == record.result
+    assert STUDIES["stability"].verdict(table).as_dict() == record.result
+
+
+def test_stabilitys_distances_are_the_saved_models_own(moved: tuple[Path, Record, list[str]]) -> None:
+    """Two seeds, by the definition of the Jensen–Shannon distance."""
+    import torch
+
+    from chidu.tokens import TokenFile
+    from chidu.training.loop import trained_model
+
+    made = moved[0]
+    table = Ladder.read(made / "studies" / "stability" / RUNS_TABLE)
+    chosen = table.select(
+        (table.columns["kind"] == "seed") & (table.numbers("params") == table.numbers("params").max())
+    )
+    seeds_of = set(chosen.columns["seed"].tolist())
+    paths = [path for path in (made / POOL).glob("w0028*-24/weights.safetensors")
+             if (run := Run.from_dict(read_json(path.with_name("run.json")))).config.seed in seeds_of
+             and run.config.learning_rate == 0.01]  # fmt: skip
+    assert len(paths) == 2
+    config = Run.from_dict(read_json(paths[0].with_name("run.json"))).config
+    ends = moves.clause_ends(made / "tokens" / "tokenizer.json")
+    windows = np.concatenate(list(TokenFile.open(made / "tokens" / "held_out.bin").held_out_batches(32, 768)))[:, :-1]
+    first = next(each for each in windows if moves.swapped(each, ends) is not None)
+    with torch.inference_mode():
+        p, q = (
+            trained_model(config, path)(torch.from_numpy(first[None]))[0, -1].double().softmax(0).numpy()
+            for path in paths
+        )
+    middle = (p + q) / 2
+    divergence = ((p * np.log(p / middle)).sum() + (q * np.log(q / middle)).sum()) / 2
+    told = chosen.select(chosen.numbers("item", False) == 0).numbers("distance")
+    np.testing.assert_allclose(told, divergence**0.5, rtol=1e-4)
+
+
 def test_cost_reads_the_ladder_of_the_folder(copied: Path) -> None:
     with pytest.raises(WorkFolderError, match="has no finished ladder: run chidu ladder --work"):
         cost(copied, tiny.Lines(), 0.04, Power.given(8.0), 0)
@@ -253,11 +339,11 @@ def test_the_verb_ends_with_one_document(
         assert not end.value.code
         return capfd.readouterr().out
 
-    found = json.loads(call("--minutes", "1.6", "--json"))
+    found = json.loads(call("--minutes", "1.75", "--json"))
     assert list(found)[-5:] == ["verdict", "effect", "low", "high", "minutes"]
     assert found["verdict"] in ("holds", "fails", "undecided")
-    assert call("--minutes", "1.6").startswith(f"self-averaging: {found['verdict']}: ")
-    assert json.loads(call("--minutes", "1.6", "--dry-run", "--json"))["minutes"] == 0
+    assert call("--minutes", "1.75").startswith(f"self-averaging: {found['verdict']}: ")
+    assert json.loads(call("--minutes", "1.75", "--dry-run", "--json"))["minutes"] == 0
 
 
 KILLED = """
@@ -266,7 +352,7 @@ from pathlib import Path
 import test_study_stage
 if __name__ == "__main__":
     test_study_stage.shrink()
-    test_study_stage.studied(Path(sys.argv[1]), 1.6)
+    test_study_stage.studied(Path(sys.argv[1]), 1.75)
 """
 
 
