@@ -48,8 +48,8 @@ def table(gamma: float = 0.5, delta: float = 0.25, signal: float = 1.0) -> Ladde
 
 def test_the_laws_are_those_planted() -> None:
     found = beneath(table(), LEVEL)
-    assert found["tokens"]["params"]["value"] == pytest.approx(0.5)
-    assert found["tokens"]["tokens"]["value"] == pytest.approx(0.25)
+    assert found["single_tokens"]["params"]["value"] == pytest.approx(0.5)
+    assert found["single_tokens"]["tokens"]["value"] == pytest.approx(0.25)
     assert found["gradient"]["batch_exponent"]["value"] == pytest.approx(1)
     assert found["gradient"]["noise_scale_per_decade"]["value"] == pytest.approx(0.5)
     assert found["gradient"]["noise_scale"][0] == {"params": 3e4, "sequences": pytest.approx(20)}
@@ -63,11 +63,11 @@ def test_a_signal_that_noise_hides_is_no_number() -> None:
     assert [each["sequences"] for each in found["noise_scale"]] == [None] * 5
     assert found["noise_scale_per_decade"] is None
     assert found["batch_exponent"]["value"] == pytest.approx(1)
-    assert "more sequences than could be told" in beneath_words({"tokens": None, "gradient": found})
+    assert "more sequences than could be told" in beneath_words({"single_tokens": None, "gradient": found})
 
 
 def test_a_table_of_others_has_nothing_beneath() -> None:
     whole = table()
     plain = Ladder({name: whole.columns[name] for name in ("params", "tokens", "seed")})
-    assert beneath(plain, LEVEL) == {"tokens": None, "gradient": None}
+    assert beneath(plain, LEVEL) == {"single_tokens": None, "gradient": None}
     assert beneath_words(beneath(plain, LEVEL)) == ""

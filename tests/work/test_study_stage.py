@@ -164,7 +164,7 @@ def test_a_ladders_runs_are_the_first_seed(copied: Path) -> None:
     for name in ("rows", "effect", "low", "high"):
         assert record.result[name] == before.result[name]
     # A ladder keeps no weights: what lies beneath is told by the other seeds.
-    told = [read["findings"]["tokens"]["points"][0]["spread"] for read in (record.result, before.result)]
+    told = [read["findings"]["single_tokens"]["points"][0]["spread"] for read in (record.result, before.result)]
     assert told[0] != told[1]
     assert told[0] == pytest.approx(told[1], rel=0.5)
 
@@ -182,7 +182,7 @@ def test_what_lies_beneath_is_of_the_saved_models(folder: Path) -> None:
     )
     record = Record.read(folder / "studies" / "self-averaging")
     assert record is not None
-    points = record.result["findings"]["tokens"]["points"]
+    points = record.result["findings"]["single_tokens"]["points"]
     own = max(points, key=lambda each: (each["params"], each["tokens"]))
     assert own["spread"] == pytest.approx(losses.var(axis=0, ddof=1).mean() ** 0.5, rel=1e-4)
     gradient = record.result["findings"]["gradient"]

@@ -71,7 +71,9 @@ def measure(models: Models) -> Ladder:
     for place, (_, gradient) in zip(there, measured, strict=True):
         for name, value in zip(COLUMNS[1:], gradient, strict=False):
             columns[name][place] = value
-    kept = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    kept: dict[str, Any] = {
+        name: column for name, column in columns.items() if any(value is not None for value in column)
+    }
     return Ladder({**table.columns, **kept}, table.source)
 
 
@@ -137,8 +139,8 @@ def gradient_moments(gradients: Any) -> list[float]:
 
 
 def beneath(table: Ladder, level: float) -> dict[str, Any]:
-    """Return what the columns that `measure` adds come to: `tokens` and `gradient`, each None where it is not there."""
-    return {"tokens": _of_tokens(table, level), "gradient": _of_gradient(table, level)}
+    """Return what the columns that `measure` adds come to: `single_tokens` and `gradient`, each None where it is not there."""
+    return {"single_tokens": _of_tokens(table, level), "gradient": _of_gradient(table, level)}
 
 
 def _of_tokens(table: Ladder, level: float) -> dict[str, Any] | None:
@@ -210,7 +212,7 @@ def _of_gradient(table: Ladder, level: float) -> dict[str, Any] | None:
 def beneath_words(found: dict[str, Any]) -> str:
     """Return the sentences for people; none where nothing was measured."""
     said = []
-    if (tokens := found["tokens"]) is not None:
+    if (tokens := found["single_tokens"]) is not None:
         most = max(each["tokens"] for each in tokens["points"])
         ends = [each for each in tokens["points"] if each["tokens"] == most]
         gamma = tokens["params"]
