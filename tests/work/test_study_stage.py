@@ -258,7 +258,7 @@ def moved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """The work folder with the study of stability too."""
     made = tmp_path_factory.mktemp("moved") / "work"
     shutil.copytree(folder, made)
-    chosen = replace(STUDIES["stability"], seeds=Seeds(2, 2, 2, (0.5, 2.0)), measure_seconds=0.0)
+    chosen = replace(STUDIES["stability"], seeds=Seeds(2, 2, 2, (0.5, 2.0)), measure_seconds=0.0, measure_part=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moves, "TEXTS", 12)
         record, said = studied(made, 1.75, Here(), chosen)

@@ -139,7 +139,7 @@ def gradient_moments(gradients: Any) -> list[float]:
 
 
 def beneath(table: Ladder, level: float) -> dict[str, Any]:
-    """Return what the columns that `measure` adds come to: `single_tokens` and `gradient`, each None where it is not there."""
+    """Return what the columns that `measure` adds come to: `single_tokens`, `gradient`; None where they are not there."""
     return {"single_tokens": _of_tokens(table, level), "gradient": _of_gradient(table, level)}
 
 
