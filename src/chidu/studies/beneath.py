@@ -50,8 +50,9 @@ def measure(models: Models) -> Ladder:
     held_out, most = models.tokens / "held_out.bin", max(run.config.tokens for run in models.runs)
     there = [place for place, path in enumerate(models.weights) if path.exists()]
     work = [
-        (models.runs[place], str(models.weights[place]), str(held_out), models.runs[place].config.tokens == most)
-        for place in there
+        (run, str(models.weights[place]), str(held_out), GRADIENTS if run.config.tokens == most else 0)
+        for place, run in enumerate(models.runs)
+        if place in there
     ]
     done = 0
 
@@ -85,8 +86,8 @@ def _cells(runs: Sequence[Run], there: Sequence[int]) -> list[list[int]]:
     return [cell for cell in cells.values() if len(cell) >= LEAST_SEEDS]
 
 
-def _look(work: tuple[Run, str, str, bool], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
-    """Return a model's loss at single tokens, and of a longest run what `gradient_moments` returns. Runs in a
+def _look(work: tuple[Run, str, str, int], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
+    """Return a model's loss at single tokens, and what `gradient_moments` does of so many gradients. Runs in a
     worker."""
     import torch
     from safetensors.torch import load_file
@@ -98,15 +99,15 @@ def _look(work: tuple[Run, str, str, bool], emit: Emit) -> tuple[NDArray[np.floa
     from chidu.training.noise_scale import sequence_gradients
 
     torch.set_num_threads(1)
-    run, weights, path, is_longest = work
+    run, weights, path, gradients = work
     length, tokens = run.config.shape.context_length, TokenFile.open(Path(path))
     windows = np.concatenate(list(tokens.held_out_batches(length, TOKENS)))
     losses = token_losses(trained_model(run.config, Path(weights)), windows).numpy().ravel().astype(np.float32)
     moments: list[float] = []
-    if is_longest:
+    if gradients:
         trainer = Trainer(RunConfig.from_dict({**run.config.as_dict(), "precision": "float32"}), torch.device("cpu"))
         trainer.weights.load(load_file(weights))
-        windows = np.concatenate(list(tokens.held_out_batches(length, GRADIENTS * length)))
+        windows = np.concatenate(list(tokens.held_out_batches(length, gradients * length)))
         windows = windows[np.random.default_rng(SHUFFLE).permutation(len(windows))]
         whole = len(windows) // BATCHES[-1] * BATCHES[-1]
         if whole > BATCHES[-1]:
@@ -139,7 +140,7 @@ def gradient_moments(gradients: Any) -> list[float]:
 
 
 def beneath(table: Ladder, level: float) -> dict[str, Any]:
-    """Return what the columns that `measure` adds come to: `single_tokens`, `gradient`; None where they are not there."""
+    """Return what the columns that `measure` adds come to: `single_tokens`, `gradient`; None where they are missing."""
     return {"single_tokens": _of_tokens(table, level), "gradient": _of_gradient(table, level)}
 
 
