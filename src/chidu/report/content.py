@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from chidu.report.studied import StudyPart
 from chidu.runs.ladder import Ladder
 from chidu.runs.picture import Picture
 from chidu.runs.run import Run
@@ -49,6 +50,8 @@ class ReportContent:
     """Per budget: `flops, params, tokens, loss`, with `_low` and `_high` where there is an interval."""
     sample: Mapping[str, str] | None = None
     """`prompt` and the `text` that the model wrote after it."""
+    studies: Sequence[StudyPart] = ()
+    """Studies of the work folder that came to an end."""
     costs: Sequence[Mapping[str, Any]] = ()
     """Per stage: `stage, seconds, flops`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
