@@ -155,10 +155,10 @@ def published_section(content: PaperContent, text: Texts) -> Section:
         text["i_published"].format(runs=number_text(found["runs"]), level=percent(found["level"])),
         text["i_published_rule"],
     )
-    return Section("published", text["s_published"], lines, grids=groups(rows, cells, columns, text))
+    return Section("published", text["s_published"], lines, grids=groups(rows, cells, columns))
 
 
-def groups(rows: Sequence[Mapping[str, Any]], cells: list[tuple[str, ...]], columns: list[str], text: Texts) -> tuple[Grid, ...]:
+def groups(rows: Sequence[Mapping[str, Any]], cells: list[tuple[str, ...]], columns: list[str]) -> tuple[Grid, ...]:
     """Return one table a source: a long one would be folded away."""
     sources = list(dict.fromkeys(row["source"] for row in rows))
     return tuple(

@@ -13,7 +13,21 @@ from chidu.report.tables import Grid, number_text, percent
 from chidu.report.texts import Texts
 from chidu.units import format_count
 
-__all__ = ["NEEDED", "StudyPart", "decided", "effect_text", "name_of", "overview_chart", "study_charts", "study_key", "study_lines", "study_notes", "threshold_text", "verdict_grid", "verdict_word"]
+__all__ = [
+    "NEEDED",
+    "StudyPart",
+    "decided",
+    "effect_text",
+    "name_of",
+    "overview_chart",
+    "study_charts",
+    "study_key",
+    "study_lines",
+    "study_notes",
+    "threshold_text",
+    "verdict_grid",
+    "verdict_word",
+]
 
 NEEDED = ("study", "claim", "statistic", "threshold", "level", "runs", "meaning", "verdict", "effect", "low", "high")
 """What a verdict must have to be shown."""
@@ -107,7 +121,9 @@ def method(part: StudyPart, text: Texts) -> str:
     how = text.get(f"m_{part.name}") or text["m_other"].format(statistic=text.say(part.statistic))
     if part.threshold is None:
         return how
-    stated = text["m_threshold"].format(threshold=threshold_text(part), why=text.say(part.why), level=percent(part.level))
+    stated = text["m_threshold"].format(
+        threshold=threshold_text(part), why=text.say(part.why), level=percent(part.level)
+    )
     return text["between_sentences"].join((how, stated))
 
 
@@ -231,8 +247,16 @@ def drawn_series(
         else:
             marker = {"color": colour(each.number), "symbol": symbol(each.number), "size": 9}
             traces.append(scatter(x, y, each.name, mode="markers", marker=marker))
-    made = [axis(title, [each.points for each in kept], place, scale) for place, (title, scale) in enumerate(zip(axes, scales, strict=True))]
-    rows = [(each.name or "–", format_value(x, axes[0], text), short(y)) for each in kept if not each.is_line for x, y in each.points]
+    made = [
+        axis(title, [each.points for each in kept], place, scale)
+        for place, (title, scale) in enumerate(zip(axes, scales, strict=True))
+    ]
+    rows = [
+        (each.name or "–", format_value(x, axes[0], text), short(y))
+        for each in kept
+        if not each.is_line
+        for x, y in each.points
+    ]
     said = caption(part, text)
     shown = text["a_study"].format(name=name_of(part, text), x=axes[0], y=axes[1])
     grid = Grid.of(shown, (text["c_series"], *axes), rows)
@@ -307,7 +331,9 @@ def limits_chart(part: StudyPart, text: Texts) -> Chart | None:
     curves = ((part.verdict or {}).get("findings") or {}).get("curves")
     series = []
     for place, (task, curve) in enumerate(curves.items() if isinstance(curves, Mapping) else ()):
-        series.append(Series(text.get(f"task_{task}", str(task)), points(rows_of(curve), "params", "score", False), place))
+        series.append(
+            Series(text.get(f"task_{task}", str(task)), points(rows_of(curve), "params", "score", False), place)
+        )
         series.append(Series("", points(rows_of(curve), "params", "line", False), place, is_line=True))
     return drawn_series(part, text, series, (text["params"], text["d_score"]), ("log", "linear"))
 
@@ -370,4 +396,6 @@ def overview_chart(parts: Sequence[StudyPart], text: Texts) -> Chart | None:
          number_text((part.verdict or {})["runs"]))
         for part, *_ in rows
     ]  # fmt: skip
-    return Chart("overview", text["a_overview"], drawn, Grid.of(text["c_verdicts"], columns, cells), "middle", text["i_overview"])
+    return Chart(
+        "overview", text["a_overview"], drawn, Grid.of(text["c_verdicts"], columns, cells), "middle", text["i_overview"]
+    )

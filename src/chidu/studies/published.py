@@ -27,7 +27,7 @@ from chidu.laws import fit
 from chidu.laws.calibration import student
 from chidu.runs.ladder import Ladder
 
-__all__ = ["HEAD", "Finding", "Published", "Shown", "shown", "compare_published"]
+__all__ = ["HEAD", "Finding", "Published", "Shown", "compare_published", "shown"]
 
 Floats = NDArray[np.float64]
 
@@ -305,9 +305,7 @@ def drawn(
         return cannot(name, source, said, published, allowed, "the law's parameters are not fixed by these runs")
     low, high = np.quantile(kept, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     low, high = min(float(low), float(values[0])), max(float(high), float(values[0]))
-    return Finding(
-        name, source, said, published, allowed, float(values[0]), low, high, shown(low, high, allowed), read
-    )
+    return Finding(name, source, said, published, allowed, float(values[0]), low, high, shown(low, high, allowed), read)
 
 
 SPENDING = (
@@ -392,7 +390,10 @@ def causes(runs: Ladder, points: Points, seed: int) -> list[Finding]:
         found.append(not_run("head", COUNTED, "the head's params are not known"))
     else:
         found.append(moved("head", COUNTED, bare, points, seed, "recounted on the same runs and refits"))
-    for name, said, columns in (("warmup", WARMUP, ("warmup_steps",)), ("tuned", TUNED, ("learning_rate", "batch_tokens"))):
+    for name, said, columns in (
+        ("warmup", WARMUP, ("warmup_steps",)),
+        ("tuned", TUNED, ("learning_rate", "batch_tokens")),
+    ):
         rows = repeated(runs, points, columns)
         if rows is None:
             why = f"no size and length was run with several values of {' or '.join(columns)}"
