@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from chidu.report.studied import StudyPart
 from chidu.runs.ladder import Ladder
 from chidu.runs.picture import Picture
 from chidu.runs.run import Run
@@ -15,9 +14,31 @@ if TYPE_CHECKING:
     from chidu.laws import Backtest, Fit
     from chidu.laws.profile import Profile
 
-__all__ = ["Language", "ReportContent"]
+__all__ = ["NEEDED", "Language", "ReportContent", "StudyPart"]
 
 Language = Literal["en", "zh"]
+NEEDED = ("study", "claim", "statistic", "threshold", "level", "runs", "meaning", "verdict", "effect", "low", "high")
+"""What a verdict must have to be shown."""
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """One study: what it stated before, and its verdict or why there is none."""
+
+    name: str
+    claim: str
+    statistic: str
+    threshold: float | None
+    """None for a report, which puts nothing to the test."""
+    why: str
+    """Why the threshold lies there."""
+    level: float
+    verdict: Mapping[str, Any] | None = None
+    """The JSON form of the verdict, with NEEDED in it; None where there is none."""
+    reason: str = ""
+    """Why there is no verdict."""
+    minutes: float | None = None
+    """Wall time that it took."""
 
 
 @dataclass(frozen=True)

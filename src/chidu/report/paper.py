@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chidu.report.content import Language
+from chidu.report.content import Language, StudyPart
 from chidu.report.page import write_page
 from chidu.report.sections import Headline, Section, study_section
 from chidu.report.studied import (
-    StudyPart,
+    claim_text,
     decided,
     effect_text,
     name_of,
     overview_chart,
+    reasons,
     threshold_text,
     verdict_grid,
 )
@@ -100,22 +101,23 @@ def abstract_section(content: PaperContent, text: Texts) -> Section:
     key = "paper_abstract_table" if content.is_table else "paper_abstract"
     minutes = "–" if content.minutes is None else f"{content.minutes:g}"
     first = text[key].format(count=len(content.parts), source=text.say(content.source), minutes=minutes)
-    told = [abstract_line(part, text) for part in content.parts]
+    told = tuple(abstract_line(part, text) for part in content.parts)
     chart = overview_chart(content.parts, text)
-    lines = (first, text["between_sentences"].join(told), text["paper_claim"])
-    return Section("abstract", text["s_abstract"], lines, (chart,) if chart is not None else ())
+    charts = () if chart is None else (chart,)
+    return Section("abstract", text["s_abstract"], (first, text["paper_claim"]), charts, points=told)
 
 
 def abstract_line(part: StudyPart, text: Texts) -> str:
     """Say in a sentence what one study came to."""
     key = decided(part)
     values = {"name": name_of(part, text), "effect": effect_text(part, text), "threshold": threshold_text(part)}
-    return text[f"paper_says_{key}"].format(**values, claim=text.say(part.claim), statistic=text.say(part.statistic))
+    return text[f"paper_says_{key}"].format(**values, claim=claim_text(part, text), statistic=text.say(part.statistic))
 
 
 def verdicts_section(content: PaperContent, text: Texts) -> Section:
     """The table of all verdicts."""
-    return Section("verdicts", text["s_verdicts"], (text["i_verdicts"],), grids=(verdict_grid(content.parts, text),))
+    grid, why = verdict_grid(content.parts, text), reasons(content.parts, text)
+    return Section("verdicts", text["s_verdicts"], (text["i_verdicts"],), grids=(grid,), points=why)
 
 
 def surprises_section(content: PaperContent, text: Texts) -> Section:

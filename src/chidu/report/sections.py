@@ -17,7 +17,7 @@ from chidu.report.charts import (
     ladder_chart,
     target_ratio,
 )
-from chidu.report.content import ReportContent
+from chidu.report.content import ReportContent, StudyPart
 from chidu.report.figures import Chart
 from chidu.report.formula import formula_text, law_text
 from chidu.report.judged import backtest_charts, profile_charts
@@ -26,8 +26,8 @@ from chidu.report.plane import plane_chart
 from chidu.report.residuals import residual_charts, residual_grid
 from chidu.report.rungs import band_level, column_word, cost_title, law_axis, law_target, scale_of
 from chidu.report.studied import (
-    StudyPart,
     name_of,
+    reasons,
     study_charts,
     study_key,
     study_lines,
@@ -232,7 +232,8 @@ def _studies_sections(content: ReportContent, text: Texts) -> list[Section]:
     if not content.studies:
         return []
     grid = verdict_grid(content.studies, text)
-    table = Section("studies", text["s_studies"], (text["i_studies"],), grids=(grid,))
+    why = reasons(content.studies, text)
+    table = Section("studies", text["s_studies"], (text["i_studies"],), grids=(grid,), points=why)
     return [table, *(study_section(part, text) for part in content.studies)]
 
 

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chidu.report.content import StudyPart
 from chidu.report.figures import BAND, FORECAST, LINE, Chart, colour, figure, label, log_axis, rule, scatter, symbol
 from chidu.report.tables import Grid, number_text, percent
 from chidu.report.texts import Texts
 from chidu.units import format_count
 
 __all__ = [
-    "NEEDED",
-    "StudyPart",
+    "claim_text",
     "decided",
     "effect_text",
     "name_of",
     "overview_chart",
+    "reasons",
     "study_charts",
     "study_key",
     "study_lines",
@@ -29,30 +30,8 @@ __all__ = [
     "verdict_word",
 ]
 
-NEEDED = ("study", "claim", "statistic", "threshold", "level", "runs", "meaning", "verdict", "effect", "low", "high")
-"""What a verdict must have to be shown."""
 VERDICTS = ("holds", "fails", "undecided")
 Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class StudyPart:
-    """One study: what it stated before, and its verdict or why there is none."""
-
-    name: str
-    claim: str
-    statistic: str
-    threshold: float | None
-    """None for a report, which puts nothing to the test."""
-    why: str
-    """Why the threshold lies there."""
-    level: float
-    verdict: Values | None = None
-    """The JSON form of the verdict, with NEEDED in it; None where there is none."""
-    reason: str = ""
-    """Why there is no verdict."""
-    minutes: float | None = None
-    """Wall time that it took."""
 
 
 def decided(part: StudyPart) -> str:
@@ -97,7 +76,7 @@ def caption(part: StudyPart, text: Texts) -> str:
     """Say claim, verdict, effect, threshold and runs: what stands beside every chart of a study."""
     key = "v_caption_report" if part.threshold is None else "v_caption"
     return text[key].format(
-        claim=text.say(part.claim),
+        claim=claim_text(part, text),
         verdict=verdict_word(part, text),
         effect=effect_text(part, text),
         threshold=threshold_text(part),
@@ -105,9 +84,15 @@ def caption(part: StudyPart, text: Texts) -> str:
     )
 
 
+def claim_text(part: StudyPart, text: Texts) -> str:
+    """Return the claim; of a report, what it tells of."""
+    return text.say(part.claim.removeprefix("none: "))
+
+
 def study_lines(part: StudyPart, text: Texts) -> tuple[str, ...]:
     """Say what was claimed and how it was measured, what came of it, and what would decide it."""
-    lines = [text["v_claim"].format(claim=text.say(part.claim)), method(part, text)]
+    key = "v_claim_report" if part.threshold is None else "v_claim"
+    lines = [text[key].format(claim=claim_text(part, text)), method(part, text)]
     if part.verdict is None:
         return (*lines, text["v_not_run"].format(reason=text.say(part.reason)))
     lines.append(paragraph(part, text))
@@ -160,11 +145,20 @@ def verdict_grid(parts: Sequence[StudyPart], text: Texts) -> Grid:
     for part in parts:
         minutes = "–" if part.minutes is None else f"{part.minutes:.1f}"
         if part.verdict is None:
-            rows.append((name_of(part, text), f"{verdict_word(part, text)}: {text.say(part.reason)}", *"–––", minutes))
+            rows.append((name_of(part, text), verdict_word(part, text), *"–––", minutes))
         else:
             told = (effect_text(part, text), threshold_text(part), number_text(part.verdict["runs"]))
             rows.append((name_of(part, text), verdict_word(part, text), *told, minutes))
     return Grid.of(text["c_verdicts"], columns, rows)
+
+
+def reasons(parts: Sequence[StudyPart], text: Texts) -> tuple[str, ...]:
+    """Say of each study without a verdict why there is none."""
+    return tuple(
+        text["v_why_not"].format(name=name_of(part, text), reason=text.say(part.reason))
+        for part in parts
+        if part.verdict is None
+    )
 
 
 def name_of(part: StudyPart, text: Texts) -> str:

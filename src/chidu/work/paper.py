@@ -15,7 +15,7 @@ from chidu.runs.record import Record, fingerprint, machine, read_json, versions,
 from chidu.runs.run import Run
 from chidu.runs.settings import Settings
 from chidu.work import run
-from chidu.work.results import LADDER_TABLE, rung_runs, settings_title, settings_used, study_part
+from chidu.work.results import LADDER_TABLE, ordered_studies, rung_runs, settings_title, settings_used, study_part
 from chidu.work.study import (
     COST_SECONDS,
     PLANNING_SECONDS,
@@ -32,7 +32,7 @@ from chidu.work.study import (
 from chidu.work.undertaking import Voice, Work
 
 if TYPE_CHECKING:
-    from chidu.report.studied import StudyPart
+    from chidu.report.content import StudyPart
     from chidu.runs.config import RunConfig
     from chidu.studies import Study
     from chidu.studies.published import Published
@@ -93,30 +93,30 @@ def divide(minutes: float, kept: Mapping[str, float]) -> dict[str, float]:
 
     A share is what a study needs to plan and to measure, and of the rest a part by WEIGHTS.
     """
-    from chidu.studies import STUDIES
-
     fixed = {
         name: (PLANNING_SECONDS + chosen.measure_seconds) / 60
-        for name, chosen in STUDIES.items()
+        for name, chosen in ordered_studies().items()
         if chosen.makes_runs and name not in kept
     }
     weights = {name: WEIGHTS.get(name, OTHER_WEIGHT) for name in fixed}
     rest = max(0.0, minutes - COST_SECONDS / 60 - sum(fixed.values()))
     shares = {name: round(fixed[name] + rest * weights[name] / sum(weights.values()), 2) for name in fixed}
-    return {name: kept[name] if name in kept else shares[name] for name in STUDIES if name in kept or name in shares}
+    return {
+        name: kept[name] if name in kept else shares[name]
+        for name in ordered_studies()
+        if name in kept or name in shares
+    }
 
 
 def study_all(folder: Path, settings: Settings, voice: Voice, minutes: float, seed: int, place: Place) -> Paper:
     """Make every study within the minutes; what an earlier call finished is not made again. A study that can't be made
     in its share is named with its reason, and the next one begins."""
-    from chidu.studies import STUDIES
-
     with LiveRecord.open(folder, voice.say) as live:
         work = run(folder, settings, voice, "tokens", place=place, live=live)
         shares = kept_division(work, minutes, seed)
         voice.say(f"minutes    {', '.join(f'{name} {share:.1f}' for name, share in shares.items())}")
         outcomes: dict[str, Outcome] = {}
-        for name, chosen in STUDIES.items():
+        for name, chosen in ordered_studies().items():
             for line in chosen.stated().splitlines():
                 voice.say(f"{name}: {line}")
             outcomes[name] = made(work, chosen, shares, seed)
@@ -140,14 +140,12 @@ def study_all(folder: Path, settings: Settings, voice: Voice, minutes: float, se
 
 def kept_division(work: Work, minutes: float, seed: int) -> dict[str, float]:
     """Return how the minutes are shared out, made at the first call and kept: what was cut goes on with the same."""
-    from chidu.studies import STUDIES
-
     tokens = work.records["tokens"]
     asked = {
         "minutes": minutes,
         "seed": seed,
         "text": tokens.content,
-        "studies": list(STUDIES),
+        "studies": list(ordered_studies()),
         "settings": fingerprint(settings_used(work.settings, None)),
     }
     path = work.folder / ALL / "division.json"
@@ -159,7 +157,7 @@ def kept_division(work: Work, minutes: float, seed: int) -> dict[str, float]:
     own = divide(minutes - spent, {})
     kept = {}
     for name, share in own.items():
-        record = finished(work, STUDIES[name], seed)
+        record = finished(work, ordered_studies()[name], seed)
         if record is not None and record.settings["minutes"] >= share:
             kept[name] = float(record.settings["minutes"])
             work.voice.say(f"{name}: kept; it was made before, in {kept[name]:g} minutes")
@@ -205,18 +203,15 @@ def made(work: Work, chosen: Study, shares: Mapping[str, float], seed: int) -> O
 
 def keeps_weights(chosen: Study) -> bool:
     """True where a study that comes later asks the models that this one trains."""
-    from chidu.studies import STUDIES
-
-    later = list(STUDIES)[list(STUDIES).index(chosen.name) + 1 :]
-    return chosen.seeds is not None and any(STUDIES[name].measure is not None for name in later)
+    later = list(ordered_studies())[list(ordered_studies()).index(chosen.name) + 1 :]
+    return chosen.seeds is not None and any(ordered_studies()[name].measure is not None for name in later)
 
 
 def first_sizes(folder: Path, chosen: Study, seed: int) -> tuple[RunConfig, ...]:
     """Return the sizes and lengths that the first study of seeds has trained; none before that."""
-    from chidu.studies import STUDIES
     from chidu.studies.seeds import SeedsPlan
 
-    first = next(each for each in STUDIES.values() if each.seeds is not None)
+    first = next(each for each in ordered_studies().values() if each.seeds is not None)
     path = folder / "studies" / first.name / "plan.json"
     if chosen.seeds is None or chosen.name == first.name or not path.exists():
         return ()
@@ -296,11 +291,10 @@ def runs_behind(folder: Path, outcomes: Mapping[str, Outcome]) -> int:
 
 def judge_table(table: Ladder, seed: int) -> Paper:
     """Judge a table of others' runs by every study that its columns allow."""
-    from chidu.studies import STUDIES
     from chidu.studies.published import compare_published
 
     outcomes = []
-    for name, chosen in STUDIES.items():
+    for name, chosen in ordered_studies().items():
         try:
             outcomes.append(Outcome(name, chosen.verdict(table, seed).as_dict()))
         except (InputError, FitError) as error:
@@ -350,13 +344,11 @@ def preview_all(
 
     Where the text is there, a few steps of each size are timed. Nothing is written.
     """
-    from chidu.studies import STUDIES
-
     known = preview_tokens(folder, settings)
     stages, inputs, amounts = known
     shares = divide(minutes - sum(stages.values()) / 60, {})
     words, sizes = {}, ()
-    for name, chosen in STUDIES.items():
+    for name, chosen in ordered_studies().items():
         record = Record.read(folder / "studies" / name)
         if record is not None and (chosen.is_report or (
             record.inputs == inputs and record.settings["minutes"] >= shares.get(name, 0.0)

@@ -18,12 +18,14 @@ from chidu.runs.settings import Settings, read_settings
 if TYPE_CHECKING:
     from chidu.laws import Fit
     from chidu.report import ReportContent
-    from chidu.report.studied import StudyPart
+    from chidu.report.content import StudyPart
     from chidu.runs.picture import Picture
+    from chidu.studies import Study
 
 __all__ = [
     "LADDER_TABLE",
     "ORDER",
+    "ordered_studies",
     "read_fit",
     "read_records",
     "read_run",
@@ -41,6 +43,7 @@ LADDER_TABLE = "ladder.csv"
 DAMAGED = "its verdict.json is damaged, or of another version: make the study again"
 ORDER = ("collect", "corpus", "tokens", "design", "ladder", "law", "forecast", "target", "score", "model", "report")
 """The stages' folders, in order."""
+STUDY_ORDER = ("self-averaging", "structure", "context", "limits", "stability", "cost")
 
 
 def read_fit(folder: Path) -> Fit:
@@ -122,12 +125,20 @@ def _content(folder: Path, language: str | None) -> ReportContent:
     )
 
 
-def study_parts(folder: Path) -> tuple[StudyPart, ...]:
-    """Return the studies of a work folder that came to a verdict, in their order."""
+def ordered_studies() -> dict[str, Study]:
+    """Return every study in the order of a page: the ones that train, then those that ask, then the report."""
     from chidu.studies import STUDIES
 
+    places = {name: place for place, name in enumerate(STUDY_ORDER)}
+    names = sorted(STUDIES, key=lambda name: places.get(name, len(places)))
+    return {name: STUDIES[name] for name in names}
+
+
+def study_parts(folder: Path) -> tuple[StudyPart, ...]:
+    """Return the studies of a work folder that came to a verdict, in their order."""
     found = {path.parent.name: path for path in (folder / "studies").glob("*/verdict.json")}
-    names = [*(name for name in STUDIES if name in found), *sorted(set(found) - set(STUDIES))]
+    known = ordered_studies()
+    names = [*(name for name in known if name in found), *sorted(set(found) - set(known))]
     parts = []
     for name in names:
         record = Record.read(found[name].parent)
@@ -138,7 +149,7 @@ def study_parts(folder: Path) -> tuple[StudyPart, ...]:
 
 def study_part(name: str, verdict: Any) -> StudyPart:
     """Return what a page shows of a study: what it states, and its verdict where that is whole."""
-    from chidu.report.studied import NEEDED, StudyPart
+    from chidu.report.content import NEEDED, StudyPart
     from chidu.studies import STUDIES
 
     whole = verdict if isinstance(verdict, dict) and set(NEEDED) <= set(verdict) else None
