@@ -123,6 +123,8 @@ def study_all(folder: Path, settings: Settings, voice: Voice, minutes: float, se
             if outcomes[name].reason:
                 voice.say(f"{name}: {outcomes[name].reason}")
         live.stage("all", 1.0)
+        division = folder / ALL / "division.json"
+        write_json(division, {**read_json(division), "finished": True})
     published, why = compared(work, seed, outcomes)
     if published is not None:
         write_json(folder / ALL / "published.json", published.as_dict())
@@ -151,6 +153,7 @@ def kept_division(work: Work, minutes: float, seed: int) -> dict[str, float]:
     path = work.folder / ALL / "division.json"
     if path.exists() and (before := read_json(path)).get("asked") == asked:
         work.voice.say("all: going on; what is finished is not made again")
+        write_json(path, {**before, "finished": False})
         shares: dict[str, float] = before["shares"]
         return shares
     spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped) / 60
@@ -162,7 +165,7 @@ def kept_division(work: Work, minutes: float, seed: int) -> dict[str, float]:
             kept[name] = float(record.settings["minutes"])
             work.voice.say(f"{name}: kept; it was made before, in {kept[name]:g} minutes")
     shares = divide(minutes - spent, kept)
-    write_json(path, {"asked": asked, "shares": shares})
+    write_json(path, {"asked": asked, "shares": shares, "finished": False})
     return shares
 
 
@@ -201,19 +204,22 @@ def made(work: Work, chosen: Study, shares: Mapping[str, float], seed: int) -> O
     return Outcome(chosen.name, record.result, seconds=record.seconds)
 
 
+def first_of_seeds() -> str:
+    """Name the study whose models later ones ask."""
+    return next(name for name, each in ordered_studies().items() if each.seeds is not None)
+
+
 def keeps_weights(chosen: Study) -> bool:
-    """True where a study that comes later asks the models that this one trains."""
-    later = list(ordered_studies())[list(ordered_studies()).index(chosen.name) + 1 :]
-    return chosen.seeds is not None and any(ordered_studies()[name].measure is not None for name in later)
+    """True for the study whose models later ones ask."""
+    return chosen.name == first_of_seeds() and any(each.measure is not None for each in ordered_studies().values())
 
 
 def first_sizes(folder: Path, chosen: Study, seed: int) -> tuple[RunConfig, ...]:
-    """Return the sizes and lengths that the first study of seeds has trained; none before that."""
+    """Return the sizes and lengths that the first study of seeds has trained, for one that asks its models."""
     from chidu.studies.seeds import SeedsPlan
 
-    first = next(each for each in ordered_studies().values() if each.seeds is not None)
-    path = folder / "studies" / first.name / "plan.json"
-    if chosen.seeds is None or chosen.name == first.name or not path.exists():
+    path = folder / "studies" / first_of_seeds() / "plan.json"
+    if chosen.seeds is None or chosen.measure is None or not path.exists():
         return ()
     return tuple(rung.config for rung in SeedsPlan.from_dict(read_json(path)).rungs if rung.config.seed == seed)
 
@@ -236,7 +242,7 @@ def table_of(work: Work) -> Table | None:
     if ladder is not None and all(ladder.inputs.get(name) == inputs[name] for name in inputs):
         path = work.folder / "ladder" / LADDER_TABLE
         return Table(path, {"ladder": ladder.content}, tuple(rung_runs(work.folder)))
-    folder = work.folder / "studies" / "self-averaging"
+    folder = work.folder / "studies" / first_of_seeds()
     record = Record.read(folder)
     if record is None or record.inputs != inputs:
         return None
@@ -360,7 +366,7 @@ def preview_all(
         if not chosen.makes_runs:
             words[name] = "none; it looks at runs that are there" if chosen.is_report else NO_RUNS
             continue
-        share = Sharing(60 * shares[name], sizes, keeps_weights(chosen))
+        share = Sharing(60 * shares[name], () if chosen.measure is None else sizes, keeps_weights(chosen))
         try:
             if chosen.own_runs is not None:
                 words[name] = chosen.own_runs.plan(
