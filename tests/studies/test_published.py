@@ -83,7 +83,9 @@ def test_a_warm_up_too_long_for_small_models_is_found_in_runs_that_have_both() -
     good, bad = planted(warmup_steps=10.0), planted(warmup_steps=3000.0)
     harm = 0.08 * np.sqrt(1e6 / bad.numbers("params"))
     worse = bad.numbers("loss") * (1 + harm * (bad.numbers("tokens") / 2e8) ** -0.3)
-    columns = {name: np.concatenate([good.columns[name], bad.columns[name]]) for name in ("params", "tokens", "warmup_steps")}
+    columns = {
+        name: np.concatenate([good.columns[name], bad.columns[name]]) for name in ("params", "tokens", "warmup_steps")
+    }
     both = Ladder({**columns, "loss": np.concatenate([good.columns["loss"], worse])}, "both")
     rows = repeated(both, RunPoints.of(both), ("warmup_steps",))
     assert rows is not None
