@@ -46,6 +46,8 @@ WEIGHTS = {"self-averaging": 10.0, "structure": 5.0, "context": 3.0, "stability"
 """How the minutes are shared out among studies that make runs, beyond what each needs to plan and to measure. Those
 that ask the models of `self-averaging` train little of their own."""
 OTHER_WEIGHT = 2.0
+FIRST = "self-averaging"
+"""The study whose models later ones ask, and whose runs stand in for a ladder."""
 NO_TABLE = "it needs a finished ladder, or the runs of self-averaging: neither is there"
 NO_RUNS = "its runs can't be made yet: give a table of them with --runs"
 NOTHING = "there are no runs to compare: neither a finished ladder nor those of self-averaging"
@@ -204,21 +206,16 @@ def made(work: Work, chosen: Study, shares: Mapping[str, float], seed: int) -> O
     return Outcome(chosen.name, record.result, seconds=record.seconds)
 
 
-def first_of_seeds() -> str:
-    """Name the study whose models later ones ask."""
-    return next(name for name, each in ordered_studies().items() if each.seeds is not None)
-
-
 def keeps_weights(chosen: Study) -> bool:
     """True for the study whose models later ones ask."""
-    return chosen.name == first_of_seeds() and any(each.measure is not None for each in ordered_studies().values())
+    return chosen.name == FIRST and any(each.measure is not None for each in ordered_studies().values())
 
 
 def first_sizes(folder: Path, chosen: Study, seed: int) -> tuple[RunConfig, ...]:
     """Return the sizes and lengths that the first study of seeds has trained, for one that asks its models."""
     from chidu.studies.seeds import SeedsPlan
 
-    path = folder / "studies" / first_of_seeds() / "plan.json"
+    path = folder / "studies" / FIRST / "plan.json"
     if chosen.seeds is None or chosen.measure is None or not path.exists():
         return ()
     return tuple(rung.config for rung in SeedsPlan.from_dict(read_json(path)).rungs if rung.config.seed == seed)
@@ -242,7 +239,7 @@ def table_of(work: Work) -> Table | None:
     if ladder is not None and all(ladder.inputs.get(name) == inputs[name] for name in inputs):
         path = work.folder / "ladder" / LADDER_TABLE
         return Table(path, {"ladder": ladder.content}, tuple(rung_runs(work.folder)))
-    folder = work.folder / "studies" / first_of_seeds()
+    folder = work.folder / "studies" / FIRST
     record = Record.read(folder)
     if record is None or record.inputs != inputs:
         return None
