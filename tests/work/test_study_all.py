@@ -56,18 +56,18 @@ def plan(_: Means) -> dict[str, Any]:
     return {"seconds": 1.0, "words": "a few runs"}
 
 
-def refuse(_: Means) -> dict[str, Any]:
+def refuse(*_: Any) -> Any:
     raise TextError("0.1 minutes are too few for 80 steps of every model")
 
 
-def cut(_: Means, __: dict[str, Any]) -> Ladder:
+def cut(*_: Any) -> Any:
     raise Cut
 
 
 @pytest.fixture(autouse=True)
 def _shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     make_small(monkeypatch.setattr)
-    monkeypatch.setattr(chidu.studies, "STUDIES", small(own_runs=OwnRuns(refuse, cut)))
+    monkeypatch.setattr(chidu.studies, "STUDIES", small(own_runs=OwnRuns(refuse, refuse)))
 
 
 def all_of(folder: Path, minutes: float = MINUTES) -> tuple[Paper, list[str]]:
@@ -91,7 +91,7 @@ def made(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
             all_of(folder)
         first = list(said)
         said.clear()
-        patch.setattr(chidu.studies, "STUDIES", small(own_runs=OwnRuns(refuse, cut)))
+        patch.setattr(chidu.studies, "STUDIES", small(own_runs=OwnRuns(refuse, refuse)))
         paper, _ = all_of(folder)
     return folder, paper, first, said
 

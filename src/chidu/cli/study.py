@@ -227,8 +227,8 @@ def _tell_all(paper: Paper, page: Path, as_json: bool) -> None:
             continue
         found = each.verdict
         word = found["verdict"] or "report"
-        told = ", ".join(f"{name} {found[name]:.3g}" for name in ("effect", "low", "high"))
-        typer.echo(f"{each.name:15} {word}: {told} at {found['level']:.0%}")
+        effect = ", ".join(f"{name} {found[name]:.3g}" for name in ("effect", "low", "high"))
+        typer.echo(f"{each.name:15} {word}: {effect} at {found['level']:.0%}")
     typer.echo(f"wrote {where}")
 
 

@@ -160,7 +160,7 @@ def published_section(content: PaperContent, text: Texts) -> Section:
     return Section("published", text["s_published"], lines, grids=groups(rows, cells, columns))
 
 
-def groups(rows: Sequence[Mapping[str, Any]], cells: list[tuple[str, ...]], columns: list[str]) -> tuple[Grid, ...]:
+def groups(rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], columns: list[str]) -> tuple[Grid, ...]:
     """Return one table a source: a long one would be folded away."""
     sources = list(dict.fromkeys(row["source"] for row in rows))
     return tuple(

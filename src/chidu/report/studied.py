@@ -241,10 +241,8 @@ def drawn_series(
         else:
             marker = {"color": colour(each.number), "symbol": symbol(each.number), "size": 9}
             traces.append(scatter(x, y, each.name, mode="markers", marker=marker))
-    made = [
-        axis(title, [each.points for each in kept], place, scale)
-        for place, (title, scale) in enumerate(zip(axes, scales, strict=True))
-    ]
+    sets = [each.points for each in kept]
+    x_axis, y_axis = (axis(axes[place], sets, place, scales[place]) for place in (0, 1))
     rows = [
         (each.name or "–", format_value(x, axes[0], text), short(y))
         for each in kept
@@ -254,7 +252,7 @@ def drawn_series(
     said = caption(part, text)
     shown = text["a_study"].format(name=name_of(part, text), x=axes[0], y=axes[1])
     grid = Grid.of(shown, (text["c_series"], *axes), rows)
-    return Chart(f"study-{study_key(part)}", f"{shown} {said}", figure(traces, *made), grid, caption=said)
+    return Chart(f"study-{study_key(part)}", f"{shown} {said}", figure(traces, x_axis, y_axis), grid, caption=said)
 
 
 def axis(title: str, sets: Sequence[tuple[tuple[float, float], ...]], place: int, scale: str) -> dict[str, Any]:
@@ -360,27 +358,30 @@ DRAWERS: dict[str, Callable[[StudyPart, Texts], Chart | None]] = {
 }
 
 
+def placed(part: StudyPart) -> tuple[float, float, float] | None:
+    """Return effect, low and high less the threshold, in half-widths of the interval; None where one is no number."""
+    found = part.verdict or {}
+    value, low, high = (number(found.get(name)) for name in ("effect", "low", "high"))
+    if part.threshold is None or value is None or low is None or high is None or high <= low:
+        return None
+    half = (high - low) / 2
+    return (value - part.threshold) / half, (low - part.threshold) / half, (high - part.threshold) / half
+
+
 def overview_chart(parts: Sequence[StudyPart], text: Texts) -> Chart | None:
     """All effects against their thresholds, in half-widths of their intervals: beside 0 is decided, across it not."""
-    rows = []
-    for part in parts:
-        found = part.verdict or {}
-        value, low, high = (number(found.get(name)) for name in ("effect", "low", "high"))
-        if part.threshold is None or value is None or low is None or high is None or high <= low:
-            continue
-        half = (high - low) / 2
-        rows.append((part, *((each - part.threshold) / half for each in (value, low, high))))
+    rows = [(part, place) for part in parts if (place := placed(part)) is not None]
     if not rows:
         return None
     traces = []
-    for place, (part, value, low, high) in enumerate(rows[::-1]):
+    for count, (part, (value, low, high)) in enumerate(rows[::-1]):
         ink = colour({"holds": 2, "fails": 1}.get(decided(part), 0))
         bars = {"type": "data", "symmetric": False, "thickness": 3, "color": ink, "width": 9}
-        bars |= {"array": [high - value], "arrayminus": [value - low]}
+        bars |= {"array": [max(0.0, high - value)], "arrayminus": [max(0.0, value - low)]}
         name = f"{name_of(part, text)}: {verdict_word(part, text)}"
-        traces.append(scatter([value], [label(name_of(part, text))], name, mode="markers", error_x=bars,
-                              marker={"size": 12, "color": ink, "symbol": symbol(place)}))  # fmt: skip
-    known = [0.0, *(each for row in rows for each in row[1:])]
+        marker = {"size": 12, "color": ink, "symbol": symbol(count)}
+        traces.append(scatter([value], [label(name_of(part, text))], name, mode="markers", error_x=bars, marker=marker))
+    known = [0.0, *(each for _, place in rows for each in place)]
     x = {"title": {"text": label(text["d_overview"])}, "range": [min(known) - 0.4, max(known) + 0.4], "nticks": 7}
     shapes = [rule(0, max(known) + 0.4, BAND), upright(0, LINE)]
     drawn = figure(traces, x, {"type": "category", "range": [-0.6, len(rows) - 0.4]}, legend=False, shapes=shapes)

@@ -258,7 +258,8 @@ def frontier(flops: Floats, loss: Floats) -> NDArray[np.int64]:
     order = np.lexsort((loss, flops))
     best = np.minimum.accumulate(loss[order])
     kept = np.concatenate([[True], best[1:] < best[:-1]])
-    return order[kept]
+    found: NDArray[np.int64] = order[kept]
+    return found
 
 
 def regression(inputs: Floats, values: Floats) -> list[tuple[float, float, int]]:

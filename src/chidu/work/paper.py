@@ -270,7 +270,7 @@ def compared(work: Work, seed: int, outcomes: Mapping[str, Outcome]) -> tuple[Pu
         return None, NOTHING
     heads = {each.name: each.config.shape.vocabulary * each.config.shape.width for each in table.runs}
     read = Ladder.read(table.path)
-    columns = {**read.columns, HEAD: [heads[name] for name in read.columns["run"].tolist()]}
+    columns: dict[str, Any] = {**read.columns, HEAD: [heads[name] for name in read.columns["run"].tolist()]}
     structure = outcomes["structure"].verdict if "structure" in outcomes else None
     try:
         return compare_published(Ladder(columns, read.source), seed, structure), ""
@@ -350,7 +350,8 @@ def preview_all(
     known = preview_tokens(folder, settings)
     stages, inputs, amounts = known
     shares = divide(minutes - sum(stages.values()) / 60, {})
-    words, sizes = {}, ()
+    words: dict[str, str] = {}
+    sizes: tuple[RunConfig, ...] = ()
     for name, chosen in ordered_studies().items():
         record = Record.read(folder / "studies" / name)
         if record is not None and (chosen.is_report or (

@@ -93,8 +93,8 @@ def _study(folder: Path, state: LiveState | None) -> StudyPicture | None:
     planned = [each["name"] for each in read_json(plan).get("rungs", ())] if plan.exists() else []
     done = sum((folder / POOL / each / "run.json").exists() for each in planned)
     number, count = _place(folder, name)
-    runs = (len(planned), done) if planned else (None, None)
-    return StudyPicture(name, *runs, words=state.words, number=number, count=count)
+    runs = len(planned) or None
+    return StudyPicture(name, runs, None if runs is None else done, state.words, number, count)
 
 
 def _place(folder: Path, name: str) -> tuple[int | None, int | None]:
