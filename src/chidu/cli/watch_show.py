@@ -26,6 +26,8 @@ WORDS = {
 def drawn(picture: Picture) -> RenderableType:
     """Return the whole picture, the most important first: what does not fit on the screen is cut at its end."""
     parts: list[RenderableType] = [Text(head(picture), style="bold")]
+    if picture.study is not None:
+        return Group(*parts, Text(str(picture.study)))
     if picture.target is not None and picture.target.step:
         parts.append(Text(run_line(picture.target)))
     parts += list(ends(picture))
@@ -122,6 +124,8 @@ def line(picture: Picture) -> str:
     """Say the most of it in one line."""
     left = "" if picture.seconds_left is None else f", about {format_seconds(max(1.0, picture.seconds_left))} left"
     told = [f"{picture.stage} {picture.fraction:.0%}{left}"]
+    if picture.study is not None:
+        return "; ".join([*told, str(picture.study)])
     run = picture.target
     if picture.stage == "target" and run is not None and run.step:
         told.append(run_line(run).replace(f"{bar(run.step / run.steps)} ", ""))

@@ -14,9 +14,31 @@ if TYPE_CHECKING:
     from chidu.laws import Backtest, Fit
     from chidu.laws.profile import Profile
 
-__all__ = ["Language", "ReportContent"]
+__all__ = ["NEEDED", "Language", "ReportContent", "StudyPart"]
 
 Language = Literal["en", "zh"]
+NEEDED = ("study", "claim", "statistic", "threshold", "level", "runs", "meaning", "verdict", "effect", "low", "high")
+"""What a verdict must have to be shown."""
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """One study: what it stated before, and its verdict or why there is none."""
+
+    name: str
+    claim: str
+    statistic: str
+    threshold: float | None
+    """None for a report, which puts nothing to the test."""
+    why: str
+    """Why the threshold lies there."""
+    level: float
+    verdict: Mapping[str, Any] | None = None
+    """The JSON form of the verdict, with NEEDED in it; None where there is none."""
+    reason: str = ""
+    """Why there is no verdict."""
+    minutes: float | None = None
+    """Wall time that it took."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +71,8 @@ class ReportContent:
     """Per budget: `flops, params, tokens, loss`, with `_low` and `_high` where there is an interval."""
     sample: Mapping[str, str] | None = None
     """`prompt` and the `text` that the model wrote after it."""
+    studies: Sequence[StudyPart] = ()
+    """Studies of the work folder that came to an end."""
     costs: Sequence[Mapping[str, Any]] = ()
     """Per stage: `stage, seconds, flops`."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -49,6 +49,8 @@ class Chart:
     figure: str
     grid: Grid
     height: Literal["low", "middle", "tall"] = "tall"
+    caption: str = ""
+    """Stands under the figure, for all to see."""
 
 
 def figure(

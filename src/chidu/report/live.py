@@ -27,7 +27,7 @@ SHOWN_FROM = 0.04
 def live_headline(picture: Picture, text: Texts) -> tuple[str, str]:
     """Return the page's first sentence, and its mood."""
     end, run = picture.estimate, picture.target
-    if end is None or run is None or picture.verdict is None:
+    if end is None or run is None or picture.verdict is None or picture.study is not None:
         return _stage(picture, text), ""
     sentence = text["live_headline"].format(
         part=percent(round(run.step / run.steps, 2)), loss=loss_text(end.loss), verdict=_verdict(picture, text)
@@ -38,8 +38,9 @@ def live_headline(picture: Picture, text: Texts) -> tuple[str, str]:
 def live_lines(picture: Picture, text: Texts) -> Iterator[str]:
     """Say how far the undertaking and the target are, where the target should end, and against what."""
     run, end, said = picture.target, picture.estimate, picture.forecast
-    if end is not None:
+    if end is not None and picture.study is None:
         yield _stage(picture, text)
+    yield from _study(picture, text)
     if run is not None and run.step:
         facts = {"part": percent(round(run.step / run.steps, 2)), "step": f"{run.step:,}", "steps": f"{run.steps:,}"}
         yield text["live_target"].format(**facts, loss=_loss(run.training_loss))
@@ -47,6 +48,17 @@ def live_lines(picture: Picture, text: Texts) -> Iterator[str]:
         yield text["live_forecast"].format(**_with_interval(said))
     if end is not None:
         yield text["live_end"].format(**_with_interval(asdict(end)), verdict=_verdict(picture, text))
+
+
+def _study(picture: Picture, text: Texts) -> Iterator[str]:
+    study = picture.study
+    if study is None:
+        return
+    name = text.get(f"study_{study.name}", study.name)
+    if study.runs is not None:
+        yield text["live_study"].format(name=name, done=study.done, runs=study.runs)
+    if study.number is not None:
+        yield text["live_study_of"].format(number=study.number, count=study.count)
 
 
 def _stage(picture: Picture, text: Texts) -> str:

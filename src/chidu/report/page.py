@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chidu.errors import MissingPackageError
 from chidu.report.content import ReportContent
-from chidu.report.sections import headline, sections, warnings
-from chidu.report.texts import texts
+from chidu.report.sections import Headline, Section, headline, sections, warnings
+from chidu.report.texts import Texts, texts
 from chidu.runs.record import write_atomic
 
-__all__ = ["write_report"]
+__all__ = ["write_page", "write_report"]
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -23,30 +23,40 @@ def write_report(path: Path, content: ReportContent) -> None:
 
     Raises MissingPackageError where plotly or Jinja2 is not installed, SettingError for a language without texts.
     """
-    write_atomic(Path(path), _render(content))
+    text = texts(content.language)
+    shown = sections(content, text)
+    said, title = headline(content, text), text.say(content.title)
+    write_page(path, text, title, said, shown, warnings(content.fit, text), content.refresh)
 
 
-def _render(content: ReportContent) -> str:
-    text, template = texts(content.language), _template()
+def write_page(
+    path: Path,
+    text: Texts,
+    title: str,
+    said: Headline,
+    shown: Sequence[Section],
+    warned: Sequence[str] = (),
+    refresh: int | None = None,
+) -> None:
+    """Write a page of sections under a headline, whole or not at all."""
+    template = _template()
     from markupsafe import Markup
 
-    said = headline(content, text)
     scripts = (_plotly_script(), _file("draw.js"))
-    return str(
-        template.render(
-            text=text,
-            title=text.say(content.title),
-            headline=said.sentence,
-            mood=said.mood,
-            lines=said.lines,
-            warnings=warnings(content.fit, text),
-            sections=sections(content, text),
-            policy=_policy(scripts),
-            refresh=content.refresh,
-            style=Markup(_file("page.css")),
-            scripts=[Markup(script) for script in scripts],
-        )
+    page = template.render(
+        text=text,
+        title=title,
+        headline=said.sentence,
+        mood=said.mood,
+        lines=said.lines,
+        warnings=warned,
+        sections=shown,
+        policy=_policy(scripts),
+        refresh=refresh,
+        style=Markup(_file("page.css")),
+        scripts=[Markup(script) for script in scripts],
     )
+    write_atomic(Path(path), str(page))
 
 
 def _template() -> Any:

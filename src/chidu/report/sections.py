@@ -17,7 +17,7 @@ from chidu.report.charts import (
     ladder_chart,
     target_ratio,
 )
-from chidu.report.content import ReportContent
+from chidu.report.content import ReportContent, StudyPart
 from chidu.report.figures import Chart
 from chidu.report.formula import formula_text, law_text
 from chidu.report.judged import backtest_charts, profile_charts
@@ -25,6 +25,15 @@ from chidu.report.live import live_chart, live_grid, live_headline, live_lines, 
 from chidu.report.plane import plane_chart
 from chidu.report.residuals import residual_charts, residual_grid
 from chidu.report.rungs import band_level, column_word, cost_title, law_axis, law_target, scale_of
+from chidu.report.studied import (
+    name_of,
+    reasons,
+    study_charts,
+    study_key,
+    study_lines,
+    study_notes,
+    verdict_grid,
+)
 from chidu.report.tables import (
     Grid,
     card_grids,
@@ -46,7 +55,7 @@ from chidu.units import bits_per_byte, format_count
 if TYPE_CHECKING:
     from chidu.laws import Fit
 
-__all__ = ["Headline", "Section", "headline", "sections", "warnings"]
+__all__ = ["Headline", "Section", "headline", "sections", "study_section", "warnings"]
 
 LIMITS = ("loss", "corpus", "recipe", "duplicates", "seed", "interval", "epochs")
 
@@ -213,8 +222,26 @@ def sections(content: ReportContent, text: Texts) -> list[Section]:
         _settings_section,
         _limits_section,
     )
-    made = (maker(content, text) for maker in makers)
-    return [section for section in made if section is not None]
+    made = [section for maker in makers if (section := maker(content, text)) is not None]
+    # Before what the page can't tell, which is last.
+    return [*made[:-1], *_studies_sections(content, text), made[-1]]
+
+
+def _studies_sections(content: ReportContent, text: Texts) -> list[Section]:
+    """The verdicts in a table, and a section a study; nothing where none was made."""
+    if not content.studies:
+        return []
+    grid = verdict_grid(content.studies, text)
+    why = reasons(content.studies, text)
+    table = Section("studies", text["s_studies"], (text["i_studies"],), grids=(grid,), points=why)
+    return [table, *(study_section(part, text) for part in content.studies)]
+
+
+def study_section(part: StudyPart, text: Texts) -> Section:
+    """What a study claimed, how it was measured, what came of it, its charts, and what to know before believing it."""
+    title = text["s_study"].format(name=name_of(part, text))
+    charts, notes = study_charts(part, text), study_notes(part, text)
+    return Section(f"study-{study_key(part)}", title, study_lines(part, text), charts, points=notes)
 
 
 def _charted(

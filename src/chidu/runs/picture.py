@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from chidu.runs.live import LiveEstimate, LiveWarning
 
-__all__ = ["Picture", "RunPicture"]
+__all__ = ["Picture", "RunPicture", "StudyPicture"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,28 @@ class RunPicture:
 
 
 @dataclass(frozen=True)
+class StudyPicture:
+    """How far a study is."""
+
+    name: str
+    runs: int | None
+    """Runs of its plan; None before it is made, and for a study whose runs are of another kind."""
+    done: int | None
+    """Those of them that are finished."""
+    words: str
+    """What it does now."""
+    number: int | None = None
+    """Its place among the studies that are made one after another; None where it is made alone."""
+    count: int | None = None
+    """How many those are."""
+
+    def __str__(self) -> str:
+        place = "" if self.number is None else f" ({self.number} of {self.count})"
+        told = "" if self.runs is None else f"{self.done} of {self.runs} runs done"
+        return " · ".join(part for part in (f"study {self.name}{place}", told, self.words) if part)
+
+
+@dataclass(frozen=True)
 class Picture:
     """An undertaking at one moment."""
 
@@ -82,6 +104,8 @@ class Picture:
     warnings: tuple[LiveWarning, ...] = ()
     score: Mapping[str, Any] | None = None
     """`measured, error_percent, inside`, once the target is scored."""
+    study: StudyPicture | None = None
+    """The study at work, or the last one that was, where that was what was made last."""
 
     @property
     def estimate(self) -> LiveEstimate | None:
@@ -110,4 +134,5 @@ class Picture:
             "verdict": self.verdict,
             "warnings": [asdict(each) for each in self.warnings],
             "score": self.score and dict(self.score),
+            "study": self.study and asdict(self.study),
         }

@@ -7,6 +7,7 @@ Each stage takes the records of those before it, and leaves a folder with its ow
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,14 +36,16 @@ def run(
     recollect: bool = False,
     place: Place | None = None,
     crew: Crew | None = None,
+    live: LiveRecord | None = None,
 ) -> Work:
     """Run the stages in order up to `last`; what is made already is not made again.
 
     The ladder trains at `place` (this machine), which is looked at before anything else where there is no ladder yet.
-    A `crew` of several processes trains the target.
+    A `crew` of several processes trains the target. Whoever goes on after `last` opens the folder's `live` record.
     """
-    with LiveRecord.open(folder, voice.say) as live:
-        work = Work(folder, settings, voice, live, recollect, place, crew)
+    kept = LiveRecord.open(folder, voice.say) if live is None else contextlib.nullcontext(live)
+    with kept as told:
+        work = Work(folder, settings, voice, told, recollect, place, crew)
         if last not in ("corpus", "tokens") and Record.read(folder / "ladder") is None:
             work.place.check(folder)
         for name, stage in STAGES.items():

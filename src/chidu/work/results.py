@@ -18,23 +18,32 @@ from chidu.runs.settings import Settings, read_settings
 if TYPE_CHECKING:
     from chidu.laws import Fit
     from chidu.report import ReportContent
+    from chidu.report.content import StudyPart
     from chidu.runs.picture import Picture
+    from chidu.studies import Study
 
 __all__ = [
     "LADDER_TABLE",
     "ORDER",
+    "ordered_studies",
     "read_fit",
     "read_records",
     "read_run",
     "rung_runs",
+    "settings_title",
+    "settings_used",
+    "study_part",
+    "study_parts",
     "summary",
     "write_live_page",
     "write_work_report",
 ]
 
 LADDER_TABLE = "ladder.csv"
+DAMAGED = "its verdict.json is damaged, or of another version: make the study again"
 ORDER = ("collect", "corpus", "tokens", "design", "ladder", "law", "forecast", "target", "score", "model", "report")
 """The stages' folders, in order."""
+STUDY_ORDER = ("self-averaging", "structure", "context", "limits", "stability", "cost")
 
 
 def read_fit(folder: Path) -> Fit:
@@ -102,6 +111,7 @@ def _content(folder: Path, language: str | None) -> ReportContent:
         data_card=records["corpus"].result if "corpus" in records else None,
         plan=[fitted.plan(flops=flops).as_dict() for flops in budgets(measured)] if fitted and measured else None,
         sample=read_json(folder / "model" / "sample.json") if "model" in records else None,
+        studies=study_parts(folder),
         costs=[
             {"stage": name, "seconds": record.seconds, "flops": record.result.get("flops")}
             for name, record in records.items()
@@ -113,6 +123,44 @@ def _content(folder: Path, language: str | None) -> ReportContent:
         language=check_language(language or settings.language),
         is_tour=settings.is_tour,
     )
+
+
+def ordered_studies() -> dict[str, Study]:
+    """Return every study in the order of a page: the ones that train, then those that ask, then the report."""
+    from chidu.studies import STUDIES
+
+    places = {name: place for place, name in enumerate(STUDY_ORDER)}
+    names = sorted(STUDIES, key=lambda name: places.get(name, len(places)))
+    return {name: STUDIES[name] for name in names}
+
+
+def study_parts(folder: Path) -> tuple[StudyPart, ...]:
+    """Return the studies of a work folder that came to a verdict, in their order."""
+    found = {path.parent.name: path for path in (folder / "studies").glob("*/verdict.json")}
+    known = ordered_studies()
+    names = [*(name for name in known if name in found), *sorted(set(found) - set(known))]
+    parts = []
+    for name in names:
+        record = Record.read(found[name].parent)
+        minutes = None if record is None else record.seconds / 60
+        parts.append(replace(study_part(name, read_json(found[name])), minutes=minutes))
+    return tuple(parts)
+
+
+def study_part(name: str, verdict: Any) -> StudyPart:
+    """Return what a page shows of a study: what it states, and its verdict where that is whole."""
+    from chidu.report.content import NEEDED, StudyPart
+    from chidu.studies import STUDIES
+
+    whole = verdict if isinstance(verdict, dict) and set(NEEDED) <= set(verdict) else None
+    reason = "" if whole is not None or verdict is None else DAMAGED
+    known = STUDIES.get(name)
+    if known is None:
+        told = whole or {"claim": "", "statistic": "", "threshold": None, "level": 0.9}
+        claim, statistic, why = str(told["claim"]), str(told["statistic"]), ""
+        return StudyPart(name, claim, statistic, told["threshold"], why, told["level"], whole, reason)
+    threshold = None if known.is_report else known.threshold
+    return StudyPart(name, known.claim, known.statistic, threshold, known.why, known.level, whole, reason)
 
 
 def settings_used(settings: Settings, target: Run | None) -> dict[str, Any]:

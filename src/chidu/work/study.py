@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from chidu.errors import SettingError, WorkFolderError
 from chidu.parallel import Local, Place
 from chidu.runs.folder import check_work_folder
 from chidu.runs.ladder import Ladder
-from chidu.runs.live import LiveWarning, RunEvent
+from chidu.runs.live import LiveRecord, LiveWarning, RunEvent
 from chidu.runs.record import Record, fingerprint, read_json, write_atomic, write_json
 from chidu.runs.run import Run
 from chidu.runs.settings import Settings
 from chidu.runs.stage import run_stage
 from chidu.units import count_of, format_seconds
+from chidu.work import run
 from chidu.work.estimate import TYPICAL_SECONDS, expected_tokens
 from chidu.work.results import LADDER_TABLE, rung_runs
 from chidu.work.undertaking import Voice, Work, stage_settings
@@ -31,7 +32,18 @@ if TYPE_CHECKING:
     from chidu.studies.study import Means, Models
     from chidu.training.rungs import Rung
 
-__all__ = ["RUNS_TABLE", "check_minutes", "cost", "preview_cost", "preview_study", "study"]
+__all__ = [
+    "POOL",
+    "RUNS_TABLE",
+    "Sharing",
+    "check_minutes",
+    "cost",
+    "cost_of",
+    "preview_cost",
+    "preview_study",
+    "study",
+    "undertake",
+]
 
 POOL = Path("studies") / "runs"
 """Where a work folder keeps the runs of all its studies: another study, or more minutes, finds them again."""
@@ -43,20 +55,38 @@ PLANNING_SECONDS = 20.0
 MADE_FIRST = ("collect", "corpus", "tokens")
 
 
-def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
+@dataclass(frozen=True)
+class Sharing:
+    """What a study is told that is made among others, one after another."""
+
+    seconds: float
+    """Wall time that is its own."""
+    sizes: tuple[RunConfig, ...] = ()
+    """Sizes and lengths that an earlier study has trained: taken, where it can, since their runs cost nothing."""
+    keeps_weights: bool = False
+    """True where a later study asks the models that this one trains."""
+
+
+def undertake(
+    folder: Path, settings: Settings, voice: Voice, chosen: Study, minutes: float, seed: int, place: Place
+) -> Record:
+    """Make what a work folder lacks up to its tokens, then a study; whoever watches sees all of it."""
+    with LiveRecord.open(folder, voice.say) as live:
+        return study(run(folder, settings, voice, "tokens", place=place, live=live), chosen, minutes, seed)
+
+
+def study(work: Work, chosen: Study, minutes: float, seed: int, sharing: Sharing | None = None) -> Record:
     """Make a study's runs, judge them, and leave table and verdict in `studies/NAME`."""
+    work.live.stage(chosen.name)
     folder = work.folder / "studies" / chosen.name
-    lengths = {"context_length": work.settings.sequence_tokens, "batch_tokens": work.settings.batch_tokens}
-    settings = {
-        "minutes": minutes, "seed": seed, "held_out_tokens": work.settings.held_out_tokens,
-        "threshold": chosen.threshold, "level": chosen.level, **lengths, "recipe": dict(work.settings.recipe),
-    }  # fmt: skip
+    settings = study_settings(work.settings, chosen, minutes, seed)
     packed = work.records["tokens"].outputs
     inputs = {name: packed[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
 
     def make(folder: Path) -> dict[str, Any]:
         spent = sum(record.seconds for name, record in work.records.items() if name not in work.skipped)
-        table = make_table(work, folder, chosen, 60 * minutes - spent, seed, inputs)
+        share = sharing or Sharing(60 * minutes - spent)
+        table = make_table(work, folder, chosen, share, seed, inputs)
         table.write(folder / RUNS_TABLE)
         read = Ladder.read(folder / RUNS_TABLE)
         return judged(folder, chosen, Ladder(read.columns, read.source, notes=table.notes), seed)
@@ -64,20 +94,43 @@ def study(work: Work, chosen: Study, minutes: float, seed: int) -> Record:
     return run_stage(folder, settings, inputs, make, work.voice.say).record
 
 
+def study_settings(settings: Settings, chosen: Study, minutes: float, seed: int) -> dict[str, Any]:
+    """Return what a study is told: it is made again when this, or the text, changes."""
+    lengths = {"context_length": settings.sequence_tokens, "batch_tokens": settings.batch_tokens}
+    return {
+        "minutes": minutes, "seed": seed, "held_out_tokens": settings.held_out_tokens,
+        "threshold": chosen.threshold, "level": chosen.level, **lengths, "recipe": dict(settings.recipe),
+    }  # fmt: skip
+
+
 def cost(folder: Path, voice: Voice, price: float | None, power: Power | None, seed: int) -> Record:
     """Report what a finished ladder cost, in `studies/cost`. Raises WorkFolderError where there is none."""
+    made = finished_ladder(folder)
+    dearest = max(rung_runs(folder), key=lambda run: run.config.flops).config
+    table = folder / "ladder" / LADDER_TABLE
+    return cost_of(folder, voice, table, {"ladder": made.content}, dearest, price, power, seed)
+
+
+def cost_of(
+    folder: Path,
+    voice: Voice,
+    table: Path,
+    inputs: dict[str, str],
+    dearest: RunConfig,
+    price: float | None,
+    power: Power | None,
+    seed: int,
+) -> Record:
+    """Report what the runs of a table cost, in `studies/cost`; `dearest` is run a little where energy can be read."""
     from chidu.studies.cost import Terms, cost_study
     from chidu.studies.energy import measured_power
 
-    made = finished_ladder(folder)
-
     def make(own: Path) -> dict[str, Any]:
-        dearest = max(rung_runs(folder), key=lambda run: run.config.flops).config
         terms = Terms(power or measured_power(dearest, Local()), price)
-        return judged(own, cost_study(terms), Ladder.read(folder / "ladder" / LADDER_TABLE), seed)
+        return judged(own, cost_study(terms), Ladder.read(table), seed)
 
     settings = {"price": price, "watts": None if power is None else power.watts, "seed": seed}
-    return run_stage(folder / "studies" / "cost", settings, {"ladder": made.content}, make, voice.say).record
+    return run_stage(folder / "studies" / "cost", settings, inputs, make, voice.say).record
 
 
 def finished_ladder(folder: Path) -> Record:
@@ -103,11 +156,11 @@ def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]
     return verdict.as_dict()
 
 
-def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]) -> Ladder:
+def make_table(work: Work, folder: Path, chosen: Study, share: Sharing, seed: int, inputs: Mapping[str, str]) -> Ladder:
     """Make a study's runs, and return the table that it judges."""
     if chosen.own_runs is not None:
-        means = own_means(work.folder, work.settings, work.place, seconds, seed, inputs)
-        means = replace(means, tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None))
+        means = own_means(work.folder, work.settings, work.place, share.seconds, seed, inputs)
+        means = replace(means, tell=lambda fraction, words: work.progress(chosen.name, fraction, words, None))
         path = folder / "plan.json"
         if not path.exists():
             means.tell(0.0, "timing a few steps")
@@ -115,9 +168,9 @@ def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: in
         plan = read_json(path)
         work.voice.say(f"{chosen.name}: {plan['words']}, about {format_seconds(plan['seconds'])}")
         return chosen.own_runs.make(means, plan)
-    chosen_plan = kept_plan(work, folder, chosen, seconds, seed, inputs)
+    chosen_plan = kept_plan(work, folder, chosen, share, seed, inputs)
     work.voice.say(f"{chosen.name}: {chosen_plan}, about {format_seconds(chosen_plan.seconds)}")
-    runs = make_runs(work, chosen, chosen_plan, inputs)
+    runs = make_runs(work, chosen, chosen_plan, inputs, share.keeps_weights)
     return Ladder.from_runs(runs) if chosen.measure is None else chosen.measure(models(work, chosen, runs, seed))
 
 
@@ -152,24 +205,25 @@ def models(work: Work, chosen: Study, runs: Sequence[Run], seed: int) -> Models:
         tokens=work.folder.absolute() / "tokens",
         corpus=work.folder.absolute() / "corpus",
         place=work.place,
-        tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None),
+        tell=lambda fraction, words: work.progress(chosen.name, fraction, words, None),
         seed=seed,
     )
 
 
 def kept_plan(
-    work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]
+    work: Work, folder: Path, chosen: Study, share: Sharing, seed: int, inputs: Mapping[str, str]
 ) -> SeedsPlan:
     """Return the plan, made at the first call and kept: what was cut goes on with the same runs."""
     from chidu.studies.seeds import SeedsPlan
 
     path = folder / "plan.json"
     if not path.exists():
-        work.voice.progress(folder.name, 0.0, "timing a few steps of each size", None)
+        work.progress(folder.name, 0.0, "timing a few steps of each size", None)
         tokens = work.records["tokens"].result
         held_out = min(work.settings.held_out_tokens, tokens["held_out"]["tokens"])
         amounts = (tokens["train"]["tokens"], held_out)
-        write_json(path, plan(work.folder, work.settings, work.place, chosen, seconds, seed, amounts, inputs).as_dict())
+        made = plan(work.folder, work.settings, work.place, chosen, share, seed, amounts, inputs)
+        write_json(path, made.as_dict())
     return SeedsPlan.from_dict(read_json(path))
 
 
@@ -178,7 +232,7 @@ def plan(
     settings: Settings,
     place: Place,
     chosen: Study,
-    seconds: float,
+    share: Sharing,
     seed: int,
     tokens: tuple[int, int],
     inputs: Mapping[str, str],
@@ -194,8 +248,8 @@ def plan(
 
     assert chosen.seeds is not None
     found = [run for run in ladder_runs(folder, settings, inputs) if run.config.seed == seed]
-    needs_weights = chosen.measure is not None and chosen.needs_weights
-    training = (seconds - PLANNING_SECONDS - chosen.measure_seconds) / (1 + chosen.measure_part)
+    needs_weights = share.keeps_weights or (chosen.measure is not None and chosen.needs_weights)
+    training = (share.seconds - PLANNING_SECONDS - chosen.measure_seconds) / (1 + chosen.measure_part)
     return plan_seeds(
         [replace(recipe, precision=best_precision()) for recipe in settings.recipes],
         Purse(training, place.cores, *tokens),
@@ -203,20 +257,23 @@ def plan(
         text_of(settings, inputs),
         lambda configs: speed(tuple(configs)),
         chosen.seeds,
-        [run.config for run in found],
+        share.sizes or [run.config for run in found],
         lambda rung: is_there(folder, rung, [] if needs_weights else found, needs_weights),
     )
 
 
-def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, str]) -> list[Run]:
+def make_runs(
+    work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, str], keeps_weights: bool = False
+) -> list[Run]:
     """Train what is not there yet, and return all runs of the plan in its order.
 
-    Where the study measures on the models their weights are kept. Where it needs all of them, a run whose weights were
-    not is trained again, to the same bits.
+    Where this study, or a later one, measures on the models their weights are kept. Where all of them are needed, a run
+    whose weights were not is trained again, to the same bits.
     """
     from chidu.training.rungs import TRUNK, run_path, train_ladder
 
-    pool, needs_weights = work.folder / POOL, chosen.measure is not None and chosen.needs_weights
+    pool = work.folder / POOL
+    needs_weights = keeps_weights or (chosen.measure is not None and chosen.needs_weights)
     if needs_weights:
         for rung in plan.rungs:
             if not is_there(work.folder, rung, [], True):
@@ -227,11 +284,11 @@ def make_runs(work: Work, chosen: Study, plan: SeedsPlan, inputs: Mapping[str, s
     rungs = [rung for rung in plan.rungs if rung.group in missing]
     if len(rungs) < len(plan.rungs):
         work.voice.say(f"{chosen.name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
-    steps = StepCounter(work.voice, chosen.name, rungs, plan.seconds)
-    train_ladder(rungs, work.text, pool, steps, work.place, chosen.measure is not None)
+    steps = StepCounter(work, chosen.name, rungs, plan.seconds)
+    train_ladder(rungs, work.text, pool, steps, work.place, keeps_weights or chosen.measure is not None)
     for trunk in pool.glob(f"*{TRUNK}"):
         shutil.rmtree(trunk)
-    work.voice.progress(chosen.name, 1.0, "", None)
+    work.progress(chosen.name, 1.0, "", None)
     return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in plan.rungs]
 
 
@@ -274,8 +331,8 @@ def text_of(settings: Settings, inputs: Mapping[str, str]) -> str:
 class StepCounter:
     """Turns the optimiser steps of many runs into one fraction, each step weighted by its flops."""
 
-    def __init__(self, voice: Voice, name: str, rungs: list[Rung], seconds: float) -> None:
-        self.voice = voice
+    def __init__(self, work: Work, name: str, rungs: list[Rung], seconds: float) -> None:
+        self.work = work
         self.name = name
         self.seconds = seconds
         self.weight = {rung.group: rung.config.shape.flops_per_token() ** 0.75 for rung in rungs}
@@ -291,12 +348,12 @@ class StepCounter:
     def __call__(self, group: str, event: RunEvent) -> None:
         """Hear of steps, or of something that went amiss."""
         if isinstance(event, LiveWarning):
-            self.voice.say(f"warning: {event.text}")
+            self.work.voice.say(f"warning: {event.text}")
             return
         # A run that is taken back, or goes on with another worker, makes steps again.
         self.done += self.weight[group] * (event.step - self._reached.get(event.run, event.start))
         self._reached[event.run] = event.step
-        self.voice.progress(self.name, min(1.0, self.done / self.total), f"training {group}", self.seconds)
+        self.work.progress(self.name, min(1.0, self.done / self.total), f"training {group}", self.seconds)
 
 
 def preview_study(
@@ -307,6 +364,22 @@ def preview_study(
     Where the folder has no plan for these minutes yet, a few steps of each size are timed (some ten seconds). Nothing
     is written.
     """
+    stages, inputs, amounts = preview_tokens(folder, settings)
+    record = Record.read(folder / "studies" / chosen.name)
+    if inputs and record is not None and record.settings["minutes"] == minutes and record.settings["seed"] == seed:
+        return {**stages, chosen.name: 0.0}, "done already"
+    left = 60 * minutes - sum(stages.values())
+    if chosen.own_runs is not None:
+        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
+        return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
+    found = plan(folder, settings, place or Local(), chosen, Sharing(left), seed, amounts, inputs)
+    whole = (1 + chosen.measure_part) * found.seconds + PLANNING_SECONDS + chosen.measure_seconds
+    return {**stages, chosen.name: whole}, str(found)
+
+
+def preview_tokens(folder: Path, settings: Settings) -> tuple[dict[str, float], dict[str, str], tuple[int, int]]:
+    """Return the seconds that each stage up to the tokens should take, the fingerprints of what runs read (none where
+    they are not there yet), and the tokens to train on and held out."""
     told, done, stages = stage_settings(settings), True, {}
     for name in MADE_FIRST:
         if name == "collect" and settings.text:
@@ -314,21 +387,12 @@ def preview_study(
         record = Record.read(folder / name)
         done = done and record is not None and record.settings == told[name]
         stages[name] = 0.0 if done else TYPICAL_SECONDS[name]
-    record = Record.read(folder / "studies" / chosen.name)
-    if done and record is not None and record.settings["minutes"] == minutes and record.settings["seed"] == seed:
-        return {**stages, chosen.name: 0.0}, "done already"
     tokens = Record.read(folder / "tokens") if done else None
     inputs, amounts = {}, (expected_tokens(settings), settings.held_out_tokens)
     if tokens is not None:
         inputs = {name: tokens.outputs[f"{name}.bin"]["sha256"] for name in ("train", "held_out")}
         amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
-    left = 60 * minutes - sum(stages.values())
-    if chosen.own_runs is not None:
-        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
-        return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
-    found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
-    whole = (1 + chosen.measure_part) * found.seconds + PLANNING_SECONDS + chosen.measure_seconds
-    return {**stages, chosen.name: whole}, str(found)
+    return stages, inputs, amounts
 
 
 def check_minutes(minutes: float) -> None:

@@ -11,12 +11,13 @@ from chidu.errors import WorkFolderError
 from chidu.runs.folder import check_work_folder
 from chidu.runs.forecast import WrittenForecast
 from chidu.runs.live import STALE_SECONDS, Live, LiveState, Steps
-from chidu.runs.picture import Picture, RunPicture
+from chidu.runs.picture import Picture, RunPicture, StudyPicture
 from chidu.runs.record import Record, read_json
 from chidu.runs.run import Run
 from chidu.runs.settings import read_settings
 from chidu.units import time_left
 from chidu.work.results import ORDER, read_records
+from chidu.work.study import POOL
 
 if TYPE_CHECKING:
     from chidu.training.design import Design
@@ -39,13 +40,14 @@ def read_picture(folder: Path) -> Picture:
     live = Live.read(folder)
     state = live.state if live is not None else None
     is_at_work = state is not None and state.is_at_work(time.time())
-    if not is_at_work and not (folder / "design" / "design.json").exists():
+    study = _study(folder, state)
+    if not is_at_work and study is None and not (folder / "design" / "design.json").exists():
         raise WorkFolderError(
             f"{folder} has no ladder yet, and nobody is at work in it: begin with {_command(folder, 'demo')} "
             f"or {_command(folder, 'build')} --text FILE"
         )
     seconds = {name: record.seconds for name, record in read_records(folder).items()}
-    is_finished = not is_at_work and "report" in seconds
+    is_finished = not is_at_work and ("report" in seconds if study is None else _is_done(state))
     left = [name for name in ORDER if name not in seconds]
     stage = state.stage if state is not None else (left or [ORDER[-1]])[0]
     rungs, target = _runs(folder, live, is_at_work)
@@ -54,9 +56,9 @@ def read_picture(folder: Path) -> Picture:
         folder=str(folder),
         state="at work" if is_at_work else "finished" if is_finished else "stopped",
         why="" if is_at_work or is_finished else _why(state),
-        go_on="" if is_at_work or is_finished else _command(folder, "build" if read_settings(folder).text else "demo"),
+        go_on="" if is_at_work or is_finished else _go_on(folder, study),
         stage=stage,
-        fraction=1.0 if stage in seconds else state.fraction if state is not None else 0.0,
+        fraction=1.0 if stage in seconds and study is None else state.fraction if state is not None else 0.0,
         seconds_left=_seconds_left(state, target) if is_at_work else None,
         seconds=seconds,
         rungs=rungs,
@@ -65,11 +67,42 @@ def read_picture(folder: Path) -> Picture:
         estimates=live.estimates if live is not None else (),
         warnings=live.warnings if live is not None else (),
         score=_score(folder),
+        study=study,
     )
 
 
 def _command(folder: Path, verb: str) -> str:
     return f"chidu {verb} --work {folder}"
+
+
+def _is_done(state: LiveState | None) -> bool:
+    return state is not None and state.ended == "done"
+
+
+def _go_on(folder: Path, study: StudyPicture | None) -> str:
+    if study is not None:
+        return _command(folder, f"study {study.name if study.number is None else 'all'}")
+    return _command(folder, "build" if read_settings(folder).text else "demo")
+
+
+def _study(folder: Path, state: LiveState | None) -> StudyPicture | None:
+    """Return how far the study is that the live record speaks of; None where it speaks of a stage."""
+    if state is None or state.stage in ORDER or not (folder / "studies" / state.stage).is_dir():
+        return None
+    name, plan = state.stage, folder / "studies" / state.stage / "plan.json"
+    planned = [each["name"] for each in read_json(plan).get("rungs", ())] if plan.exists() else []
+    done = sum((folder / POOL / each / "run.json").exists() for each in planned)
+    number, count = _place(folder, name)
+    runs = len(planned) or None
+    return StudyPicture(name, runs, None if runs is None else done, state.words, number, count)
+
+
+def _place(folder: Path, name: str) -> tuple[int | None, int | None]:
+    """Return which of all studies this one is, where they are made one after another."""
+    division = folder / "studies" / "all" / "division.json"
+    made = read_json(division) if division.exists() else {}
+    names = [] if made.get("finished", True) else list(made["asked"]["studies"])
+    return (names.index(name) + 1, len(names)) if name in names else (None, None)
 
 
 def _why(state: LiveState | None) -> str:
