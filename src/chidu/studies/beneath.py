@@ -159,9 +159,12 @@ def _of_tokens(table: Ladder, level: float) -> dict[str, Any] | None:
     )
     decades = np.log10(sizes)
     by_size = trend(decades, -logs.mean(axis=1), level)
+    # Early in training the spread may grow with params where it falls later: the mean of lengths would hide it.
+    longest = trend(decades, -logs[:, -1], level)
     line = Line.of(decades, logs.mean(axis=1))
     return {
         "params": by_size.as_dict(),
+        "params_longest": longest.as_dict(),
         "tokens": _mean_of([-Line.of(np.log10(lengths), each).slope for each in logs], level)
         if len(lengths) > 2 else None,
         "log_level": line.level,
@@ -216,12 +219,13 @@ def beneath_words(found: dict[str, Any]) -> str:
     if (tokens := found["single_tokens"]) is not None:
         most = max(each["tokens"] for each in tokens["points"])
         ends = [each for each in tokens["points"] if each["tokens"] == most]
-        gamma = tokens["params"]
+        gamma, longest = tokens["params"], tokens["params_longest"]
         said.append(
             f"A single token's loss differs between seeds by {ends[0]['spread']:.2f} nats (one standard deviation) at "
             f"{format_count(ends[0]['params'])} params and {ends[-1]['spread']:.2f} at "
             f"{format_count(ends[-1]['params'])}, after {format_count(most)} tokens; its variance goes as the params' "
-            f"power {-gamma['value']:+.2f} ({-gamma['high']:+.2f} to {-gamma['low']:+.2f})"
+            f"power {-longest['value']:+.2f} ({-longest['high']:+.2f} to {-longest['low']:+.2f}) there, mean of all "
+            f"lengths {-gamma['value']:+.2f} ({-gamma['high']:+.2f} to {-gamma['low']:+.2f})"
         )
         if (delta := tokens["tokens"]) is not None:
             said[-1] += f" and the tokens' power {-delta['value']:+.2f} ({-delta['high']:+.2f} to {-delta['low']:+.2f})"
