@@ -228,7 +228,9 @@ def beneath_words(found: dict[str, Any]) -> str:
             f"lengths {-gamma['value']:+.2f} ({-gamma['high']:+.2f} to {-gamma['low']:+.2f})"
         )
         if (delta := tokens["tokens"]) is not None:
-            said[-1] += f", and as the tokens' power {-delta['value']:+.2f} ({-delta['high']:+.2f} to {-delta['low']:+.2f})"
+            said[-1] += (
+                f", and as the tokens' power {-delta['value']:+.2f} ({-delta['high']:+.2f} to {-delta['low']:+.2f})"
+            )
         said[-1] += "."
     if (gradient := found["gradient"]) is not None:
         exponent = gradient["batch_exponent"]
