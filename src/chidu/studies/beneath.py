@@ -50,7 +50,7 @@ def measure(models: Models) -> Ladder:
     held_out, most = models.tokens / "held_out.bin", max(run.config.tokens for run in models.runs)
     there = [place for place, path in enumerate(models.weights) if path.exists()]
     work = [
-        (run, str(models.weights[place]), str(held_out), GRADIENTS if run.config.tokens == most else 0)
+        (run, str(models.weights[place]), str(held_out), TOKENS, GRADIENTS if run.config.tokens == most else 0)
         for place, run in enumerate(models.runs)
         if place in there
     ]
@@ -86,8 +86,8 @@ def _cells(runs: Sequence[Run], there: Sequence[int]) -> list[list[int]]:
     return [cell for cell in cells.values() if len(cell) >= LEAST_SEEDS]
 
 
-def _look(work: tuple[Run, str, str, int], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
-    """Return a model's loss at single tokens, and what `gradient_moments` does of so many gradients. Runs in a
+def _look(work: tuple[Run, str, str, int, int], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
+    """Return a model's loss at so many single tokens, and what `gradient_moments` does of so many gradients. Runs in a
     worker."""
     import torch
     from safetensors.torch import load_file
@@ -99,9 +99,9 @@ def _look(work: tuple[Run, str, str, int], emit: Emit) -> tuple[NDArray[np.float
     from chidu.training.noise_scale import sequence_gradients
 
     torch.set_num_threads(1)
-    run, weights, path, gradients = work
+    run, weights, path, singles, gradients = work
     length, tokens = run.config.shape.context_length, TokenFile.open(Path(path))
-    windows = np.concatenate(list(tokens.held_out_batches(length, TOKENS)))
+    windows = np.concatenate(list(tokens.held_out_batches(length, singles)))
     losses = token_losses(trained_model(run.config, Path(weights)), windows).numpy().ravel().astype(np.float32)
     moments: list[float] = []
     if gradients:
