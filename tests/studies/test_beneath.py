@@ -49,6 +49,7 @@ def table(gamma: float = 0.5, delta: float = 0.25, signal: float = 1.0) -> Ladde
 def test_the_laws_are_those_planted() -> None:
     found = beneath(table(), LEVEL)
     assert found["single_tokens"]["params"]["value"] == pytest.approx(0.5)
+    assert found["single_tokens"]["params_longest"]["value"] == pytest.approx(0.5)
     assert found["single_tokens"]["tokens"]["value"] == pytest.approx(0.25)
     assert found["gradient"]["batch_exponent"]["value"] == pytest.approx(1)
     assert found["gradient"]["noise_scale_per_decade"]["value"] == pytest.approx(0.5)

@@ -82,7 +82,7 @@ def test_too_little_time_or_text_is_said_with_what_is_needed() -> None:
 
 def test_twins_of_another_rate_are_the_first_seeds_longest_runs() -> None:
     plain, twins = (
-        plan_seeds(RECIPES, Purse(600, 2, 20_000_000, 16_384), 0, "text", speed, Seeds(2, 2, 2, rates))
+        plan_seeds(RECIPES, Purse(600, 2, 20_000_000, 16_384), 0, "text", speed, Seeds(2, 8, 2, rates))
         for rates in ((), (0.5, 2.0))
     )
     assert set(plain.rungs) < set(twins.rungs)

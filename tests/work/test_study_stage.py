@@ -61,6 +61,7 @@ def shrink(change: Callable[[Any, str, Any], None] = setattr) -> None:
     change(seeds, "SIZES", ((12, 16, 20, 24, 28),))
     change(seeds, "LEAST_STEPS", 6)
     change(seeds, "TOKENS_PER_PARAM", 0.0)
+    change(beneath, "TOKENS", 512)
     change(beneath, "GRADIENTS", 16)
     change(probe, "measure_apart", lambda configs, place, at_once: (STEP,) * len(configs))
 
@@ -177,7 +178,7 @@ def test_what_lies_beneath_is_of_the_saved_models(folder: Path) -> None:
 
     paths = sorted((folder / POOL).glob("w0028*-24/weights.safetensors"))
     runs = [Run.from_dict(read_json(path.with_name("run.json"))) for path in paths]
-    windows = next(TokenFile.open(folder / "tokens" / "held_out.bin").held_out_batches(32, 1024, 32))
+    windows = next(TokenFile.open(folder / "tokens" / "held_out.bin").held_out_batches(32, 512, 32))
     losses = np.stack(
         [token_losses(trained_model(r.config, p), windows).numpy() for r, p in zip(runs, paths, strict=True)]
     )
@@ -297,7 +298,9 @@ def test_stabilitys_distances_are_the_saved_models_own(moved: tuple[Path, Record
     assert len(paths) == 2
     config = Run.from_dict(read_json(paths[0].with_name("run.json"))).config
     ends = moves.clause_ends(made / "tokens" / "tokenizer.json")
-    windows = np.concatenate(list(TokenFile.open(made / "tokens" / "held_out.bin").held_out_batches(32, 768)))[:, :-1]
+    windows = np.concatenate(list(TokenFile.open(made / "tokens" / "held_out.bin").held_out_batches(32, 8 * 12 * 32)))[
+        :, :-1
+    ]
     first = next(each for each in windows if moves.swapped(each, ends) is not None)
     with torch.inference_mode():
         p, q = (

@@ -50,7 +50,7 @@ def measure(models: Models) -> Ladder:
     held_out, most = models.tokens / "held_out.bin", max(run.config.tokens for run in models.runs)
     there = [place for place, path in enumerate(models.weights) if path.exists()]
     work = [
-        (run, str(models.weights[place]), str(held_out), GRADIENTS if run.config.tokens == most else 0)
+        (run, str(models.weights[place]), str(held_out), TOKENS, GRADIENTS if run.config.tokens == most else 0)
         for place, run in enumerate(models.runs)
         if place in there
     ]
@@ -86,8 +86,8 @@ def _cells(runs: Sequence[Run], there: Sequence[int]) -> list[list[int]]:
     return [cell for cell in cells.values() if len(cell) >= LEAST_SEEDS]
 
 
-def _look(work: tuple[Run, str, str, int], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
-    """Return a model's loss at single tokens, and what `gradient_moments` does of so many gradients. Runs in a
+def _look(work: tuple[Run, str, str, int, int], emit: Emit) -> tuple[NDArray[np.float32], list[float]]:
+    """Return a model's loss at so many single tokens, and what `gradient_moments` does of so many gradients. Runs in a
     worker."""
     import torch
     from safetensors.torch import load_file
@@ -99,9 +99,9 @@ def _look(work: tuple[Run, str, str, int], emit: Emit) -> tuple[NDArray[np.float
     from chidu.training.noise_scale import sequence_gradients
 
     torch.set_num_threads(1)
-    run, weights, path, gradients = work
+    run, weights, path, singles, gradients = work
     length, tokens = run.config.shape.context_length, TokenFile.open(Path(path))
-    windows = np.concatenate(list(tokens.held_out_batches(length, TOKENS)))
+    windows = np.concatenate(list(tokens.held_out_batches(length, singles)))
     losses = token_losses(trained_model(run.config, Path(weights)), windows).numpy().ravel().astype(np.float32)
     moments: list[float] = []
     if gradients:
@@ -159,9 +159,12 @@ def _of_tokens(table: Ladder, level: float) -> dict[str, Any] | None:
     )
     decades = np.log10(sizes)
     by_size = trend(decades, -logs.mean(axis=1), level)
+    # Early in training the spread may grow with params where it falls later: the mean of lengths would hide it.
+    longest = trend(decades, -logs[:, -1], level)
     line = Line.of(decades, logs.mean(axis=1))
     return {
         "params": by_size.as_dict(),
+        "params_longest": longest.as_dict(),
         "tokens": _mean_of([-Line.of(np.log10(lengths), each).slope for each in logs], level)
         if len(lengths) > 2 else None,
         "log_level": line.level,
@@ -216,15 +219,18 @@ def beneath_words(found: dict[str, Any]) -> str:
     if (tokens := found["single_tokens"]) is not None:
         most = max(each["tokens"] for each in tokens["points"])
         ends = [each for each in tokens["points"] if each["tokens"] == most]
-        gamma = tokens["params"]
+        gamma, longest = tokens["params"], tokens["params_longest"]
         said.append(
             f"A single token's loss differs between seeds by {ends[0]['spread']:.2f} nats (one standard deviation) at "
             f"{format_count(ends[0]['params'])} params and {ends[-1]['spread']:.2f} at "
             f"{format_count(ends[-1]['params'])}, after {format_count(most)} tokens; its variance goes as the params' "
-            f"power {-gamma['value']:+.2f} ({-gamma['high']:+.2f} to {-gamma['low']:+.2f})"
+            f"power {-longest['value']:+.2f} ({-longest['high']:+.2f} to {-longest['low']:+.2f}) there, mean of all "
+            f"lengths {-gamma['value']:+.2f} ({-gamma['high']:+.2f} to {-gamma['low']:+.2f})"
         )
         if (delta := tokens["tokens"]) is not None:
-            said[-1] += f" and the tokens' power {-delta['value']:+.2f} ({-delta['high']:+.2f} to {-delta['low']:+.2f})"
+            said[-1] += (
+                f", and as the tokens' power {-delta['value']:+.2f} ({-delta['high']:+.2f} to {-delta['low']:+.2f})"
+            )
         said[-1] += "."
     if (gradient := found["gradient"]) is not None:
         exponent = gradient["batch_exponent"]

@@ -42,6 +42,8 @@ Whole = NDArray[np.int64]
 TEXTS = 256
 """Sequences at the most."""
 LEAST_TEXTS = 8
+SEARCHED = 8
+"""Windows looked at for each sequence that is wanted: not all have two clauses."""
 NOISE = 16
 """One token in so many is replaced."""
 SHORTEST, WIDER = 16, 4
@@ -152,7 +154,7 @@ def texts_of(models: Models) -> Text:
     held_out = TokenFile.open(models.tokens / "held_out.bin")
     ends = clause_ends(models.tokens / "tokenizer.json")
     # A window has one token more than is read.
-    windows = np.concatenate(list(held_out.held_out_batches(length, 2 * TEXTS * length)))[:, :-1]
+    windows = np.concatenate(list(held_out.held_out_batches(length, SEARCHED * TEXTS * length)))[:, :-1]
     both = [(window, other) for window in windows if (other := swapped(window, ends)) is not None]
     chosen = [both[place * len(both) // min(TEXTS, len(both))] for place in range(min(TEXTS, len(both)))]
     if len(chosen) < LEAST_TEXTS:

@@ -26,7 +26,7 @@ def meaning(found: Mapping[str, Any]) -> str:
         f"of the context is another. From {format_count(points[0]['params'])} to "
         f"{format_count(points[-1]['params'])} params, after {format_count(found['tokens'])} tokens, small changes "
         f"move it {_percent(points[0])} of that way at the smallest size and {_percent(points[-1])} at the largest, "
-        f"the mean of the kinds of change: ten times the params multiply it by {10 ** -whole['value']:.2f} "
+        f"the geometric mean of kinds and texts: ten times the params multiply it by {10 ** -whole['value']:.2f} "
         f"({10 ** -whole['high']:.2f} to {10 ** -whole['low']:.2f}). "
     )
     said += "By kind, smallest and largest size: " + "; ".join(
