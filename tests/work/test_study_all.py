@@ -47,7 +47,7 @@ def small(**more: OwnRuns) -> dict[str, Study]:
 def make_small(change: Any) -> None:
     """Make every length, and every number of refits, tiny."""
     shrink(change)
-    change(seeds, "LENGTHS", (2,))
+    change(seeds, "LENGTHS", (1, 2))
     change(limits, "ITEMS", 8)
     change(published, "RESAMPLES", 20)
     change(cost, "RESAMPLES", 20)
@@ -124,7 +124,7 @@ def test_limits_asks_the_models_that_were_trained_before(made: tuple[Path, Paper
     runs = len(list((folder / POOL).glob("*/run.json")))
     assert paper.runs == runs == len(read_json(folder / "studies/self-averaging/plan.json")["rungs"])
     assert len(list((folder / POOL).glob("*/weights.safetensors"))) == runs
-    assert "limits: 10 of 10 runs are there already" in second
+    assert "limits: 20 of 20 runs are there already" in second
     assert outcome(paper, "limits").verdict is not None
 
 
