@@ -10,10 +10,16 @@ import pytest
 
 from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
+from chidu.studies import published
 from chidu.studies.published import HEAD, Finding, Shown, chi_square, compare_published, frontier, repeated, shown
 from chidu.studies.published import Points as RunPoints
 
 ALPHA, BETA = 0.34, 0.28
+
+
+@pytest.fixture(autouse=True)
+def _few_refits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "RESAMPLES", 60)
 
 
 def planted(
