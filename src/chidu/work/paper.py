@@ -301,6 +301,9 @@ def judge_table(table: Ladder, seed: int) -> Paper:
     """Judge a table of others' runs by every study that its columns allow."""
     from chidu.studies.published import compare_published
 
+    # A page goes to others: it names the file, not where it lay.
+    named = Path(table.source).name
+    table = Ladder(table.columns, named, table.row_numbers.tolist(), notes=table.notes, origins=table.origins)
     outcomes = []
     for name, chosen in ordered_studies().items():
         try:
@@ -313,7 +316,7 @@ def judge_table(table: Ladder, seed: int) -> Paper:
         published = compare_published(table, seed, structure)
     except (InputError, FitError) as error:
         why = " ".join(str(error).split())
-    return Paper(tuple(outcomes), published, why, Path(table.source).name, seed, runs=len(table))
+    return Paper(tuple(outcomes), published, why, named, seed, runs=len(table))
 
 
 def part_of(outcome: Outcome) -> StudyPart:
