@@ -40,6 +40,11 @@ def test_other_names_are_mapped(call: Call, tmp_path: Path) -> None:
         (("structure",), "its runs can't be made yet, only judged: give a table of them with --runs TABLE"),
         (("self-averaging", "--columns", "seed=rng"), "give that with --runs TABLE"),
         (("limits", "--price", "1"), "--price and --watts are for the study of cost, not for limits"),
+        (("limits", "--page", "x.html"), "--page and --language are for all studies: chidu study all, not limits"),
+        (("all", "--price", "1"), "--price and --watts: run chidu study cost first; all keeps what it reported"),
+        (("all", "--language", "fr"), "no texts in language 'fr'"),
+        (("all", "--minutes", "0.5"), "minutes is 0.5; it must be from 1 to 600"),
+        (("all", "--page", "."), "--page: . is a folder: name a file in it"),
         (("cost",), "chidu-work has no finished ladder: run chidu ladder"),
         (("self-averaging", "--minutes", "0.5"), "minutes is 0.5; it must be from 1 to 600"),
         (("self-averaging", "--runs", "none.csv"), "none.csv: no such file"),
@@ -65,3 +70,16 @@ def test_cost_judges_a_table_at_a_price(call: Call, tmp_path: Path) -> None:
 
 def test_nothing_asked_is_a_usage_error(call: Call) -> None:
     assert call("study").code == 2
+
+
+def test_all_judge_a_table_and_write_their_page(call: Call, tmp_path: Path) -> None:
+    shutil.copy(TABLE, tmp_path / "seeds.csv")
+    assert "would be lost" in call("study", "all", "--runs", "seeds.csv", "--page", "seeds.csv").complaint
+    found = json.loads(call("study", "all", "--runs", "seeds.csv", "--language", "zh", "--json").out)
+    assert list(found)[-2:] == ["verdicts", "page"]
+    told = {each["study"]: each for each in found["verdicts"]}
+    assert told["self-averaging"]["verdict"] == "holds"
+    assert all(each["reason"] for name, each in told.items() if name != "self-averaging")
+    assert {"name", "value", "shown", "read"} <= set(found["published"]["findings"][0])
+    assert found["page"] == str((tmp_path / "studies.html").resolve())
+    assert "规模对这份文本做了什么" in (tmp_path / "studies.html").read_text(encoding="utf-8")

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from chidu.report import ReportContent, law_content, write_report
+from chidu.report.paper import PaperContent, write_paper
 from chidu.runs.ladder import Ladder
+from chidu.work.results import study_part
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHARTS = ["forecast", "ladder", "residuals", "residuals_1", "residuals_2", "isoflop", "plane", "curves"]
@@ -84,3 +86,27 @@ def test_a_laws_page_is_drawn_without_a_word_on_the_console(law_page: ReportCont
 
 def test_a_laws_page_is_no_wider_than_a_phone(law_page: ReportContent, tmp_path: Path) -> None:
     test_the_page_is_no_wider_than_a_phone(law_page, tmp_path, "en")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_of_all_studies_is_drawn_and_no_wider_than_a_phone(tmp_path: Path, language: Any) -> None:
+    verdict = {
+        "study": "context", "claim": HOSTILE, "statistic": HOSTILE, "threshold": 0.0, "level": 0.9, "runs": 24,
+        "rows": [{"model": HOSTILE, "read": read, "distance": read**-0.2} for read in (1.0, 4.0, 16.0)],
+        "findings": {}, "notes": [HOSTILE], "meaning": HOSTILE, "more": 1.0, "verdict": "fails",
+        "effect": -0.2, "low": -0.3, "high": -0.1,
+    }  # fmt: skip
+    parts = tuple(study_part(name, verdict) for name in ("context", HOSTILE))
+    page, wrapper = tmp_path / "report.html", tmp_path / "phone.html"
+    write_paper(page, PaperContent(HOSTILE, parts, language=language))
+    wrapper.write_text(
+        "<body><iframe src='report.html' width=390 height=800 style='border:0' onload=\""
+        "const page = this.contentDocument; document.body.dataset.width = page.documentElement.scrollWidth;"
+        "document.body.dataset.charts = [...page.querySelectorAll('.chart')]"
+        ".filter(chart => chart.querySelector('.main-svg')).length\"></iframe></body>"
+    )
+    html, log = dump(wrapper, tmp_path, "--allow-file-access-from-files")
+    assert int(re.findall(r'data-width="(\d+)"', html)[0]) <= 390
+    assert re.findall(r'data-charts="(\d+)"', html) == ["4"]
+    assert "CONSOLE" not in log
+    assert "<title>taken" not in html

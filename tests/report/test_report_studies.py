@@ -18,7 +18,7 @@ from chidu.report.paper import PaperContent, paper_sections, write_paper
 from chidu.report.studied import sentences, study_charts, study_lines
 from chidu.report.texts import texts
 from chidu.runs.ladder import Ladder
-from chidu.studies import STUDIES, context, cost, limits
+from chidu.studies import STUDIES, cost
 from chidu.studies.published import REASONS, compare_published
 from chidu.work.results import study_part
 
@@ -231,21 +231,41 @@ def meanings() -> Iterator[str]:
     priced = cost.cost_study(cost.Terms(cost.Power.given(8.0), 0.04))
     yield priced.verdict(Ladder.read(EXAMPLES / "costs.csv")).meaning
     yield STUDIES["cost"].verdict(Ladder.read(EXAMPLES / "costs.csv")).meaning
-    scores = limits.Scores(
-        np.array([1e4, 1e5]), 1e5, np.zeros((2, 2)), np.zeros((2, 2)), ("cloze",), np.zeros(2), np.ones(2)
-    )
-    row = {"task": "cloze", "slope": 0.1, "smallest_percent": 20.0, "largest_percent": 30.0}
-    for low, high in ((-1.0, 1.0), (0.1, 1.0), (-1.0, -0.1)):
-        for curve in ("not told", "straight", "bent"):
-            yield limits.meaning(scores, [{**row, "low": low, "high": high, "curve_is": curve}], 0.06)
-    told = {"read": 1.0, "loss": 4.9, "entropy": 5.4, "distance": 0.44}
-    wider = {form: [told, {**told, "read": 4.0, "entropy": entropy}] for form, entropy in (("sum", 1.0), ("mean", 5.6))}
-    models = {"model": ["sum", "sum", "mean", "mean"], "theta": ["full"] * 4, "read": [1, 4, 1, 4], "seed": [0] * 4}
-    own = Ladder(
-        {**models, "trained": [1, 4, 1, 4], "loss": [4.9, 5.1] * 2, "entropy": [5.0] * 4, "distance": [0.4] * 4}, "own"
-    )
-    kappa = {"mean full": {"distance": {"value": -0.27, "low": -0.3, "high": -0.25}}}
-    yield context.meaning(own, kappa, wider, [{"read": 8.0, "loss": 4.6}, {"read": 16.0, "loss": 4.7}])
+    for name, table in (("limits", scores()), ("context", bags()), ("structure", shapes())):
+        yield STUDIES[name].verdict(table).meaning
+
+
+def scores() -> Ladder:
+    """Two seeds of four sizes, asked eight items of two tasks."""
+    source = np.random.default_rng(0)
+    rows = [
+        (size, 1e5, seed, task, item, -1.4 + 0.3 * np.log10(size / 1e4) + source.normal(0, 0.05) - 2, item % 2, 4)
+        for size in (1e4, 3e4, 1e5, 3e5) for seed in (0, 1) for task in ("cloze", "copying") for item in range(8)
+    ]  # fmt: skip
+    names = ("params", "tokens", "seed", "task", "item", "score", "right", "answers")
+    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "scores")
+
+
+def bags() -> Ladder:
+    """Sums and means of four windows, two seeds, and a θ of one word that reads more."""
+    rows = [
+        (form, "full", read, read, seed, 5.0 + 0.1 * np.log(read), 5.4, 0.44 * read**-0.2)
+        for form in ("sum", "mean") for read in (1, 4, 16, 64) for seed in (0, 1)
+    ]  # fmt: skip
+    rows += [(form, "full", 1, 16, 0, 9.0, {"sum": 1.0, "mean": 6.0}[form], 0.3) for form in ("sum", "mean")]
+    names = ("model", "theta", "trained", "read", "seed", "loss", "entropy", "distance")
+    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "bags")
+
+
+def shapes() -> Ladder:
+    """Four shapes of four sizes, two seeds each."""
+    source = np.random.default_rng(0)
+    rows = [
+        (size, 1e6, float(np.exp(1.5 - 0.05 * np.log(size) + 0.01 * shape + source.normal(0, 0.003))), str(shape), seed)
+        for size in (1e4, 3e4, 1e5, 3e5) for shape in range(4) for seed in (0, 1)
+    ]  # fmt: skip
+    names = ("params", "tokens", "loss", "shape", "seed")
+    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "shapes")
 
 
 def test_what_studies_come_to_is_in_chinese() -> None:

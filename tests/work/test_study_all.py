@@ -20,7 +20,7 @@ from chidu.runs.folder import open_work_folder
 from chidu.runs.live import LiveRecord
 from chidu.runs.record import read_json
 from chidu.runs.settings import read_settings, write_settings
-from chidu.studies import STUDIES, Study, cost, limits, published
+from chidu.studies import STUDIES, Study, cost, limits, published, seeds
 from chidu.studies.study import Means, OwnRuns, Seeds
 from chidu.work.paper import Outcome, Paper, divide, judge_table, preview_all, study_all, write_page
 from chidu.work.results import study_parts, write_live_page
@@ -47,6 +47,7 @@ def small(**more: OwnRuns) -> dict[str, Study]:
 def make_small(change: Any) -> None:
     """Make every length, and every number of refits, tiny."""
     shrink(change)
+    change(seeds, "LENGTHS", (1, 2))
     change(limits, "ITEMS", 8)
     change(published, "RESAMPLES", 20)
     change(cost, "RESAMPLES", 20)
@@ -123,7 +124,7 @@ def test_limits_asks_the_models_that_were_trained_before(made: tuple[Path, Paper
     runs = len(list((folder / POOL).glob("*/run.json")))
     assert paper.runs == runs == len(read_json(folder / "studies/self-averaging/plan.json")["rungs"])
     assert len(list((folder / POOL).glob("*/weights.safetensors"))) == runs
-    assert "limits: 30 of 30 runs are there already" in second
+    assert "limits: 20 of 20 runs are there already" in second
     assert outcome(paper, "limits").verdict is not None
 
 
@@ -249,5 +250,6 @@ def test_minutes_are_shared_out_whole(minutes: float) -> None:
 def test_a_table_is_judged_by_what_its_columns_allow() -> None:
     paper = judge_table(Ladder.read(Path(__file__).parents[2] / "docs" / "examples" / "seeds.csv"), 0)
     assert {each.name for each in paper.outcomes if each.verdict is not None} == {"self-averaging"}
+    assert outcome(paper, "structure").reason.startswith("seeds.csv: no column 'shape'")
     assert all(each.reason for each in paper.outcomes if each.verdict is None)
     assert paper.published is not None

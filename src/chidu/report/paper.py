@@ -110,6 +110,9 @@ def abstract_section(content: PaperContent, text: Texts) -> Section:
 def abstract_line(part: StudyPart, text: Texts) -> str:
     """Say in a sentence what one study came to."""
     key = decided(part)
+    if not part.claim:
+        # Of a study that this version does not know nothing but its name is left.
+        return text["paper_says_unknown"].format(name=name_of(part, text))
     values = {"name": name_of(part, text), "effect": effect_text(part, text), "threshold": threshold_text(part)}
     return text[f"paper_says_{key}"].format(**values, claim=claim_text(part, text), statistic=text.say(part.statistic))
 

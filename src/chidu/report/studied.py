@@ -92,7 +92,7 @@ def claim_text(part: StudyPart, text: Texts) -> str:
 def study_lines(part: StudyPart, text: Texts) -> tuple[str, ...]:
     """Say what was claimed and how it was measured, what came of it, and what would decide it."""
     key = "v_claim_report" if part.threshold is None else "v_claim"
-    lines = [text[key].format(claim=claim_text(part, text)), method(part, text)]
+    lines = [*([text[key].format(claim=claim_text(part, text))] if part.claim else []), method(part, text)]
     if part.verdict is None:
         return (*lines, text["v_not_run"].format(reason=text.say(part.reason)))
     lines.append(paragraph(part, text))

@@ -13,6 +13,7 @@ moves.py           the changes of prompt, seed and rate, and how far outputs mov
 bags.py            the runs of that: log-linear models of every window, trained, measured, and a Transformer beside
 slopes.py          how a score goes with size, where models and items are drawn from many
 cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
+published.py       what others published, beside what a table's runs give
 energy.py          what a device draws: read where the machine tells, else an estimate
 seeds.py           which sizes and how many seeds fit the minutes, and the runs for that
 """

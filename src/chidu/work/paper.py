@@ -90,6 +90,11 @@ class Paper:
         return sum(each.seconds or 0.0 for each in self.outcomes)
 
 
+def trains(chosen: Study) -> bool:
+    """True where `chidu study` makes a study's runs; else it judges tables alone."""
+    return chosen.seeds is not None or chosen.own_runs is not None
+
+
 def divide(minutes: float, kept: Mapping[str, float]) -> dict[str, float]:
     """Return the minutes of each study that makes runs: what those that are `kept` took, and a share for the others.
 
@@ -98,7 +103,7 @@ def divide(minutes: float, kept: Mapping[str, float]) -> dict[str, float]:
     fixed = {
         name: (PLANNING_SECONDS + chosen.measure_seconds) / 60
         for name, chosen in ordered_studies().items()
-        if chosen.makes_runs and name not in kept
+        if trains(chosen) and name not in kept
     }
     weights = {name: WEIGHTS.get(name, OTHER_WEIGHT) for name in fixed}
     rest = max(0.0, minutes - COST_SECONDS / 60 - sum(fixed.values()))
@@ -191,7 +196,7 @@ def made(work: Work, chosen: Study, shares: Mapping[str, float], seed: int) -> O
     try:
         if chosen.is_report:
             record = report(work, seed)
-        elif not chosen.makes_runs:
+        elif not trains(chosen):
             return Outcome(chosen.name, None, NO_RUNS)
         else:
             minutes = shares[chosen.name]
@@ -216,7 +221,7 @@ def first_sizes(folder: Path, chosen: Study, seed: int) -> tuple[RunConfig, ...]
     from chidu.studies.seeds import SeedsPlan
 
     path = folder / "studies" / FIRST / "plan.json"
-    if chosen.seeds is None or chosen.measure is None or not path.exists():
+    if chosen.name == FIRST or chosen.seeds is None or chosen.measure is None or not path.exists():
         return ()
     return tuple(rung.config for rung in SeedsPlan.from_dict(read_json(path)).rungs if rung.config.seed == seed)
 
@@ -296,6 +301,9 @@ def judge_table(table: Ladder, seed: int) -> Paper:
     """Judge a table of others' runs by every study that its columns allow."""
     from chidu.studies.published import compare_published
 
+    # A page goes to others: it names the file, not where it lay.
+    named = Path(table.source).name
+    table = Ladder(table.columns, named, table.row_numbers.tolist(), notes=table.notes, origins=table.origins)
     outcomes = []
     for name, chosen in ordered_studies().items():
         try:
@@ -308,7 +316,7 @@ def judge_table(table: Ladder, seed: int) -> Paper:
         published = compare_published(table, seed, structure)
     except (InputError, FitError) as error:
         why = " ".join(str(error).split())
-    return Paper(tuple(outcomes), published, why, Path(table.source).name, seed, runs=len(table))
+    return Paper(tuple(outcomes), published, why, named, seed, runs=len(table))
 
 
 def part_of(outcome: Outcome) -> StudyPart:
@@ -361,10 +369,10 @@ def preview_all(
             stages[name], words[name] = 0.0, "done already"
             continue
         stages[name] = COST_SECONDS if chosen.is_report else 60 * shares.get(name, 0.0)
-        if not chosen.makes_runs:
+        if not trains(chosen):
             words[name] = "none; it looks at runs that are there" if chosen.is_report else NO_RUNS
             continue
-        share = Sharing(60 * shares[name], () if chosen.measure is None else sizes, keeps_weights(chosen))
+        share = Sharing(60 * shares[name], sizes if chosen.measure is not None else (), keeps_weights(chosen))
         try:
             if chosen.own_runs is not None:
                 words[name] = chosen.own_runs.plan(
