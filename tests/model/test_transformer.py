@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from chidu.model import Transformer
 from chidu.model.gradient import GradientPass
 from chidu.runs import Recipe, Shape
+from chidu.runs.shape import VARIANTS
 
 SHAPES = {
     "plain": Shape(64, 8, 16, 2, 2, 2, 8, 32),
@@ -22,6 +23,8 @@ SHAPES = {
     "one key head, odd MLP": Shape(97, 12, 24, 2, 6, 1, 4, 37),
     "tied": Shape(50, 8, 16, 2, 2, 1, 8, 24, tied=True),
     "gpt2": Shape(64, 8, 16, 2, 2, 2, 8, 40, tied=True, layout="gpt2"),
+    **{name: Shape(64, 8, 16, 2, 2, 2, 8, 28, layout=name) for name in VARIANTS},
+    "tied, learned positions": Shape(50, 8, 16, 2, 2, 1, 8, 24, tied=True, layout="qwen3 with learned positions"),
     "wide heads": Shape(33, 5, 10, 1, 3, 3, 14, 7),
     "recipe": dataclasses.replace(Recipe().shape(32), vocabulary=300, context_length=32),
 }

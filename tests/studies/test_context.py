@@ -16,6 +16,7 @@ import torch
 from chidu.errors import TableError, TextError
 from chidu.model.loglinear import LogLinear
 from chidu.runs.ladder import Ladder
+from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json
 from chidu.studies import STUDIES, Decision, bags
 from chidu.studies.bags import distances, distribution
@@ -150,7 +151,10 @@ def means(saved: Path, text_folder: Path, tmp_path_factory: pytest.TempPathFacto
     for name in ("train", "held_out"):
         pack(folder / "tokenizer.json", folder / f"{name}.jsonl", folder / f"{name}.bin", 1)
     text = Text(folder / "train.bin", folder / "held_out.bin", 128)
-    return Means(folder / "runs", text, "text", 300, 120.0, 0, Here(), lambda _fraction, _words: None)  # type: ignore[arg-type]
+    return Means(
+        folder / "runs", text, "text", 300, (Recipe(300, 32, 32),), 100_000, folder, 120.0, 0, Here(),  # type: ignore[arg-type]
+        lambda _fraction, _words: None,
+    )  # fmt: skip
 
 
 def test_a_small_study_from_plan_to_verdict(means: Means) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
+from chidu.runs.recipe import Recipe
 from chidu.runs.run import Run
 from chidu.studies.verdict import Verdict, decide, more_compute
 from chidu.training.rungs import Text
@@ -61,6 +62,12 @@ class Means:
     """Of all that a run reads."""
     vocabulary: int
     """Tokens in the vocabulary."""
+    recipes: tuple[Recipe, ...]
+    """The work folder's, the one to prefer first; they differ in batch."""
+    train_tokens: int
+    """Tokens of text; no run sees one twice."""
+    corpus: Path
+    """The folder of train.jsonl and held_out.jsonl."""
     seconds: float
     """Wall time of all."""
     seed: int
