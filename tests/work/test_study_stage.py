@@ -217,10 +217,15 @@ def test_limits_scores_are_the_saved_models_own(asked: tuple[Path, Record, list[
     run = Run.from_dict(read_json(path.with_name("run.json")))
     item = make_items(8, 0, made / "corpus" / "held_out.jsonl")[0]
     told = ask(item, load_tokenizer(made / "tokens" / "tokenizer.json"), 32)
-    score = score_items(trained_model(run.config, path), [told])[0, 0]
+    (score, _), (whole, _) = score_items(trained_model(run.config, path), [told])[0]
     own = (table.numbers("seed", False) == run.config.seed) & (table.numbers("params") == run.config.shape.params)
+    own &= table.numbers("tokens") == run.config.tokens
     chosen = table.select(own & (table.columns["task"].astype(str) == item.task))
     assert float(chosen.numbers("score", False)[0]) == pytest.approx(float(score), abs=1e-5)
+    assert float(chosen.numbers("score_whole", False)[0]) == pytest.approx(float(whole), abs=1e-5)
+    reach = read_json(made / "studies" / "limits" / "verdict.json")["findings"]["reach"]
+    assert [each["task"] for each in reach] == sorted(set(table.columns["task"].tolist()))
+    assert all(len(each["points"]) == 5 * 3 for each in reach)
 
 
 def test_cost_reads_the_ladder_of_the_folder(copied: Path) -> None:

@@ -24,6 +24,7 @@ __all__ = ["LAYER_NORM_EPSILON", "NORM_EPSILON", "ROPE_THETA", "KeyValues", "Tra
 NORM_EPSILON = 1e-6
 LAYER_NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
+EMBEDDING_DEVIATION, HEAD_DEVIATION = 0.7, 0.02
 BRANCH_ENDS = ("attention.out.weight", "mlp.down.weight")
 
 END = 0
@@ -222,8 +223,9 @@ class Transformer(nn.Module):
         One at a time, so that a model which no single memory holds can take them too.
 
         Matrices have standard deviation 1/sqrt(fan-in); the last matrix of each branch starts at zero, so every block
-        starts as the identity, and the head starts small, so the first loss is log V. In GPT-2's layout all have 0.02,
-        the last matrix of each branch that over sqrt(2 · layers).
+        starts as the identity, and the head starts small, so the first loss is log V; a table that is both embedding
+        and head has the geometric mean of the two. In GPT-2's layout all have 0.02, the last matrix of each branch that
+        over sqrt(2 · layers).
         """
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
@@ -235,7 +237,9 @@ class Transformer(nn.Module):
             elif name.endswith(BRANCH_ENDS):
                 yield weight, torch.zeros(weight.shape)
             else:
-                deviation = {"embedding.weight": 0.7, "head.weight": 0.02}.get(name, weight.shape[1] ** -0.5)
+                table = (EMBEDDING_DEVIATION * HEAD_DEVIATION) ** 0.5 if self.shape.tied else EMBEDDING_DEVIATION
+                own = {"embedding.weight": table, "head.weight": HEAD_DEVIATION}
+                deviation = own.get(name, weight.shape[1] ** -0.5)
                 yield weight, torch.empty(weight.shape).normal_(std=deviation, generator=generator)
 
     def features(

@@ -100,12 +100,10 @@ def config_of(recipe: Recipe, width: int, name: str, steps: int, seed: int) -> R
     """Return the training of one shape: the recipe's of its size, with the rates of its own width."""
     base, shape = recipe.config(width, steps, seed), shape_of(recipe, width, DETAILS[name])
     falling = (width / shape.width) ** 0.5 if recipe.optimiser == "muon" else 1.0
-    return replace(
-        base,
-        shape=shape,
-        embedding_learning_rate=base.embedding_learning_rate * falling,
-        head_learning_rate=base.head_learning_rate * falling,
-    )
+    embedding, head = base.embedding_learning_rate * falling, base.head_learning_rate * falling
+    # A table that is both has the geometric mean, as its first values do (LOG.md).
+    table = (embedding * head) ** 0.5 if shape.tied else embedding
+    return replace(base, shape=shape, embedding_learning_rate=table, head_learning_rate=head)
 
 
 def named_rungs(means: Means, recipe: Recipe, widths: Sequence[int], steps: int) -> list[tuple[str, Rung]]:
