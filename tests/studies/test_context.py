@@ -15,14 +15,19 @@ import torch
 
 from chidu.errors import TableError, TextError
 from chidu.model.loglinear import LogLinear
+from chidu.model.transformer import Transformer
 from chidu.runs.ladder import Ladder
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json
-from chidu.studies import STUDIES, Decision, bags
-from chidu.studies.bags import distances, distribution
+from chidu.runs.shape import Shape
+from chidu.studies import STUDIES, Decision, bags, beside
+from chidu.studies.average import distances
+from chidu.studies.bags import distribution
+from chidu.studies.beside import contexts, read_at
 from chidu.studies.context import trend
 from chidu.studies.study import Means
 from chidu.tokens import pack, train_tokenizer
+from chidu.training import probe
 from chidu.training.rungs import Text
 from in_process import map_here
 
@@ -40,7 +45,10 @@ def planted(source: np.random.Generator, kappa: float, seeds: int = 2, luck: flo
                 rows.append(
                     (form, "full", 1.0, read, seed, 5 + 0.1 * math.log10(read), 4 / read, distance)
                 ) if read > 1 else None
-    rows.append(("transformer", "", 1024.0, 1024.0, 0, 4.1, None, None))
+    for seed in range(2):
+        for read in WINDOWS:
+            lost = luck * source.standard_normal()
+            rows.append(("transformer", "", 1024.0, read, seed, 5 - 0.3 * math.log10(read), 4.5, 0.4 * math.exp(lost)))
     names = ("model", "theta", "trained", "read", "seed", "loss", "entropy", "distance")
     return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "context.csv")
 
@@ -118,6 +126,33 @@ def test_what_is_measured_is_the_last_half(monkeypatch: pytest.MonkeyPatch) -> N
     assert float(chances.sum(dim=1).sub(1).abs().max()) < 1e-5
 
 
+def test_a_transformer_is_given_the_last_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the model itself, one context at a time; the widest reads all that stands before."""
+    monkeypatch.setattr(beside, "CONTEXTS", 9)
+    model = Transformer(Shape(7, 12, 8, 2, 2, 2, 4, 12))
+    model.initialise(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    sequences = np.random.default_rng(0).integers(7, size=(3, 13))
+    chosen = contexts(3, 12)
+    assert len(chosen) == 9
+    assert all(6 <= place < 12 for _, place in chosen)
+    for window in (1, 4, 12):
+        chances, losses = [], []
+        for sequence, place in chosen:
+            first = 0 if window == 12 else place + 1 - window
+            with torch.no_grad():
+                own = model(torch.from_numpy(sequences[None, sequence, first : place + 1]))[0, -1].double().softmax(-1)
+            chances.append(own)
+            losses.append(-math.log(own[sequences[sequence, place + 1]]))
+        stacked = torch.stack(chances)
+        found = read_at(model, sequences, window)
+        assert found["loss"] == pytest.approx(np.mean(losses), abs=1e-5)
+        assert found["entropy"] == pytest.approx(-float((stacked * stacked.log()).sum(dim=1).mean()), abs=1e-5)
+        assert found["distance"] == pytest.approx(float(distances(stacked, stacked.mean(dim=0)).mean()), abs=1e-5)
+
+
 class Here:
     """This process as a place."""
 
@@ -138,6 +173,10 @@ def _shrunk() -> Iterator[None]:
         patch.setattr(bags, "RANK", 4)
         patch.setattr(bags, "LEAST_STEPS", 4)
         patch.setattr(bags, "_seconds_a_step", lambda runs, emit: [0.1, 0.05])
+        patch.setattr(probe, "measure_apart", lambda configs, place, at_once: (0.01,) * len(configs))
+        patch.setattr(bags, "WIDTHS", (12, 16))
+        for name, value in {"CONTEXTS": 16, "LEAST_ITEMS": 2, "ITEMS": 4, "BEFORE": (0, 4, 8), "LONGEST": 24, "TEXTS": 2}.items():
+            patch.setattr(beside, name, value)
         yield
 
 
@@ -167,7 +206,15 @@ def test_a_small_study_from_plan_to_verdict(means: Means) -> None:
     table = own.make(means, plan)
     verdict = STUDY.verdict(table)
     assert verdict.runs == 32
-    assert {row["model"] for row in verdict.rows} == {"sum full", "sum low", "mean full", "mean low", "transformer"}
+    kinds = {row["model"] for row in verdict.rows}
+    assert kinds >= {"sum full", "sum low", "mean full", "mean low"}
+    assert len(kinds) == 4 + 2
+    assert [len(each) for each in verdict.findings["points"].values()] == [4] * 4
+    assert len(verdict.findings["transformer"]) == 2 * 4
+    crossed = verdict.findings["tasks"]
+    assert [each["before"] for each in crossed["sizes"][0]["points"]] == [0, 4, 8]
+    assert {each["task"] for each in crossed["tasks"]} == {"copying", "induction", "brackets", "carries", "english", "chinese"}
+    assert len(list(means.folder.glob("beside-*/beside.json"))) == 2 * 2
     at_one = [row for row in verdict.rows if row["read"] == 1 and row["model"] in ("sum full", "mean full")]
     assert at_one[0]["loss"] == pytest.approx(at_one[1]["loss"], abs=1e-6)  # one word: one model
     before = {path: path.stat().st_mtime_ns for path in means.folder.glob("*/bag.json")}

@@ -158,7 +158,7 @@ def read_at(model: Transformer, sequences: NDArray[np.int64], window: int) -> di
     `window` words; means over CONTEXTS contexts of the last halves of the sequences [S, T + 1]."""
     import torch
 
-    from chidu.studies.bags import distances, entropies
+    from chidu.studies.average import distances, entropies
 
     with torch.inference_mode():
         log_chances, targets = (torch.cat(each) for each in zip(*_read(model, sequences, window), strict=True))
