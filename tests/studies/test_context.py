@@ -25,6 +25,7 @@ from chidu.studies.average import distances
 from chidu.studies.bags import distribution
 from chidu.studies.beside import contexts, read_at
 from chidu.studies.context import trend
+from chidu.studies.crossed import crossed_of
 from chidu.studies.study import Means
 from chidu.tokens import pack, train_tokenizer
 from chidu.training import probe
@@ -50,7 +51,8 @@ def planted(source: np.random.Generator, kappa: float, seeds: int = 2, luck: flo
             lost = luck * source.standard_normal()
             rows.append(("transformer", "", 1024.0, read, seed, 5 - 0.3 * math.log10(read), 4.5, 0.4 * math.exp(lost)))
     names = ("model", "theta", "trained", "read", "seed", "loss", "entropy", "distance")
-    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "context.csv")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return Ladder({**columns, "params": [1e5] * len(rows)}, "context.csv")
 
 
 def parts(kappa: float, count: int, **how: Any) -> tuple[float, float]:
@@ -84,6 +86,11 @@ def test_the_verdict_tells_what_was_planted() -> None:
     assert laws["mean full"]["distance"]["value"] == pytest.approx(-0.2, abs=0.03)
     assert laws["sum full"]["loss"]["value"] == pytest.approx(-0.1, abs=1e-9)
     assert [each["read"] for each in verdict.findings["widened"]["sum"]] == WINDOWS.tolist()
+    (of_size,) = verdict.findings["transformer_laws"]
+    assert of_size["params"] == 1e5
+    assert of_size["distance"]["value"] == pytest.approx(0, abs=0.05)
+    assert [each["read"] for each in verdict.findings["transformer"]] == WINDOWS.tolist()
+    assert verdict.findings["tasks"] is None
     assert "Its entropy is halved from 4 words on" in verdict.meaning
     assert str(verdict).startswith("context: holds: ")
     assert STUDY.verdict(planted(np.random.default_rng(0), -0.15)).verdict is Decision.FAILS
@@ -96,6 +103,53 @@ def test_what_can_not_be_judged_is_refused_in_a_line() -> None:
     few = table.select(table.columns["read"] <= 16)
     with pytest.raises(TableError, match="6 models of the sum with a full θ, of 3 windows"):
         STUDY.verdict(few)
+
+
+def questioned(source: np.random.Generator, slope: float, seeds: int = 2) -> Ladder:
+    """Rows of tasks asked with text before them: two sizes, two tasks of 24 items, four amounts."""
+    rows = []
+    for params in (3e4, 3e5):
+        for seed in range(seeds):
+            luck = 0.05 * source.standard_normal()
+            for item in range(48):
+                own, prompt = slope + luck + 0.2 * source.standard_normal(), float(source.integers(10, 60))
+                for before in (0.0, 64.0, 256.0, 896.0):
+                    score = -1.4 + own * math.log10((before + prompt) / 100) + 0.2 * source.standard_normal()
+                    rows.append(("asked", params, seed, f"task {item % 2}", item, before, before + prompt, score, 1.0))
+    names = ("model", "params", "seed", "task", "item", "before", "read", "score", "right")
+    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "asked.csv")
+
+
+def test_a_context_that_hurts_is_found_and_one_that_does_not_is_rarely() -> None:
+    source = np.random.default_rng(1)
+    found = {slope: [crossed_of(questioned(source, slope), STUDY.level) for _ in range(25)] for slope in (0.0, -0.3)}
+    highs = {slope: np.array([each.whole.high for each in many if each]) for slope, many in found.items()}
+    assert len(highs[0.0]) == 25
+    assert (highs[0.0] < 0).mean() <= at_most(0.05, 25)
+    assert (highs[-0.3] < 0).mean() >= 0.95
+    one = found[-0.3][0]
+    assert one is not None
+    assert [each.params for each in one.sizes] == [3e4, 3e5]
+    assert one.whole.value == pytest.approx(-0.3, abs=0.15)
+    assert [task for task, _ in one.tasks] == ["task 0", "task 1"]
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("slope", [0.0, -0.3])
+def test_the_error_rates_of_tasks_crossed_with_context(slope: float) -> None:
+    source = np.random.default_rng(3)
+    found = [crossed_of(questioned(source, slope), STUDY.level) for _ in range(300)]
+    highs, lows = (np.array([getattr(each.whole, side) for each in found if each]) for side in ("high", "low"))
+    assert (lows > slope).mean() <= at_most(0.05, 300)
+    assert (highs < slope).mean() <= at_most(0.05, 300)
+    if slope:
+        assert (highs < 0).mean() >= 0.95
+
+
+def test_every_model_is_asked_everything() -> None:
+    table = questioned(np.random.default_rng(0), 0.0)
+    with pytest.raises(TableError, match=r"asked\.csv: 4 models, 48 items and 4 amounts .* are 768 rows, not 767"):
+        crossed_of(table.select(np.arange(len(table) - 1)), STUDY.level)
 
 
 def test_distances_are_jensen_shannon() -> None:

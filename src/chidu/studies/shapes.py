@@ -1,10 +1,10 @@
 """The runs of the study of structure: at each size a dozen shapes that multiply a token with equally many params.
 
 One is the recipe's own; each of the others differs from it in one detail. The width gives way where a detail costs
-params, and the MLP takes up what is left over, so that all have the same `params_matmul` within a per cent or two: what
-a token is multiplied with, and so the arithmetic of a token. (Equal `params` would give a tied model, which saves a
-table that costs no arithmetic, a larger one in its place.) Rates follow the width by the recipe's rule and are tuned to
-no shape. Every run has a seed of its own, which orders the text too.
+params, and the MLP takes up what is left over, so that all have the same `params_matmul` within three per cent: what a
+token is multiplied with, and so the arithmetic of a token. (Equal `params` would give a tied model, which saves a table
+that costs no arithmetic, a larger one in its place.) Rates follow the width by the recipe's rule and are tuned to no
+shape. Every run has a seed of its own, which orders the text too.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ DETAILS = {
 
 SIZES = ((16, 24, 40, 64), (16, 24, 40, 64, 96), (24, 40, 64, 96, 160), (40, 64, 96, 160, 256))
 """Widths of the base to choose from; each row spans a factor of eight in params_matmul, or more."""
+CLOSE = 0.03
+"""Part of params_matmul that a shape may differ by from its size's own. What it does is taken out by the slope between
+sizes."""
 SEEDS = 2
 """Of each shape and size."""
 LEAST_STEPS, WANTED_STEPS = 150, 600
@@ -74,7 +77,8 @@ PROBED = (BASE, "deep")
 
 
 def shape_of(recipe: Recipe, width: int, detail: Detail) -> Shape:
-    """Return the shape with a detail whose params_matmul are nearest to those of the recipe's own of this width."""
+    """Return the shape with a detail and the params_matmul of the recipe's own of this width, its MLP nearest to what
+    the detail asks for."""
     base = recipe.shape(width)
     goal, ratio = base.params_matmul, detail.mlp * base.mlp_width / base.width
 
@@ -89,11 +93,18 @@ def shape_of(recipe: Recipe, width: int, detail: Detail) -> Shape:
 
     if detail.layout == base.layout and (detail.layers, detail.heads, detail.mlp) == (1, 1, 1):
         return made(width, base.mlp_width)
-    widths = range(4, 2 * width + 1, 2)
-    near = min(widths, key=lambda own: abs(math.log(made(own, round(ratio * own)).params_matmul / goal)))
-    without = made(near, 1)
-    a_row = without.layers * near * (3 if without.is_gated else 2)
-    return made(near, 1 + round((goal - without.params_matmul) / a_row))
+    def missed(shape: Shape) -> float:
+        return abs(math.log(shape.mlp_width / shape.width / ratio)) + abs(math.log(shape.params_matmul / goal))
+
+    found = []
+    for own in range(4, 2 * width + 1, 2):
+        without = made(own, 1)
+        a_row = without.layers * own * (3 if without.is_gated else 2)
+        least, most = (1 + (goal * (1 + off) - without.params_matmul) / a_row for off in (-CLOSE, CLOSE))
+        shape = made(own, min(math.floor(most), max(math.ceil(least), round(ratio * own))))
+        if abs(shape.params_matmul / goal - 1) <= CLOSE:
+            found.append(shape)
+    return min(found, key=missed)
 
 
 def config_of(recipe: Recipe, width: int, name: str, steps: int, seed: int) -> RunConfig:
