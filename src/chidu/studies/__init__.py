@@ -4,10 +4,16 @@ study.py           what is claimed, how it is measured, from where on it counts
 verdict.py         holds, fails or undecided, and what more it would take
 spread.py          the law of a variance over seeds
 self_averaging.py  does the luck of a seed matter less at scale?
-structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
+structure.py       does the shape matter less at scale?
+shapes.py          the runs of that: a dozen shapes of equal params at each size
+details.py         what each detail of a shape does by itself, and whether it keeps mattering
 limits.py          do small tasks come with scale, and smoothly?
+reach.py           each task's law in params and tokens, and whether it is above chance anywhere
 context.py         do the log-linear model's sums sharpen with more context, or average out?
-bags.py            the runs of that: log-linear models of every window, trained, measured, and a Transformer beside
+bags.py            the runs of that: log-linear models of every window, trained and measured
+beside.py          and Transformers, read with their context cut short, and asked small tasks after other text
+crossed.py         small tasks crossed with context: does what stands before a prompt hurt?
+average.py         entropies, and how far distributions lie from their average
 slopes.py          how a score goes with size, where models and items are drawn from many
 cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
 energy.py          what a device draws: read where the machine tells, else an estimate

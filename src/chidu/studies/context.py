@@ -88,6 +88,7 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
         findings={
             "laws": laws,
             "points": points(own),
+            "lines": lines_of(own),
             "widened": wider,
             "transformer": beside(table),
             "transformer_laws": others,
@@ -143,6 +144,18 @@ def points(own: Ladder) -> dict[str, list[dict[str, float]]]:
     """Return of each kind of model what it comes to at each number of words it was trained on and reads."""
     kinds = [(form, theta) for form in FORMS for theta in ("full", "low")]
     return {f"{form} {theta}": means(part(own, form, theta)) for form, theta in kinds if len(part(own, form, theta))}
+
+
+def lines_of(own: Ladder) -> dict[str, list[dict[str, float]]]:
+    """Return the fitted law of each kind's distance, a point a number of words."""
+    found = {}
+    for kind in points(own):
+        chosen = part(own, *kind.split())
+        decades = np.log10(chosen.numbers("read"))
+        if len(np.unique(decades)) >= 3:
+            line = Line.of(decades, np.log10(chosen.numbers("distance")))
+            found[kind] = [{"read": 10**x, "distance": 10 ** line.at(x)} for x in np.unique(decades).tolist()]
+    return found
 
 
 def transformers(table: Ladder) -> list[tuple[float, Ladder]]:

@@ -116,11 +116,6 @@ class Study:
     is_report: bool = False
     """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
 
-    @property
-    def makes_runs(self) -> bool:
-        """True where `chidu study` makes the runs; else it judges tables alone."""
-        return self.seeds is not None or self.own_runs is not None
-
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""
         return self.judge(self, runs, seed)

@@ -106,8 +106,7 @@ def judged(own: Path, chosen: Study, table: Ladder, seed: int) -> dict[str, Any]
 def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: int, inputs: Mapping[str, str]) -> Ladder:
     """Make a study's runs, and return the table that it judges."""
     if chosen.own_runs is not None:
-        amount = work.records["tokens"].result["train"]["tokens"]
-        means = own_means(work.folder, work.settings, work.place, seconds, seed, inputs, amount)
+        means = own_means(work.folder, work.settings, work.place, seconds, seed, inputs)
         means = replace(means, tell=lambda fraction, words: work.voice.progress(chosen.name, fraction, words, None))
         path = folder / "plan.json"
         if not path.exists():
@@ -123,26 +122,20 @@ def make_table(work: Work, folder: Path, chosen: Study, seconds: float, seed: in
 
 
 def own_means(
-    folder: Path,
-    settings: Settings,
-    place: Place,
-    seconds: float,
-    seed: int,
-    inputs: Mapping[str, str],
-    train_tokens: int,
+    folder: Path, settings: Settings, place: Place, seconds: float, seed: int, inputs: Mapping[str, str]
 ) -> Means:
     """Return what a study that makes runs of its own has for it."""
     from chidu.studies.study import Means
     from chidu.training.rungs import Text
 
-    tokens = folder.absolute() / "tokens"
+    tokens, made = folder.absolute() / "tokens", Record.read(folder / "tokens")
     return Means(
         folder=folder.absolute() / POOL,
         text=Text(tokens / "train.bin", tokens / "held_out.bin", settings.held_out_tokens),
         fingerprint=text_of(settings, inputs),
         vocabulary=settings.words,
         recipes=tuple(settings.recipes),
-        train_tokens=train_tokens,
+        train_tokens=expected_tokens(settings) if made is None else made.result["train"]["tokens"],
         corpus=folder.absolute() / "corpus",
         seconds=seconds - PLANNING_SECONDS,
         seed=seed,
@@ -333,7 +326,7 @@ def preview_study(
         amounts = (tokens.result["train"]["tokens"], min(amounts[1], tokens.result["held_out"]["tokens"]))
     left = 60 * minutes - sum(stages.values())
     if chosen.own_runs is not None:
-        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs, amounts[0]))
+        own = chosen.own_runs.plan(own_means(folder, settings, place or Local(), left, seed, inputs))
         return {**stages, chosen.name: own["seconds"] + PLANNING_SECONDS}, own["words"]
     found = plan(folder, settings, place or Local(), chosen, left, seed, amounts, inputs)
     return {**stages, chosen.name: found.seconds + PLANNING_SECONDS + chosen.measure_seconds}, str(found)
