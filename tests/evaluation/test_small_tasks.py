@@ -123,7 +123,9 @@ def test_scores_are_what_the_engine_says(saved: Path, items: list[Item]) -> None
     found = score_items(engine.model, asked)
     for item, ways in zip(asked, found.tolist(), strict=True):
         whole = [likelihood(engine, tokens, own) for tokens, own in item.answers]
-        bare = [likelihood(engine, (0, *tokens[-own:]), own) if item.has_prompt else 0.0 for tokens, own in item.answers]
+        bare = [
+            likelihood(engine, (0, *tokens[-own:]), own) if item.has_prompt else 0.0 for tokens, own in item.answers
+        ]
         for (score, right), sums in zip(ways, ([a - b for a, b in zip(whole, bare, strict=True)], whole), strict=True):
             assert score == pytest.approx(sums[0] - math.log(sum(math.exp(each) for each in sums)), abs=1e-4)
             best, second = sorted(sums, reverse=True)[:2]

@@ -62,7 +62,13 @@ def assert_near(pairs: dict[str, tuple[torch.Tensor, ...]], part: float) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        {}, {"kv_heads": 2}, {"kv_heads": 1}, {"tied": True}, {"layers": 1, "mlp_width": 7}, {"head_width": 6}, GPT2,
+        {},
+        {"kv_heads": 2},
+        {"kv_heads": 1},
+        {"tied": True},
+        {"layers": 1, "mlp_width": 7},
+        {"head_width": 6},
+        GPT2,
         *({"layout": name} for name in VARIANTS),
     ],
     ids=str,

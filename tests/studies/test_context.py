@@ -229,7 +229,14 @@ def _shrunk() -> Iterator[None]:
         patch.setattr(bags, "_seconds_a_step", lambda runs, emit: [0.1, 0.05])
         patch.setattr(probe, "measure_apart", lambda configs, place, at_once: (0.01,) * len(configs))
         patch.setattr(bags, "WIDTHS", (12, 16))
-        for name, value in {"CONTEXTS": 16, "LEAST_ITEMS": 2, "ITEMS": 4, "BEFORE": (0, 4, 8), "LONGEST": 24, "TEXTS": 2}.items():
+        for name, value in {
+            "CONTEXTS": 16,
+            "LEAST_ITEMS": 2,
+            "ITEMS": 4,
+            "BEFORE": (0, 4, 8),
+            "LONGEST": 24,
+            "TEXTS": 2,
+        }.items():
             patch.setattr(beside, name, value)
         yield
 
@@ -267,7 +274,14 @@ def test_a_small_study_from_plan_to_verdict(means: Means) -> None:
     assert len(verdict.findings["transformer"]) == 2 * 4
     crossed = verdict.findings["tasks"]
     assert [each["before"] for each in crossed["sizes"][0]["points"]] == [0, 4, 8]
-    assert {each["task"] for each in crossed["tasks"]} == {"copying", "induction", "brackets", "carries", "english", "chinese"}
+    assert {each["task"] for each in crossed["tasks"]} == {
+        "copying",
+        "induction",
+        "brackets",
+        "carries",
+        "english",
+        "chinese",
+    }
     assert len(list(means.folder.glob("beside-*/beside.json"))) == 2 * 2
     at_one = [row for row in verdict.rows if row["read"] == 1 and row["model"] in ("sum full", "mean full")]
     assert at_one[0]["loss"] == pytest.approx(at_one[1]["loss"], abs=1e-6)  # one word: one model

@@ -89,7 +89,7 @@ def planted_details(source: np.random.Generator, effects: dict[str, tuple[float,
     return details_of(Cells(params, cells, counts, np.array(within), np.full(5, float(freedom)), "base"), STUDY.level)
 
 
-NOTHING = {name: (0.0, 0.0) for name in ("base", *map(str, range(11)))}
+NOTHING = dict.fromkeys(("base", *map(str, range(11))), (0.0, 0.0))
 
 
 def test_a_detail_that_does_nothing_is_rarely_told() -> None:

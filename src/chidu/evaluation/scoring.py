@@ -66,7 +66,7 @@ def ask(item: Item, tokenizer: Tokenizer, context_length: int) -> Asked:
 
 @torch.inference_mode()
 def score_items(model: Transformer, items: Sequence[Asked], before: Sequence[int] = ()) -> NDArray[np.float64]:
-    """Return [items, ways, 2]: the right answer's log-probability among its answers (nats), and 1 where it is likeliest.
+    """Return [items, ways, 2]: the right answer's log-probability among its answers (nats), and 1 if it is likeliest.
 
     The ways are those of WAYS. `before` are tokens that stand before every item, in the same context.
     """

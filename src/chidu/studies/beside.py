@@ -201,9 +201,7 @@ def _read(model: Transformer, sequences: NDArray[np.int64], window: int) -> list
     return found
 
 
-def asked(
-    model: Transformer, items: list[Item], sequences: NDArray[np.int64], tokenizer: Path
-) -> list[dict[str, Any]]:
+def asked(model: Transformer, items: list[Item], sequences: NDArray[np.int64], tokenizer: Path) -> list[dict[str, Any]]:
     """Return a row for each item and number of tokens before it; `read` are all tokens that stand before the answer."""
     from chidu.evaluation.scoring import ask, score_items
     from chidu.tokens.bpe import END_OF_TEXT_ID, load_tokenizer

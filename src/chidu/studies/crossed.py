@@ -67,9 +67,7 @@ def crossed_of(table: Ladder, level: float) -> Crossed | None:
     models, of_model = np.unique(
         np.column_stack([rows.numbers("params"), rows.numbers("seed", positive=False)]), axis=0, return_inverse=True
     )
-    items, first, of_item = np.unique(
-        rows.numbers("item", positive=False), return_index=True, return_inverse=True
-    )
+    items, first, of_item = np.unique(rows.numbers("item", positive=False), return_index=True, return_inverse=True)
     amounts, of_amount = np.unique(rows.numbers("before", positive=False), return_inverse=True)
     shaped = (len(amounts), len(models), len(items))
     cells = np.ravel_multi_index((of_amount.ravel(), of_model.ravel(), of_item.ravel()), shaped)

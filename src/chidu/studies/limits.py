@@ -65,7 +65,8 @@ class Scores:
 def gather(table: Ladder, length: float | None = None, way: str = "") -> Scores:
     """Gather models and items of a table with `params, tokens, seed, task, item, score, right`.
 
-    At so many tokens (the most), from the columns of score and right whose names end with `way`. Raises TableError where a column is missing, a model was not asked every item, or there are too few of either.
+    At so many tokens (the most), from the columns of score and right whose names end with `way`. Raises TableError
+    where a column is missing, a model was not asked every item, or there are too few of either.
     """
     params, tokens = table.numbers("params"), table.numbers("tokens")
     score, right = (table.numbers(name + way, positive=False) for name in ("score", "right"))

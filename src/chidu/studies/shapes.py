@@ -93,6 +93,7 @@ def shape_of(recipe: Recipe, width: int, detail: Detail) -> Shape:
 
     if detail.layout == base.layout and (detail.layers, detail.heads, detail.mlp) == (1, 1, 1):
         return made(width, base.mlp_width)
+
     def missed(shape: Shape) -> float:
         return abs(math.log(shape.mlp_width / shape.width / ratio)) + abs(math.log(shape.params_matmul / goal))
 
