@@ -5,9 +5,11 @@ their log-softmax at the right one, so log(1 / answers) for a model that knows n
 of right answers jumps, and the count is given too.
 
 Answers differ in how likely they are of themselves: a rare word loses whatever the prompt says. So from each answer its
-own log-likelihood without the prompt is taken off first, and what is left is how much the prompt speaks for it
-(pointwise mutual information: Holtzman et al., 2104.08315; `acc_mutual_info` of lm-evaluation-harness). Where there is
-no prompt there is nothing to take off. The comparison of whole likelihoods is given beside it.
+own log-likelihood is taken off first, and what is left is how much the prompt speaks for it (pointwise mutual
+information: Holtzman et al., 2104.08315; `acc_mutual_info` of lm-evaluation-harness). Its own is that after the prompts
+of other items of the task, the mean of two: after nothing at all a small model says little that matters (LOG.md has what
+each way scatters by). Sentences without a prompt are set against each other by their log-likelihood a token. The
+comparison of whole likelihoods is given beside it.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WAYS", "Asked", "ask", "log_likelihoods", "score_items"]
 
-WAYS = ("own taken off", "whole")
-"""How answers are compared: their own likelihood without the prompt taken off, or as they are."""
-
+WAYS = ("weighed", "whole")
+"""How answers are compared: their own likelihood taken off (or a token, where there is no prompt), or as they are."""
+OTHERS = 2
+"""Prompts of other items after which an answer's own likelihood is taken."""
 AT_ONCE = 16
 """Sequences in one pass; padding on the right changes no score, since nothing reads ahead."""
 
@@ -44,24 +47,36 @@ class Asked:
 
     answers: tuple[tuple[tuple[int, ...], int], ...]
     """For each answer all tokens, the end of text before them, and how many of the last are the answer's own."""
-    has_prompt: bool = True
-    """False where the answer is all there is."""
+    premises: tuple[tuple[int, ...], ...] = ()
+    """What answers are likely of themselves after: other prompts of the task, each from the end of text on; none where
+    the answer is all there is."""
 
     @property
-    def bare(self) -> tuple[tuple[tuple[int, ...], int], ...]:
-        """The answers without the prompt."""
-        return tuple(((END_OF_TEXT_ID, *tokens[-own:]), own) for tokens, own in self.answers)
+    def elsewhere(self) -> list[tuple[tuple[int, ...], int]]:
+        """The answers after each of the premises."""
+        return [((*before, *tokens[-own:]), own) for before in self.premises for tokens, own in self.answers]
 
 
-def ask(item: Item, tokenizer: Tokenizer, context_length: int) -> Asked:
-    """Write an item as tokens. Of a prompt that is too long for the context, the beginning is left out."""
-    prompt = tokenizer.encode(item.prompt).ids if item.prompt else []
+def ask(items: Sequence[Item], tokenizer: Tokenizer, context_length: int) -> list[Asked]:
+    """Write items as tokens. Of a prompt that is too long for the context, the beginning is left out.
+
+    The premises of an item are the prompts of the next ones of its task; of the only one, the end of text.
+    """
+    prompts = [[END_OF_TEXT_ID, *(tokenizer.encode(item.prompt).ids if item.prompt else [])] for item in items]
+    of_task: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        of_task.setdefault(item.task, []).append(place)
     found = []
-    for choice in item.choices:
-        own = tokenizer.encode(choice).ids[: context_length - 1]
-        room = context_length + 1 - len(own)
-        found.append((tuple([END_OF_TEXT_ID, *prompt][-room:] + own), len(own)))
-    return Asked(tuple(found), bool(prompt))
+    for place, item in enumerate(items):
+        choices = [tokenizer.encode(choice).ids[: context_length - 1] for choice in item.choices]
+        room = context_length + 1 - max(map(len, choices))
+        answers = tuple(((*prompts[place][-(context_length + 1 - len(own)) :], *own), len(own)) for own in choices)
+        same = of_task[item.task]
+        here = same.index(place)
+        others = [same[(here + step) % len(same)] for step in range(1, OTHERS + 1)]
+        premises = [tuple(prompts[other][-room:]) for other in others if other != place] or [(END_OF_TEXT_ID,)]
+        found.append(Asked(answers, tuple(premises) if item.prompt else ()))
+    return found
 
 
 @torch.inference_mode()
@@ -72,13 +87,16 @@ def score_items(model: Transformer, items: Sequence[Asked], before: Sequence[int
     """
     past = model.features(torch.tensor([list(before)]))[1] if before else None
     whole = log_likelihoods(model, [answer for item in items for answer in item.answers], past)
-    asked = [item for item in items if item.has_prompt]
-    own = iter(log_likelihoods(model, [answer for item in asked for answer in item.bare], past))
+    own = iter(log_likelihoods(model, [answer for item in items for answer in item.elsewhere], past))
     found, rest = np.empty((len(items), len(WAYS), 2)), iter(whole)
     for place, item in enumerate(items):
         after = np.array([next(rest) for _ in item.answers])
-        bare = np.array([next(own) for _ in item.answers]) if item.has_prompt else np.zeros(len(after))
-        for way, weighed in enumerate((after - bare, after)):
+        if item.premises:
+            elsewhere = np.array([next(own) for _ in item.elsewhere]).reshape(len(item.premises), -1)
+            own_taken_off = after - elsewhere.mean(axis=0)
+        else:
+            own_taken_off = after / [count for _, count in item.answers]
+        for way, weighed in enumerate((own_taken_off, after)):
             highest = weighed.max()
             score = weighed[0] - highest - np.log(np.exp(weighed - highest).sum())
             found[place, way] = score, weighed[0] == highest

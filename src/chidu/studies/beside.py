@@ -4,8 +4,8 @@
 the last half of each held-out sequence some contexts, spread evenly. At the widest |N| it reads all that stands before.
 
 **Asked.** The tasks of `limits`, each item after so many tokens of an unrelated held-out text, which an end of text
-closes: the prompt is the same, and so is where it begins; what changes is how much stands before. The answers' own
-likelihood, which is taken off, is that after the same tokens.
+closes: the prompt is the same; what changes is how much stands before. The answers' own likelihood, which is taken off,
+is that after the same tokens.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def asked(model: Transformer, items: list[Item], sequences: NDArray[np.int64], t
     from chidu.evaluation.scoring import ask, score_items
     from chidu.tokens.bpe import END_OF_TEXT_ID, load_tokenizer
 
-    told = [ask(item, load_tokenizer(tokenizer), min(LONGEST, model.shape.context_length)) for item in items]
+    told = ask(items, load_tokenizer(tokenizer), min(LONGEST, model.shape.context_length))
     rows = []
     for before in BEFORE:
         if before + LONGEST > model.shape.context_length and before:

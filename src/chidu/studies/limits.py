@@ -324,7 +324,7 @@ def _score(work: tuple[Run, str, str, list[tuple[str, str, tuple[str, ...]]]], e
     torch.set_num_threads(1)
     run, weights, path, asked = work
     tokenizer = load_tokenizer(Path(path))
-    items = [ask(Item(*each), tokenizer, run.config.shape.context_length) for each in asked]
+    items = ask([Item(*each) for each in asked], tokenizer, run.config.shape.context_length)
     found: list[list[list[float]]] = score_items(trained_model(run.config, Path(weights)), items).tolist()
     emit(run.name)
     return found
