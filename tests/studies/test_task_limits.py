@@ -127,6 +127,36 @@ def test_the_law_in_tokens() -> None:
     assert np.mean([each.value for each in more]) == pytest.approx(0.5, abs=0.05)
 
 
+def by_way(source: np.random.Generator, slope: float) -> tuple[Slope, Slope]:
+    """The slope where answers' own likelihood is taken off, and where it is not: rare words, and what each size thinks
+    of them, are planted; the prompt speaks for the right answer by `slope` a decade."""
+    models, items, answers = 15, 48, 4
+    decades = np.repeat(np.log10(np.geomspace(3e4, 4e5, 5)), 3)
+    apart = (decades - decades.mean())[:, None, None]
+    own = source.normal(0, 3, (items, answers)) + apart * source.normal(0, 2, (items, answers))
+    own = own + source.normal(0, 0.3, (models, items, answers))
+    spoken = np.zeros((models, items, answers))
+    spoken[:, :, 0] = apart[:, :, 0] * (slope + source.normal(0, 0.2, items))
+    after = own + spoken + source.normal(0, 0.2, own.shape)
+    elsewhere = own + source.normal(0, 0.3, (2, *own.shape)).mean(axis=0)
+    found = []
+    for weighed in (after - elsewhere, after):
+        scores = weighed[:, :, 0] - np.log(np.exp(weighed).sum(axis=2))
+        found.append(slope_of(decades, scores, np.zeros(items, dtype=np.int64), STUDY.level))
+    return found[0], found[1]
+
+
+def test_taking_an_answers_own_likelihood_off_narrows_the_interval() -> None:
+    source = np.random.default_rng(8)
+    found = [by_way(source, 0.3) for _ in range(40)]
+    weighed, whole = (np.array([each[way].high - each[way].low for each in found]) for way in (0, 1))
+    assert np.median(weighed) < 0.35 * np.median(whole)
+    assert np.mean([each.low > STUDY.threshold for each, _ in found]) >= 0.95
+    none = [by_way(source, 0.0)[0] for _ in range(40)]
+    assert np.mean([each.low > 0 for each in none]) <= at_most(0.05, 40)
+    assert np.mean([each.high < 0 for each in none]) <= at_most(0.05, 40)
+
+
 def test_a_mean_over_models_and_items() -> None:
     """Both drawn from many: a true mean is left on a side in five of a hundred at the most."""
     source, groups = np.random.default_rng(6), np.arange(2).repeat(12)

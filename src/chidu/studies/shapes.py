@@ -60,7 +60,12 @@ DETAILS = {
 }
 """Every shape by name. Without a gate the MLP has two matrices for three, so it is half as wide again."""
 
-SIZES = ((16, 24, 40, 64), (16, 24, 40, 64, 96), (24, 40, 64, 96, 160), (40, 64, 96, 160, 256))
+SIZES: tuple[tuple[int, ...], ...] = (
+    (16, 24, 40, 64),
+    (16, 24, 40, 64, 96),
+    (24, 40, 64, 96, 160),
+    (40, 64, 96, 160, 256),
+)
 """Widths of the base to choose from; each row spans a factor of eight in params_matmul, or more."""
 CLOSE = 0.03
 """Part of params_matmul that a shape may differ by from its size's own. What it does is taken out by the slope between
