@@ -142,7 +142,7 @@ def test_premises_are_other_prompts_of_the_task(saved: Path, items: list[Item]) 
     tokenizer = OwnEngine(saved).tokenizer
     chosen = of(items, "copying")[:3]
     asked = ask(chosen, tokenizer, 200)
-    whole = [tuple([0, *tokenizer.encode(item.prompt).ids]) for item in chosen]
+    whole = [(0, *tokenizer.encode(item.prompt).ids) for item in chosen]
     assert [each.premises for each in asked] == [(whole[1], whole[2]), (whole[2], whole[0]), (whole[0], whole[1])]
     assert ask(chosen[:1], tokenizer, 200)[0].premises == ((0,),)
     assert ask(of(items, "english")[:3], tokenizer, 200)[0].premises == ()

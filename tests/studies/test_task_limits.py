@@ -187,7 +187,7 @@ def test_the_longest_decide_and_all_lengths_tell_the_reach() -> None:
     assert verdict.findings["tokens"] == 4e5
     assert [len(each["points"]) for each in verdict.findings["reach"]] == [15] * TASKS
     assert verdict.findings["reach"][0]["by_tokens"]["value"] == pytest.approx(0, abs=1e-9)
-    assert "Not told from chance at any size and length" in verdict.meaning
+    assert "Not told to be above chance at any size and length" in verdict.meaning
     assert verdict.findings["whole"]["low"] < verdict.findings["whole"]["effect"]
     assert STUDY.verdict(table()).findings["reach"] == []
 

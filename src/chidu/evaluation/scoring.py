@@ -4,11 +4,11 @@ The answers' log-likelihoods after the prompt, each summed over its tokens, are 
 their log-softmax at the right one, so log(1 / answers) for a model that knows nothing. It moves smoothly where a count
 of right answers jumps, and the count is given too.
 
-Answers differ in how likely they are of themselves: a rare word loses whatever the prompt says. So from each answer its
+Answers differ in how likely they are of themselves: a rare word loses whatever the prompt says. So of each answer its
 own log-likelihood is taken off first, and what is left is how much the prompt speaks for it (pointwise mutual
 information: Holtzman et al., 2104.08315; `acc_mutual_info` of lm-evaluation-harness). Its own is that after the prompts
-of other items of the task, the mean of two: after nothing at all a small model says little that matters (LOG.md has what
-each way scatters by). Sentences without a prompt are set against each other by their log-likelihood a token. The
+of other items of the task, the mean of two: after nothing at all a small model says little that matters (LOG.md has
+what each way scatters by). Sentences without a prompt are set against each other by their log-likelihood a token. The
 comparison of whole likelihoods is given beside it.
 """
 

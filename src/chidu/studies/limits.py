@@ -195,7 +195,7 @@ def _reach_words(reach: Sequence[Reach]) -> str:
     first, last = reach[0].cells[0].tokens, reach[0].cells[-1].tokens
     return (
         f" From {format_count(first)} to {format_count(last)} tokens surely rising with tokens: "
-        f"{', '.join(more) or 'none'}. Not told from chance at any size and length seen here: "
+        f"{', '.join(more) or 'none'}. Not told to be above chance at any size and length seen here: "
         f"{', '.join(never) or 'none'}."
     )
 
@@ -343,5 +343,5 @@ LIMITS = Study(
     judge=judge,
     seeds=Seeds(least=2, wanted=3, most=8),
     measure=measure,
-    measure_seconds=60.0,
+    measure_seconds=120.0,
 )
