@@ -16,6 +16,7 @@ F test of lack of fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,7 @@ def chi_square(freedom: float, level: float, seed: int = 0) -> tuple[float, floa
     return float(low), float(high)
 
 
+@lru_cache(maxsize=1024)
 def student(chance: float, freedom: float) -> float:
     """Return Student's quantile at a chance of 0.5 or more, by the sum of its density; good to five digits."""
     freedom = min(freedom, MOST_FREEDOM)
