@@ -37,7 +37,6 @@ def test_other_names_are_mapped(call: Call, tmp_path: Path) -> None:
     ("words", "complaint"),
     [
         (("averaging",), "no study 'averaging'"),
-        (("structure",), "its runs can't be made yet, only judged: give a table of them with --runs TABLE"),
         (("self-averaging", "--columns", "seed=rng"), "give that with --runs TABLE"),
         (("limits", "--price", "1"), "--price and --watts are for the study of cost, not for limits"),
         (("limits", "--page", "x.html"), "--page and --language are for all studies: chidu study all, not limits"),

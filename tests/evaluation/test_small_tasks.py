@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from chidu.evaluation.contamination import found_in_text
 from chidu.evaluation.pairs import CHINESE, ENGLISH, article, chinese_pairs, english_pairs
-from chidu.evaluation.scoring import ask, score_items
+from chidu.evaluation.scoring import Asked, ask, score_items
 from chidu.evaluation.tasks import TASKS, Item, make_items
 from chidu.inference.own import OwnEngine
 from in_process import map_here
@@ -117,32 +118,79 @@ def test_pairs_differ_in_one_place_and_every_kind_is_there() -> None:
 def test_scores_are_what_the_engine_says(saved: Path, items: list[Item]) -> None:
     """Against the engine's own log-probabilities of prompt and answer, one sequence at a time."""
     engine = OwnEngine(saved)
-    chosen = [of(items, task)[0] for task in TASKS]
-    asked = [ask(item, engine.tokenizer, engine.context_length) for item in chosen]
+    chosen = [item for task in TASKS for item in of(items, task)[:3]]
+    asked = ask(chosen, engine.tokenizer, engine.context_length)
     found = score_items(engine.model, asked)
-    for item, (score, right) in zip(asked, found.tolist(), strict=True):
-        sums = []
-        for tokens, own in item.answers:
-            logits = engine.model(torch.tensor([tokens[:-1]]))[0].double().log_softmax(dim=-1)
-            sums.append(sum(float(logits[i - 1, tokens[i]]) for i in range(len(tokens) - own, len(tokens))))
-        expected = sums[0] - math.log(sum(math.exp(each) for each in sums))
-        assert score == pytest.approx(expected, abs=1e-4)
-        assert right == float(sums[0] == max(sums))
+    for item, told, ways in zip(chosen, asked, found.tolist(), strict=True):
+        whole = [likelihood(engine, tokens, own) for tokens, own in told.answers]
+        if item.prompt:
+            others = [
+                [likelihood(engine, (*before, *tokens[-own:]), own) for tokens, own in told.answers]
+                for before in told.premises
+            ]
+            assert len(others) == 2
+            weighed = [one - sum(each) / 2 for one, each in zip(whole, zip(*others, strict=True), strict=True)]
+        else:
+            weighed = [one / own for one, (_, own) in zip(whole, told.answers, strict=True)]
+        for (score, right), sums in zip(ways, (weighed, whole), strict=True):
+            assert score == pytest.approx(sums[0] - math.log(sum(math.exp(each) for each in sums)), abs=1e-4)
+            best, second = sorted(sums, reverse=True)[:2]
+            assert right == float(sums[0] == best) or best - second < 1e-4
+
+
+def test_premises_are_other_prompts_of_the_task(saved: Path, items: list[Item]) -> None:
+    tokenizer = OwnEngine(saved).tokenizer
+    chosen = of(items, "copying")[:3]
+    asked = ask(chosen, tokenizer, 200)
+    whole = [(0, *tokenizer.encode(item.prompt).ids) for item in chosen]
+    assert [each.premises for each in asked] == [(whole[1], whole[2]), (whole[2], whole[0]), (whole[0], whole[1])]
+    assert ask(chosen[:1], tokenizer, 200)[0].premises == ((0,),)
+    assert ask(of(items, "english")[:3], tokenizer, 200)[0].premises == ()
+
+
+def likelihood(engine: OwnEngine, tokens: Sequence[int], own: int) -> float:
+    """Of the last tokens, one sequence at a time."""
+    logits = engine.model(torch.tensor([tokens[:-1]]))[0].detach().double().log_softmax(dim=-1)
+    return sum(float(logits[i - 1, tokens[i]]) for i in range(len(tokens) - own, len(tokens)))
+
+
+def test_an_answers_own_likelihood_is_taken_off(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a word is likely of itself, whatever stands before it, moves the whole comparison alone."""
+    engine = OwnEngine(saved)
+    item = Asked((((0, 30, 40, 50), 1), ((0, 30, 40, 60), 1)), ((0, 70, 80),))
+    before = score_items(engine.model, [item])[0]
+    plain, likely = engine.model.head.forward, 0.1 * (torch.arange(engine.model.shape.vocabulary) == 50)
+    monkeypatch.setattr(engine.model.head, "forward", lambda x: plain(x) + likely)
+    after = score_items(engine.model, [item])[0]
+    assert after[1, 0] > before[1, 0] + 0.01
+    assert after[0, 0] == pytest.approx(before[0, 0], abs=0.002)
+
+
+def test_what_stands_before_all_items_is_read_once(saved: Path, items: list[Item]) -> None:
+    engine = OwnEngine(saved)
+    before = [5, 9, 3, 7, 7]
+    asked = ask([of(items, task)[0] for task in TASKS], engine.tokenizer, engine.context_length - 5)
+    found = score_items(engine.model, asked, before)
+    for item, ways in zip(asked, found.tolist(), strict=True):
+        whole = [likelihood(engine, (*before, *tokens), own) for tokens, own in item.answers]
+        assert ways[1][0] == pytest.approx(whole[0] - math.log(sum(math.exp(each) for each in whole)), abs=1e-4)
 
 
 def test_a_model_that_knows_nothing_scores_by_chance(saved: Path, items: list[Item]) -> None:
     engine = OwnEngine(saved)
     with torch.no_grad():
         engine.model.head.weight.zero_()
-    one = Item("", "the", ("a", "b", "c", "d"))
-    scores = score_items(engine.model, [ask(one, engine.tokenizer, 48)])
-    np.testing.assert_allclose(scores[0, 0], math.log(1 / 4), atol=1e-6)
+    asked = ask([Item("", "the", ("a", "b", "c", "d"))], engine.tokenizer, 48)
+    scores = score_items(engine.model, asked)
+    np.testing.assert_allclose(scores[0, 0, 0], math.log(1 / 4), atol=1e-6)
+    # Compared as they are, answers of more tokens lose.
+    assert len({own for _, own in asked[0].answers}) > 1 or scores[0, 1, 0] == scores[0, 0, 0]
 
 
 def test_long_prompts_lose_their_beginning(saved: Path) -> None:
     tokenizer = OwnEngine(saved).tokenizer
     item = Item("", "word " * 200 + "end", (" of", " if"))
-    for tokens, own in ask(item, tokenizer, 48).answers:
+    for tokens, own in ask([item], tokenizer, 48)[0].answers:
         assert len(tokens) == 49
         assert list(tokens[-own:]) in (tokenizer.encode(" of").ids, tokenizer.encode(" if").ids)
 

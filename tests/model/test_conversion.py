@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_transformer import SHAPES, drawn, made
 
-from chidu.errors import InputError
+from chidu.errors import InputError, SettingError
 from chidu.model import Transformer, load_model, logit_difference, save_model
+from chidu.model.conversion import config_json
 from chidu.runs import Shape
+from chidu.runs.shape import LAYOUTS, VARIANTS
 from chidu.tokens import load_tokenizer, train_tokenizer
 
 VOCABULARY = 300
@@ -71,7 +73,17 @@ def test_transformers_encodes_the_same_tokens(folder: Path, small_tokenizer: Pat
     assert theirs.eos_token_id == 0
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("layout", VARIANTS)
+def test_what_no_format_has_is_refused_and_nothing_written(layout: str, small_tokenizer: Path, tmp_path: Path) -> None:
+    shape = dataclasses.replace(SHAPES["plain"], layout=layout)
+    with pytest.raises(SettingError, match=f"a model of the layout '{layout}' is a study's alone: no format"):
+        saved(tmp_path / "model", small_tokenizer, shape)
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(SettingError, match="train one of qwen3 or gpt2 to save it"):
+        config_json(shape)
+
+
+@pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if shape.layout in LAYOUTS])
 def test_a_model_comes_back_from_disk(name: str, small_tokenizer: Path, tmp_path: Path) -> None:
     model = saved(tmp_path, small_tokenizer, SHAPES[name])
     back = load_model(tmp_path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chidu.model import Transformer, gradient
 from chidu.model.gradient import GradientPass
 from chidu.runs import Shape
+from chidu.runs.shape import VARIANTS
 
 SHAPE: dict[str, Any] = {
     "vocabulary": 300,
@@ -60,7 +61,16 @@ def assert_near(pairs: dict[str, tuple[torch.Tensor, ...]], part: float) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"kv_heads": 2}, {"kv_heads": 1}, {"tied": True}, {"layers": 1, "mlp_width": 7}, {"head_width": 6}, GPT2],
+    [
+        {},
+        {"kv_heads": 2},
+        {"kv_heads": 1},
+        {"tied": True},
+        {"layers": 1, "mlp_width": 7},
+        {"head_width": 6},
+        GPT2,
+        *({"layout": name} for name in VARIANTS),
+    ],
     ids=str,
 )
 def test_it_is_autograds(change: dict[str, Any]) -> None:

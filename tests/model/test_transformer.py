@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from chidu.model import Transformer
 from chidu.model.gradient import GradientPass
 from chidu.runs import Recipe, Shape
+from chidu.runs.shape import VARIANTS
 
 SHAPES = {
     "plain": Shape(64, 8, 16, 2, 2, 2, 8, 32),
@@ -22,6 +23,8 @@ SHAPES = {
     "one key head, odd MLP": Shape(97, 12, 24, 2, 6, 1, 4, 37),
     "tied": Shape(50, 8, 16, 2, 2, 1, 8, 24, tied=True),
     "gpt2": Shape(64, 8, 16, 2, 2, 2, 8, 40, tied=True, layout="gpt2"),
+    **{name: Shape(64, 8, 16, 2, 2, 2, 8, 28, layout=name) for name in VARIANTS},
+    "tied, learned positions": Shape(50, 8, 16, 2, 2, 1, 8, 24, tied=True, layout="qwen3 with learned positions"),
     "wide heads": Shape(33, 5, 10, 1, 3, 3, 14, 7),
     "recipe": dataclasses.replace(Recipe().shape(32), vocabulary=300, context_length=32),
 }
@@ -92,6 +95,24 @@ def test_a_fresh_model_knows_nothing(shape: Shape) -> None:
     tokens = drawn(shape, sequences=8)
     if not shape.tied:
         assert model.loss(tokens, tokens.roll(1)).item() == pytest.approx(math.log(shape.vocabulary), rel=0.02)
+
+
+def test_a_tied_table_begins_between_embedding_and_head() -> None:
+    model = Transformer(Shape(500, 8, 64, 2, 2, 2, 32, 64, tied=True))
+    model.initialise(0)
+    assert float(model.embedding.weight.detach().std()) == pytest.approx((0.7 * 0.02) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(("layout", "sees_order"), [("qwen3 without positions", False), ("qwen3", True),
+                                                    ("qwen3 with learned positions", True)])  # fmt: skip
+def test_without_positions_one_layer_sees_a_bag_of_words(layout: str, sees_order: bool) -> None:
+    shape = Shape(64, 8, 16, 1, 2, 2, 8, 28, layout=layout)
+    model, tokens = made(shape), drawn(shape)
+    swapped = tokens.clone()
+    swapped[:, [1, 4]] = tokens[:, [4, 1]]
+    with torch.no_grad():
+        before, after = model(tokens)[:, -1], model(swapped)[:, -1]
+    assert torch.allclose(before, after, atol=1e-5) == (not sees_order)
 
 
 def test_the_seed_alone_decides_the_weights(tiny_shape: Shape) -> None:

@@ -15,13 +15,20 @@ import torch
 
 from chidu.errors import TableError, TextError
 from chidu.model.loglinear import LogLinear
+from chidu.model.transformer import Transformer
 from chidu.runs.ladder import Ladder
+from chidu.runs.recipe import Recipe
 from chidu.runs.record import read_json
-from chidu.studies import STUDIES, Decision, bags
-from chidu.studies.bags import distances, distribution
+from chidu.runs.shape import Shape
+from chidu.studies import STUDIES, Decision, bags, beside
+from chidu.studies.average import distances
+from chidu.studies.bags import distribution
+from chidu.studies.beside import contexts, read_at
 from chidu.studies.context import trend
+from chidu.studies.crossed import crossed_of
 from chidu.studies.study import Means
 from chidu.tokens import pack, train_tokenizer
+from chidu.training import probe
 from chidu.training.rungs import Text
 from in_process import map_here
 
@@ -39,9 +46,13 @@ def planted(source: np.random.Generator, kappa: float, seeds: int = 2, luck: flo
                 rows.append(
                     (form, "full", 1.0, read, seed, 5 + 0.1 * math.log10(read), 4 / read, distance)
                 ) if read > 1 else None
-    rows.append(("transformer", "", 1024.0, 1024.0, 0, 4.1, None, None))
+    for seed in range(2):
+        for read in WINDOWS:
+            lost = luck * source.standard_normal()
+            rows.append(("transformer", "", 1024.0, read, seed, 5 - 0.3 * math.log10(read), 4.5, 0.4 * math.exp(lost)))
     names = ("model", "theta", "trained", "read", "seed", "loss", "entropy", "distance")
-    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "context.csv")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return Ladder({**columns, "params": [1e5] * len(rows)}, "context.csv")
 
 
 def parts(kappa: float, count: int, **how: Any) -> tuple[float, float]:
@@ -75,6 +86,11 @@ def test_the_verdict_tells_what_was_planted() -> None:
     assert laws["mean full"]["distance"]["value"] == pytest.approx(-0.2, abs=0.03)
     assert laws["sum full"]["loss"]["value"] == pytest.approx(-0.1, abs=1e-9)
     assert [each["read"] for each in verdict.findings["widened"]["sum"]] == WINDOWS.tolist()
+    (of_size,) = verdict.findings["transformer_laws"]
+    assert of_size["params"] == 1e5
+    assert of_size["distance"]["value"] == pytest.approx(0, abs=0.05)
+    assert [each["read"] for each in verdict.findings["transformer"]] == WINDOWS.tolist()
+    assert verdict.findings["tasks"] is None
     assert "Its entropy is halved from 4 words on" in verdict.meaning
     assert str(verdict).startswith("context: holds: ")
     assert STUDY.verdict(planted(np.random.default_rng(0), -0.15)).verdict is Decision.FAILS
@@ -87,6 +103,53 @@ def test_what_can_not_be_judged_is_refused_in_a_line() -> None:
     few = table.select(table.columns["read"] <= 16)
     with pytest.raises(TableError, match="6 models of the sum with a full θ, of 3 windows"):
         STUDY.verdict(few)
+
+
+def questioned(source: np.random.Generator, slope: float, seeds: int = 2) -> Ladder:
+    """Rows of tasks asked with text before them: two sizes, two tasks of 24 items, four amounts."""
+    rows = []
+    for params in (3e4, 3e5):
+        for seed in range(seeds):
+            luck = 0.05 * source.standard_normal()
+            for item in range(48):
+                own, prompt = slope + luck + 0.2 * source.standard_normal(), float(source.integers(10, 60))
+                for before in (0.0, 64.0, 256.0, 896.0):
+                    score = -1.4 + own * math.log10((before + prompt) / 100) + 0.2 * source.standard_normal()
+                    rows.append(("asked", params, seed, f"task {item % 2}", item, before, before + prompt, score, 1.0))
+    names = ("model", "params", "seed", "task", "item", "before", "read", "score", "right")
+    return Ladder(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "asked.csv")
+
+
+def test_a_context_that_hurts_is_found_and_one_that_does_not_is_rarely() -> None:
+    source = np.random.default_rng(1)
+    found = {slope: [crossed_of(questioned(source, slope), STUDY.level) for _ in range(25)] for slope in (0.0, -0.3)}
+    highs = {slope: np.array([each.whole.high for each in many if each]) for slope, many in found.items()}
+    assert len(highs[0.0]) == 25
+    assert (highs[0.0] < 0).mean() <= at_most(0.05, 25)
+    assert (highs[-0.3] < 0).mean() >= 0.95
+    one = found[-0.3][0]
+    assert one is not None
+    assert [each.params for each in one.sizes] == [3e4, 3e5]
+    assert one.whole.value == pytest.approx(-0.3, abs=0.15)
+    assert [task for task, _ in one.tasks] == ["task 0", "task 1"]
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("slope", [0.0, -0.3])
+def test_the_error_rates_of_tasks_crossed_with_context(slope: float) -> None:
+    source = np.random.default_rng(3)
+    found = [crossed_of(questioned(source, slope), STUDY.level) for _ in range(300)]
+    highs, lows = (np.array([getattr(each.whole, side) for each in found if each]) for side in ("high", "low"))
+    assert (lows > slope).mean() <= at_most(0.05, 300)
+    assert (highs < slope).mean() <= at_most(0.05, 300)
+    if slope:
+        assert (highs < 0).mean() >= 0.95
+
+
+def test_every_model_is_asked_everything() -> None:
+    table = questioned(np.random.default_rng(0), 0.0)
+    with pytest.raises(TableError, match=r"asked\.csv: 4 models, 48 items and 4 amounts .* are 768 rows, not 767"):
+        crossed_of(table.select(np.arange(len(table) - 1)), STUDY.level)
 
 
 def test_distances_are_jensen_shannon() -> None:
@@ -117,6 +180,33 @@ def test_what_is_measured_is_the_last_half(monkeypatch: pytest.MonkeyPatch) -> N
     assert float(chances.sum(dim=1).sub(1).abs().max()) < 1e-5
 
 
+def test_a_transformer_is_given_the_last_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the model itself, one context at a time; the widest reads all that stands before."""
+    monkeypatch.setattr(beside, "CONTEXTS", 9)
+    model = Transformer(Shape(7, 12, 8, 2, 2, 2, 4, 12))
+    model.initialise(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    sequences = np.random.default_rng(0).integers(7, size=(3, 13))
+    chosen = contexts(3, 12)
+    assert len(chosen) == 9
+    assert all(6 <= place < 12 for _, place in chosen)
+    for window in (1, 4, 12):
+        chances, losses = [], []
+        for sequence, place in chosen:
+            first = 0 if window == 12 else place + 1 - window
+            with torch.no_grad():
+                own = model(torch.from_numpy(sequences[None, sequence, first : place + 1]))[0, -1].double().softmax(-1)
+            chances.append(own)
+            losses.append(-math.log(own[sequences[sequence, place + 1]]))
+        stacked = torch.stack(chances)
+        found = read_at(model, sequences, window)
+        assert found["loss"] == pytest.approx(np.mean(losses), abs=1e-5)
+        assert found["entropy"] == pytest.approx(-float((stacked * stacked.log()).sum(dim=1).mean()), abs=1e-5)
+        assert found["distance"] == pytest.approx(float(distances(stacked, stacked.mean(dim=0)).mean()), abs=1e-5)
+
+
 class Here:
     """This process as a place."""
 
@@ -137,6 +227,17 @@ def _shrunk() -> Iterator[None]:
         patch.setattr(bags, "RANK", 4)
         patch.setattr(bags, "LEAST_STEPS", 4)
         patch.setattr(bags, "_seconds_a_step", lambda runs, emit: [0.1, 0.05])
+        patch.setattr(probe, "measure_apart", lambda configs, place, at_once: (0.01,) * len(configs))
+        patch.setattr(bags, "WIDTHS", (12, 16))
+        for name, value in {
+            "CONTEXTS": 16,
+            "LEAST_ITEMS": 2,
+            "ITEMS": 4,
+            "BEFORE": (0, 4, 8),
+            "LONGEST": 24,
+            "TEXTS": 2,
+        }.items():
+            patch.setattr(beside, name, value)
         yield
 
 
@@ -150,7 +251,10 @@ def means(saved: Path, text_folder: Path, tmp_path_factory: pytest.TempPathFacto
     for name in ("train", "held_out"):
         pack(folder / "tokenizer.json", folder / f"{name}.jsonl", folder / f"{name}.bin", 1)
     text = Text(folder / "train.bin", folder / "held_out.bin", 128)
-    return Means(folder / "runs", text, "text", 300, 120.0, 0, Here(), lambda _fraction, _words: None)  # type: ignore[arg-type]
+    return Means(
+        folder / "runs", text, "text", 300, (Recipe(300, 32, 32),), 100_000, folder, 120.0, 0, Here(),  # type: ignore[arg-type]
+        lambda _fraction, _words: None,
+    )  # fmt: skip
 
 
 def test_a_small_study_from_plan_to_verdict(means: Means) -> None:
@@ -163,7 +267,22 @@ def test_a_small_study_from_plan_to_verdict(means: Means) -> None:
     table = own.make(means, plan)
     verdict = STUDY.verdict(table)
     assert verdict.runs == 32
-    assert {row["model"] for row in verdict.rows} == {"sum full", "sum low", "mean full", "mean low", "transformer"}
+    kinds = {row["model"] for row in verdict.rows}
+    assert kinds >= {"sum full", "sum low", "mean full", "mean low"}
+    assert len(kinds) == 4 + 2
+    assert [len(each) for each in verdict.findings["points"].values()] == [4] * 4
+    assert len(verdict.findings["transformer"]) == 2 * 4
+    crossed = verdict.findings["tasks"]
+    assert [each["before"] for each in crossed["sizes"][0]["points"]] == [0, 4, 8]
+    assert {each["task"] for each in crossed["tasks"]} == {
+        "copying",
+        "induction",
+        "brackets",
+        "carries",
+        "english",
+        "chinese",
+    }
+    assert len(list(means.folder.glob("beside-*/beside.json"))) == 2 * 2
     at_one = [row for row in verdict.rows if row["read"] == 1 and row["model"] in ("sum full", "mean full")]
     assert at_one[0]["loss"] == pytest.approx(at_one[1]["loss"], abs=1e-6)  # one word: one model
     before = {path: path.stat().st_mtime_ns for path in means.folder.glob("*/bag.json")}

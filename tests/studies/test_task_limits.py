@@ -9,7 +9,8 @@ from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
 from chidu.studies import STUDIES, Decision
 from chidu.studies.limits import gather
-from chidu.studies.slopes import Slope, bend_chance, slope_of, student
+from chidu.studies.reach import Answered, Reach, reach_of
+from chidu.studies.slopes import Slope, bend_chance, chi_square, mean_of, slope_of, student
 
 STUDY = STUDIES["limits"]
 TASKS = 5
@@ -92,6 +93,103 @@ def test_false_verdicts_stay_within_five_of_a_hundred(how: dict[str, float]) -> 
 @pytest.mark.parametrize(("slope", "decision"), [(0.15, "holds"), (-0.05, "fails")])
 def test_the_power_that_is_stated(slope: float, decision: str) -> None:
     assert part(found(slope, 1000, items=48), decision) >= 0.95
+
+
+def asked(source: np.random.Generator, by_tokens: float, skill: float, items: int = 48) -> Reach:
+    """Five sizes, two seeds, three lengths; the score gains `by_tokens` a decade, `skill` of the items are known."""
+    decades = np.repeat(np.log10(np.geomspace(3e4, 4e5, 5)), 2)
+    tokens = np.array([1e5, 2e5, 4e5])
+    length = np.log10(tokens / 2e5)[:, None, None]
+    own = by_tokens + 0.3 * source.standard_normal((10, 1)) + 0.3 * source.standard_normal(items)
+    scores = -1.4 + length * own + 0.1 * source.standard_normal((3, 10, items))
+    # An item is as easy or hard for both seeds of a size: luck that they share.
+    easy = source.random((3, 5, items)).repeat(2, axis=1)
+    known = easy < 0.25 + 0.75 * skill
+    other = source.random((3, 10, items)) < 0.25 + 0.75 * skill
+    right = np.where(source.random((3, 10, items)) < 0.5, known, other).astype(float)
+    return reach_of(Answered("task", 10**decades, tokens, scores, right, 0.25), STUDY.level, TASKS)
+
+
+def test_a_task_at_chance_is_rarely_called_above() -> None:
+    """In one study of ten at the most, all tasks and cells together; here one task of five."""
+    source = np.random.default_rng(4)
+    found = [asked(source, 0.0, 0.0) for _ in range(150)]
+    assert np.mean([each.is_above_chance for each in found]) <= at_most(0.02, 150)
+    assert np.mean([asked(source, 0.0, 0.45).is_above_chance for _ in range(40)]) >= 0.95
+
+
+def test_the_law_in_tokens() -> None:
+    source = np.random.default_rng(5)
+    none, more = ([asked(source, slope, 0.0).by_tokens for _ in range(150)] for slope in (0.0, 0.5))
+    assert np.mean([each.low > 0 for each in none]) <= at_most(0.05, 150)
+    assert np.mean([each.high < 0 for each in none]) <= at_most(0.05, 150)
+    assert np.mean([each.low > 0 for each in more]) >= 0.95
+    assert np.mean([each.value for each in more]) == pytest.approx(0.5, abs=0.05)
+
+
+def by_way(source: np.random.Generator, slope: float) -> tuple[Slope, Slope]:
+    """The slope where answers' own likelihood is taken off, and where it is not: rare words, and what each size thinks
+    of them, are planted; the prompt speaks for the right answer by `slope` a decade."""
+    models, items, answers = 15, 48, 4
+    decades = np.repeat(np.log10(np.geomspace(3e4, 4e5, 5)), 3)
+    apart = (decades - decades.mean())[:, None, None]
+    own = source.normal(0, 3, (items, answers)) + apart * source.normal(0, 2, (items, answers))
+    own = own + source.normal(0, 0.3, (models, items, answers))
+    spoken = np.zeros((models, items, answers))
+    spoken[:, :, 0] = apart[:, :, 0] * (slope + source.normal(0, 0.2, items))
+    after = own + spoken + source.normal(0, 0.2, own.shape)
+    elsewhere = own + source.normal(0, 0.3, (2, *own.shape)).mean(axis=0)
+    found = []
+    for weighed in (after - elsewhere, after):
+        scores = weighed[:, :, 0] - np.log(np.exp(weighed).sum(axis=2))
+        found.append(slope_of(decades, scores, np.zeros(items, dtype=np.int64), STUDY.level))
+    return found[0], found[1]
+
+
+def test_taking_an_answers_own_likelihood_off_narrows_the_interval() -> None:
+    source = np.random.default_rng(8)
+    found = [by_way(source, 0.3) for _ in range(40)]
+    weighed, whole = (np.array([each[way].high - each[way].low for each in found]) for way in (0, 1))
+    assert np.median(weighed) < 0.35 * np.median(whole)
+    assert np.mean([each.low > STUDY.threshold for each, _ in found]) >= 0.95
+    none = [by_way(source, 0.0)[0] for _ in range(40)]
+    assert np.mean([each.low > 0 for each in none]) <= at_most(0.05, 40)
+    assert np.mean([each.high < 0 for each in none]) <= at_most(0.05, 40)
+
+
+def test_a_mean_over_models_and_items() -> None:
+    """Both drawn from many: a true mean is left on a side in five of a hundred at the most."""
+    source, groups = np.random.default_rng(6), np.arange(2).repeat(12)
+    found = []
+    for _ in range(400):
+        values = source.standard_normal((4, 1)) + source.standard_normal(24) + 0.3 * source.standard_normal((4, 24))
+        found.append(mean_of(values, groups, STUDY.level))
+    assert np.mean([each.low > 0 for each in found]) <= at_most(0.05, 400)
+    assert np.mean([each.high < 0 for each in found]) <= at_most(0.05, 400)
+
+
+def test_chi_squares_quantiles() -> None:
+    assert chi_square(11, 0.9) == pytest.approx((4.5748, 19.6751), rel=0.01)
+
+
+def lengths(slope: float = 0.3) -> Ladder:
+    """Scores at three lengths of each model."""
+    parts = [table(slope) for _ in range(3)]
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    tokens = np.repeat([1e5, 2e5, 4e5], len(parts[0]))
+    whole = np.minimum(columns["score"] - 0.1 * np.random.default_rng(0).random(len(tokens)), -1e-6)
+    return Ladder({**columns, "tokens": tokens, "score_whole": whole, "right_whole": columns["right"]}, "scores.csv")
+
+
+def test_the_longest_decide_and_all_lengths_tell_the_reach() -> None:
+    verdict = STUDY.verdict(lengths())
+    assert verdict.effect == pytest.approx(STUDY.verdict(table()).effect)
+    assert verdict.findings["tokens"] == 4e5
+    assert [len(each["points"]) for each in verdict.findings["reach"]] == [15] * TASKS
+    assert verdict.findings["reach"][0]["by_tokens"]["value"] == pytest.approx(0, abs=1e-9)
+    assert "Not told to be above chance at any size and length" in verdict.meaning
+    assert verdict.findings["whole"]["low"] < verdict.findings["whole"]["effect"]
+    assert STUDY.verdict(table()).findings["reach"] == []
 
 
 def test_students_quantile() -> None:

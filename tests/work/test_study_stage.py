@@ -247,12 +247,17 @@ def test_limits_scores_are_the_saved_models_own(asked: tuple[Path, Record, list[
     table = Ladder.read(made / "studies" / "limits" / RUNS_TABLE)
     path = sorted((made / POOL).glob("w0028*-24/weights.safetensors"))[0]
     run = Run.from_dict(read_json(path.with_name("run.json")))
-    item = make_items(8, 0, made / "corpus" / "held_out.jsonl")[0]
-    told = ask(item, load_tokenizer(made / "tokens" / "tokenizer.json"), 32)
-    score = score_items(trained_model(run.config, path), [told])[0, 0]
+    items = [each for each in make_items(8, 0, made / "corpus" / "held_out.jsonl") if each.task == "copying"]
+    item, told = items[0], ask(items, load_tokenizer(made / "tokens" / "tokenizer.json"), 32)[0]
+    (score, _), (whole, _) = score_items(trained_model(run.config, path), [told])[0]
     own = (table.numbers("seed", False) == run.config.seed) & (table.numbers("params") == run.config.shape.params)
+    own &= table.numbers("tokens") == run.config.tokens
     chosen = table.select(own & (table.columns["task"].astype(str) == item.task))
     assert float(chosen.numbers("score", False)[0]) == pytest.approx(float(score), abs=1e-5)
+    assert float(chosen.numbers("score_whole", False)[0]) == pytest.approx(float(whole), abs=1e-5)
+    reach = read_json(made / "studies" / "limits" / "verdict.json")["findings"]["reach"]
+    assert [each["task"] for each in reach] == sorted(set(table.columns["task"].tolist()))
+    assert all(len(each["points"]) == 5 * 3 for each in reach)
 
 
 @pytest.fixture(scope="module")

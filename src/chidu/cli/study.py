@@ -60,8 +60,6 @@ def command(
         return
     if price is not None or watts is not None:
         raise SettingError(f"--price and --watts are for the study of cost, not for {name}")
-    if runs is None and not chosen.makes_runs:
-        raise SettingError(f"{name}: its runs can't be made yet, only judged: give a table of them with --runs TABLE")
     if runs is not None:
         _judge(chosen, runs, columns, 0 if seed is None else seed, as_json)
         return

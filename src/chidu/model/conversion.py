@@ -14,7 +14,7 @@ from chidu.errors import InputError, SettingError
 from chidu.model import gpt2_folder
 from chidu.model.transformer import NORM_EPSILON, ROPE_THETA, Transformer
 from chidu.runs.record import write_atomic, write_json
-from chidu.runs.shape import Shape
+from chidu.runs.shape import LAYOUTS, Shape
 
 __all__ = ["END_OF_TEXT", "NORM_EPSILON", "ROPE_THETA", "load_model", "save_model"]
 
@@ -41,8 +41,21 @@ WHOLE_NAMES = {
 }
 
 
+def check_layout(shape: Shape) -> None:
+    """Raise SettingError where no format that others open can say what the shape computes."""
+    if shape.layout not in LAYOUTS:
+        raise SettingError(
+            f"a model of the layout {shape.layout!r} is a study's alone: no format that other programs open has it; "
+            f"train one of {' or '.join(LAYOUTS)} to save it"
+        )
+
+
 def to_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
-    """Rename our weights, and split the joined ones (query, key, value; gate, up)."""
+    """Rename our weights, and split the joined ones (query, key, value; gate, up).
+
+    Raises SettingError for a layout that is a study's alone.
+    """
+    check_layout(shape)
     if shape.is_gpt2:
         return gpt2_folder.to_hugging_face(weights, shape)
     D, H, K = shape.head_width, shape.heads, shape.kv_heads
@@ -83,7 +96,8 @@ def from_hugging_face(weights: dict[str, Tensor], shape: Shape) -> dict[str, Ten
 
 
 def config_json(shape: Shape) -> dict[str, Any]:
-    """Return the `config.json` of this shape."""
+    """Return the `config.json` of this shape. Raises SettingError for a layout that is a study's alone."""
+    check_layout(shape)
     return {**(gpt2_folder.config_json(shape) if shape.is_gpt2 else _qwen3_json(shape)), **EVERY_CONFIG}
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chidu.model.transformer import LAYER_NORM_EPSILON, MLP, NORM_EPSILON, Block, GeluMLP, Transformer, apart
+from chidu.model.transformer import LAYER_NORM_EPSILON, MLP, NORM_EPSILON, Block, PlainMLP, Transformer, apart
 
 __all__ = ["GradientPass"]
 
@@ -48,9 +48,10 @@ class GradientPass:
         """
         model, index = self.model, tokens.flatten()
         is_gpt2, length = model.shape.is_gpt2, tokens.shape[1]
+        has_positions = model.shape.positions == "learned"
         turn = Turn.of(model, length, tokens if are_apart else None)
         x = F.embedding(index, model.embedding.weight)
-        if is_gpt2:
+        if has_positions:
             x = (x.view(len(tokens), length, -1) + model.positions.weight[:length]).flatten(0, 1)
         layers: list[LayerPass] = []
         for block in model.blocks:
@@ -62,7 +63,7 @@ class GradientPass:
         gradient = norm.backward(gradient)
         for layer in reversed(layers):
             gradient = layer.backward(gradient)
-        if is_gpt2:
+        if has_positions:
             by_position = _grad(model.positions.weight)
             by_position[:length].copy_(gradient.view(len(tokens), length, -1).float().sum(dim=0))
             by_position[length:].zero_()
@@ -235,6 +236,9 @@ class LayerPass:
     def _activate(self) -> Tensor:
         """Return the MLP's inner vectors [N, F] of the normed stream."""
         mlp = self.block.mlp
+        if isinstance(mlp, PlainMLP):
+            self.up = self.seen @ mlp.up.weight.T
+            return F.gelu(self.up) if mlp.is_gelu else self.up.relu().square_()
         assert isinstance(mlp, MLP)
         self.gate, self.up = (self.seen @ mlp.gate_up.weight.T).chunk(2, dim=-1)
         self.open = F.silu(self.gate)
@@ -243,6 +247,12 @@ class LayerPass:
     def _by_seen(self, by_hidden: Tensor) -> Tensor:
         """Write the gradient of the MLP's first matrix; return that by the normed stream."""
         mlp = self.block.mlp
+        if isinstance(mlp, PlainMLP):
+            if mlp.is_gelu:
+                by_up = torch.ops.aten.gelu_backward(by_hidden, self.up)
+            else:
+                by_up = self.up.relu().mul_(2).mul_(by_hidden)
+            return _through(mlp.up, by_up, self.seen)
         assert isinstance(mlp, MLP)
         by_both = by_hidden.new_empty(len(by_hidden), 2 * by_hidden.shape[1])
         by_gate, by_up = by_both.chunk(2, dim=-1)
@@ -321,18 +331,6 @@ class GPT2LayerPass(LayerPass):
     """One block of GPT-2's layout."""
 
     norm = LayerNormPass
-
-    def _activate(self) -> Tensor:
-        mlp = self.block.mlp
-        assert isinstance(mlp, GeluMLP)
-        self.up = self.seen @ mlp.up.weight.T
-        return F.gelu(self.up)
-
-    def _by_seen(self, by_hidden: Tensor) -> Tensor:
-        mlp = self.block.mlp
-        assert isinstance(mlp, GeluMLP)
-        by_up = torch.ops.aten.gelu_backward(by_hidden, self.up)
-        return _through(mlp.up, by_up, self.seen)
 
     def _attend(self, qkv: Tensor) -> Tensor:
         H, D = self.block.attention.heads, self.block.attention.head_width

@@ -1,6 +1,6 @@
 """Our Transformer: Qwen3's layout, written for small models on a processor as well as large ones on a GPU.
 
-For comparisons it takes GPT-2's layout too (`chidu.runs.shape`).
+For comparisons it takes GPT-2's layout too, and for studies variants of Qwen3's (`chidu.runs.shape`).
 
 Query, key and value are one product, and so are the MLP's gate and up: at small widths the number of operations costs
 more than their size. `chidu.model.conversion` splits them for the Hugging Face layout.
@@ -24,6 +24,7 @@ __all__ = ["LAYER_NORM_EPSILON", "NORM_EPSILON", "ROPE_THETA", "KeyValues", "Tra
 NORM_EPSILON = 1e-6
 LAYER_NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
+EMBEDDING_DEVIATION, HEAD_DEVIATION = 0.7, 0.02
 BRANCH_ENDS = ("attention.out.weight", "mlp.down.weight")
 
 END = 0
@@ -45,9 +46,14 @@ def apart(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def rotary_angles(shape: Shape, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine of the rotary angles (Su et al., 2104.09864), each [T, D/2], float32."""
+    """Return cosine and sine of the rotary angles (Su et al., 2104.09864), each [T, D/2], float32.
+
+    Where positions are not rotary every angle is 0, and turns nothing.
+    """
     exponent = torch.arange(0, shape.head_width, 2, device=device, dtype=torch.float32) / shape.head_width
     position = torch.arange(shape.context_length, device=device, dtype=torch.float32)
+    if shape.positions != "rotary":
+        position = torch.zeros_like(position)
     angle = torch.outer(position, 1.0 / ROPE_THETA**exponent)
     return angle.cos(), angle.sin()
 
@@ -142,16 +148,18 @@ class MLP(nn.Module):
         return mixed
 
 
-class GeluMLP(nn.Module):
-    """GPT-2's MLP."""
+class PlainMLP(nn.Module):
+    """Without a gate: GPT-2's MLP, or with the square of ReLU (So et al., 2109.08668)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self.is_gelu = shape.activation == "gelu"
         self.up = nn.Linear(shape.width, shape.mlp_width, bias=False)
         self.down = nn.Linear(shape.mlp_width, shape.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.down(F.gelu(self.up(x)))
+        up = self.up(x)
+        mixed: Tensor = self.down(F.gelu(up) if self.is_gelu else F.relu(up).square())
         return mixed
 
 
@@ -163,7 +171,7 @@ class Block(nn.Module):
         self.attention_norm = norm_of(shape)
         self.attention = Attention(shape)
         self.mlp_norm = norm_of(shape)
-        self.mlp = GeluMLP(shape) if shape.is_gpt2 else MLP(shape)
+        self.mlp = MLP(shape) if shape.is_gated else PlainMLP(shape)
 
     def forward(
         self, x: Tensor, cosine: Tensor, sine: Tensor, mask: Tensor, past: KeyValues | None = None
@@ -186,7 +194,7 @@ class Transformer(nn.Module):
         self.recompute = recompute
         """True where training keeps of each block only what it read, and computes the rest again on the way back."""
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-        if shape.is_gpt2:
+        if shape.positions == "learned":
             self.positions = nn.Embedding(shape.context_length, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = norm_of(shape)
@@ -215,8 +223,9 @@ class Transformer(nn.Module):
         One at a time, so that a model which no single memory holds can take them too.
 
         Matrices have standard deviation 1/sqrt(fan-in); the last matrix of each branch starts at zero, so every block
-        starts as the identity, and the head starts small, so the first loss is log V. In GPT-2's layout all have 0.02,
-        the last matrix of each branch that over sqrt(2 · layers).
+        starts as the identity, and the head starts small, so the first loss is log V; a table that is both embedding
+        and head has the geometric mean of the two. In GPT-2's layout all have 0.02, the last matrix of each branch that
+        over sqrt(2 · layers).
         """
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
@@ -228,7 +237,9 @@ class Transformer(nn.Module):
             elif name.endswith(BRANCH_ENDS):
                 yield weight, torch.zeros(weight.shape)
             else:
-                deviation = {"embedding.weight": 0.7, "head.weight": 0.02}.get(name, weight.shape[1] ** -0.5)
+                table = (EMBEDDING_DEVIATION * HEAD_DEVIATION) ** 0.5 if self.shape.tied else EMBEDDING_DEVIATION
+                own = {"embedding.weight": table, "head.weight": HEAD_DEVIATION}
+                deviation = own.get(name, weight.shape[1] ** -0.5)
                 yield weight, torch.empty(weight.shape).normal_(std=deviation, generator=generator)
 
     def features(
@@ -257,7 +268,7 @@ class Transformer(nn.Module):
         """
         start = past[0][0].shape[2] if past else 0
         stop = start + x.shape[1]
-        if self.shape.is_gpt2:
+        if self.shape.positions == "learned":
             x = x + self.positions.weight[start:stop]
         cosine, sine = self.cosine[start:stop].to(x.dtype), self.sine[start:stop].to(x.dtype)
         mask = self.mask[start:stop, :stop].to(x.dtype)

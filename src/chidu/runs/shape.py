@@ -2,6 +2,7 @@
 
 The layout is Qwen3's: RMSNorm, rotary positions, grouped-query attention with a norm on each head's query and key,
 SwiGLU, no biases. For comparisons there is GPT-2's, without biases: LayerNorm, learned positions, GELU, the head tied.
+Studies also train variants of Qwen3's layout that differ from it in one thing; no other program reads them.
 A test equates every formula here with the modules of ``chidu.model`` and with torch's flop counter.
 """
 
@@ -11,9 +12,17 @@ from dataclasses import dataclass
 
 from chidu.errors import SettingError
 
-__all__ = ["LAYOUTS", "Shape"]
+__all__ = ["LAYOUTS", "VARIANTS", "Shape"]
 
 LAYOUTS = ("qwen3", "gpt2")
+VARIANTS = {
+    "qwen3 without positions": ("none", "swiglu"),
+    "qwen3 with learned positions": ("learned", "swiglu"),
+    "qwen3 with gelu": ("rotary", "gelu"),
+    "qwen3 with relu squared": ("rotary", "relu squared"),
+}
+"""Layouts of studies alone, each with its position code and its activation: no format that others open has them."""
+DETAILS = {"qwen3": ("rotary", "swiglu"), "gpt2": ("learned", "gelu"), **VARIANTS}
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Shape:
     tied: bool = False
     """True where the head is the transpose of the embedding."""
     layout: str = "qwen3"
-    """`qwen3`, or `gpt2` for comparisons."""
+    """`qwen3`, or `gpt2` for comparisons; in studies one of VARIANTS."""
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "context_length", "width", "layers", "heads", "kv_heads", "head_width", "mlp_width"):
@@ -50,7 +59,7 @@ class Shape:
             raise SettingError(f"shape: kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
         if self.head_width % 2:
             raise SettingError(f"shape: head_width ({self.head_width}) must be even")
-        if self.layout not in LAYOUTS:
+        if self.layout not in DETAILS:
             raise SettingError(f"shape: layout is {self.layout!r}; it must be {' or '.join(LAYOUTS)}")
         if self.is_gpt2 and not (
             self.tied and self.heads == self.kv_heads and self.heads * self.head_width == self.width
@@ -63,20 +72,34 @@ class Shape:
         return self.layout == "gpt2"
 
     @property
+    def positions(self) -> str:
+        """How the layers learn where a token stands: `rotary`, `learned`, or `none` but the causal mask."""
+        return DETAILS[self.layout][0]
+
+    @property
+    def activation(self) -> str:
+        """The MLP's: `swiglu`, which has a gate and so three matrices, `gelu` or `relu squared`."""
+        return DETAILS[self.layout][1]
+
+    @property
+    def is_gated(self) -> bool:
+        """True where the MLP has a gate."""
+        return self.activation == "swiglu"
+
+    @property
     def params_matmul(self) -> int:
         """Params that a token is multiplied with: the matrices of all layers, and the head."""
         attention = self.width * self.head_width * 2 * (self.heads + self.kv_heads)
-        mlp = (2 if self.is_gpt2 else 3) * self.width * self.mlp_width
+        mlp = (3 if self.is_gated else 2) * self.width * self.mlp_width
         return self.layers * (attention + mlp) + self.vocabulary * self.width
 
     @property
     def params(self) -> int:
         """All params: matrices, head, embedding (once where tied), learned positions and norms."""
-        if self.is_gpt2:
-            return self.params_matmul + (2 * self.layers + 1 + self.context_length) * self.width
-        norms = self.layers * (2 * self.width + 2 * self.head_width) + self.width
+        norms = self.layers * (2 * self.width + (0 if self.is_gpt2 else 2 * self.head_width)) + self.width
         embedding = 0 if self.tied else self.vocabulary * self.width
-        return self.params_matmul + norms + embedding
+        positions = self.context_length * self.width if self.positions == "learned" else 0
+        return self.params_matmul + norms + embedding + positions
 
     def flops_per_token(self, context_length: int | None = None) -> int:
         """Floating-point operations to train on one token: forward, and twice that backward.

@@ -5,12 +5,18 @@ verdict.py         holds, fails or undecided, and what more it would take
 spread.py          the law of a variance over seeds
 self_averaging.py  does the luck of a seed matter less at scale?
 beneath.py         what lies beneath that luck: the spread of single tokens' losses, and of the gradient
-structure.py       does the shape matter less at scale? (on tables; its runs are not made yet)
+structure.py       does the shape matter less at scale?
+shapes.py          the runs of that: a dozen shapes of equal params at each size
+details.py         what each detail of a shape does by itself, and whether it keeps mattering
 limits.py          do small tasks come with scale, and smoothly?
+reach.py           each task's law in params and tokens, and whether it is above chance anywhere
 context.py         do the log-linear model's sums sharpen with more context, or average out?
+bags.py            the runs of that: log-linear models of every window, trained and measured
+beside.py          and Transformers, read with their context cut short, and asked small tasks after other text
+crossed.py         small tasks crossed with context: does what stands before a prompt hurt?
+average.py         entropies, and how far distributions lie from their average
 stability.py       does the output move less under small changes at scale? (stability_show.py: in words)
 moves.py           the changes of prompt, seed and rate, and how far outputs move
-bags.py            the runs of that: log-linear models of every window, trained, measured, and a Transformer beside
 slopes.py          how a score goes with size, where models and items are drawn from many
 cost.py            what did it cost, and where does the next hour buy least? (a report, no verdict)
 published.py       what others published, beside what a table's runs give

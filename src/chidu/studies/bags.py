@@ -1,16 +1,15 @@
 """The runs of the study of context: log-linear models of every window, full and of low rank, sum and mean.
 
-All are trained by the common loop (`chidu.training.bag`) on the same batches, and beside them one small Transformer,
-whose loss along the context is its own curve. Each is measured on the last half of the same held-out sequences, reading
-as many words as it was trained on and, with its θ as it is, more. A finished model leaves one small file, named after
-all that it was told and read: another call finds it.
+All are trained by the common loop (`chidu.training.bag`) on the same batches, and beside them Transformers of three
+sizes (`beside.py`). Each is measured on the last half of the same held-out sequences, reading as many words as it was
+trained on and, with its θ as it is, more. A finished model leaves one small file, named after all that it was told and
+read: another call finds it.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,12 @@ from chidu.runs.config import RunConfig
 from chidu.runs.ladder import Ladder
 from chidu.runs.recipe import Recipe
 from chidu.runs.record import fingerprint, read_json, write_json
+from chidu.studies.average import distances
+from chidu.studies.beside import WIDTHS, besides, measuring_tokens
 from chidu.studies.study import Means, OwnRuns
-from chidu.training.rungs import STOP_SECONDS, Rung, Text, run_path, train_ladder
+from chidu.training.rungs import STOP_SECONDS, Text
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from chidu.model.loglinear import LogLinear
     from chidu.training.bag import Bag
 
@@ -41,8 +40,6 @@ FULL_RATE, LOW_RATE = 0.1, 0.05
 """Adam's, of a θ at a window of one word, full and of low rank; see `Bag.rate`."""
 SEEDS = 2
 LEAST_STEPS, MOST_STEPS = 60, 2000
-WIDTH = 48
-"""Of the Transformer beside."""
 SLACK = 1.25
 START_SECONDS = 15.0
 TIMED = 6
@@ -76,13 +73,18 @@ class BagRun:
         return Bag(self.window, self.rank, self.mean)
 
 
-def config_of(means: Means, steps: int, seed: int) -> RunConfig:
-    """Return the training of the Transformer beside; the log-linear models take batches and schedule from it."""
+def config_of(means: Means, steps: int, seed: int, width: int = WIDTHS[0]) -> RunConfig:
+    """Return the training of a Transformer beside; the log-linear models take batches and schedule from it."""
     from chidu.training.probe import best_precision
 
     recipe = Recipe(means.vocabulary, LENGTH, LENGTH, warmup_steps=min(20, steps // 3), precision=best_precision())
-    made = recipe.config(WIDTH, steps, seed)
-    return made if seed == means.seed else RunConfig.from_dict({**made.as_dict(), "seed": seed})
+    return recipe.config(width, steps, seed)
+
+
+def transformers(means: Means, steps: int) -> list[RunConfig]:
+    """Return the trainings of all Transformers, the dearest first."""
+    seeds = [SEED_OF_STUDY + 1000 * means.seed + place for place in range(SEEDS)]
+    return [config_of(means, steps, seed, width) for width in reversed(WIDTHS) for seed in seeds]
 
 
 def runs_of(means: Means, steps: int) -> list[BagRun]:
@@ -102,6 +104,8 @@ def runs_of(means: Means, steps: int) -> list[BagRun]:
 
 def plan(means: Means) -> dict[str, Any]:
     """Time a few steps, and choose how many fit."""
+    from chidu.training.probe import measure_apart
+
     shortest = runs_of(means, LEAST_STEPS)
     kinds = [next(each for each in shortest if each.rank == rank and each.window > 1) for rank in (None, RANK)]
     timed = means.place.map(_seconds_a_step, [tuple(kinds)] * means.place.cores)
@@ -110,9 +114,11 @@ def plan(means: Means) -> dict[str, Any]:
     # Measuring passes over the held-out text once for each number of words read.
     sequences = max(1, means.text.held_out_tokens // LENGTH)
     measuring = sum(len(WINDOWS) - i for i in range(len(WINDOWS))) * 2 * SEEDS * (full + low) * sequences / 2
-    # The Transformer of this width takes about twice as long a step as a full θ.
-    a_step = SLACK * (bags + 2 * full) / means.place.cores
-    fixed = START_SECONDS + SLACK * measuring / means.place.cores
+    wide = sum(measure_apart(transformers(means, LEAST_STEPS), means.place, means.place.cores))
+    # To read is a third of what a step takes.
+    measuring += wide * measuring_tokens(WINDOWS, means.text.held_out_tokens) / LENGTH / 3
+    a_step = SLACK * (bags + wide) / means.place.cores
+    fixed = 2 * START_SECONDS + SLACK * measuring / means.place.cores
     steps = min(MOST_STEPS, 10 * math.floor((means.seconds - fixed) / a_step / 10))
     if steps < LEAST_STEPS:
         raise TextError(
@@ -124,7 +130,8 @@ def plan(means: Means) -> dict[str, Any]:
         "seconds": fixed + steps * a_step,
         "words": (
             f"{len(shortest)} log-linear models ({SEEDS} seeds of windows {', '.join(map(str, WINDOWS))}; sum and "
-            f"mean; θ full and of rank {RANK}) and a Transformer, each {steps} steps of {LENGTH} tokens"
+            f"mean; θ full and of rank {RANK}) and Transformers of widths {', '.join(map(str, WIDTHS))}, each {steps} "
+            f"steps of {LENGTH} tokens"
         ),
     }
 
@@ -139,31 +146,15 @@ def make(means: Means, plan: dict[str, Any]) -> Ladder:
     def on_event(_index: int, _event: object) -> None:
         nonlocal done
         done += 1
-        means.tell(0.9 * done / max(1, len(missing)), "training log-linear models")
+        means.tell(0.7 * done / max(1, len(missing)), "training log-linear models")
 
     means.tell(0.0, "training log-linear models")
     means.place.map(_train_bag, missing, on_event, grace=STOP_SECONDS)
     rows = [row for each in runs for row in read_json(each.finished)["rows"]]
-    means.tell(0.9, "training the Transformer beside")
-    rows += beside(means, steps)
+    later = replace(means, tell=lambda part, words: means.tell(0.7 + 0.3 * part, words))
+    rows += besides(later, transformers(means, steps), WINDOWS)
     names = list(dict.fromkeys(name for row in rows for name in row))
     return Ladder({name: [row.get(name) for row in rows] for name in names}, "context")
-
-
-def beside(means: Means, steps: int) -> list[dict[str, Any]]:
-    """Train the Transformer, and return its loss by the number of words before, at their upper end."""
-    config = config_of(means, steps, SEED_OF_STUDY + 1000 * means.seed)
-    name = f"beside-{fingerprint([config.as_dict(), means.fingerprint])[:12]}"
-    rung = Rung(name, name, config)
-    if not run_path(means.folder, name).exists():
-        train_ladder([rung], means.text, means.folder, lambda _group, _event: None, means.place)
-        shutil.rmtree(means.folder / f"{name}-trunk.scratch", ignore_errors=True)
-    from chidu.runs.run import Run
-
-    run = Run.from_dict(read_json(run_path(means.folder, name)))
-    common = {"model": "transformer", "theta": "", "trained": LENGTH, "seed": config.seed,
-              "params": config.shape.params, "tokens": config.tokens}  # fmt: skip
-    return [{**common, "read": each.last, "loss": each.loss} for each in run.loss_by_position]
 
 
 def _train_bag(run: BagRun, emit: Emit) -> None:
@@ -236,20 +227,6 @@ def distribution(model: LogLinear, sequences: np.ndarray[Any, Any], read: int) -
         "entropy": entropies / count,
         "distance": float(distances(torch.cat(kept).double(), total / count).mean()),
     }
-
-
-def distances(chances: Tensor, average: Tensor) -> Tensor:
-    """Return the Jensen–Shannon distance (root of the divergence, nats) of each row [n, V] from a distribution [V]."""
-    middle = (chances + average) / 2
-    divergence = _entropy(middle) - (_entropy(chances) + _entropy(average)) / 2
-    found: Tensor = divergence.clamp(min=0).sqrt()
-    return found
-
-
-def _entropy(chances: Tensor) -> Tensor:
-    import torch
-
-    return -torch.where(chances > 0, chances * chances.clamp(min=1e-300).log(), 0.0).sum(dim=-1)
 
 
 def _seconds_a_step(runs: tuple[BagRun, ...], _: Emit) -> list[float]:

@@ -4,8 +4,8 @@ P(k | context) ∝ exp(Σ θ_{k,j}) over the last |N| words. With the sum as wri
 it the distance of P from the average distribution (its mean over contexts); with the mean over |N| words that agree
 ever better, P may come to that average. The effect is κ in: distance ∝ |N|^κ, of models trained at each |N| with the
 sum and a full θ; the distance is the Jensen–Shannon one. Beside it stand the same of the mean, of a θ of low rank, of
-models that read more words than they were trained on, the laws of loss and entropy, and a Transformer's loss along its
-context.
+models that read more words than they were trained on, the laws of loss and entropy; Transformers read with their
+context cut to |N| words, with the same laws; and what small tasks score by what stands before them (`crossed.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
 from chidu.studies.bags import OWN_RUNS
+from chidu.studies.crossed import Crossed, crossed_of
 from chidu.studies.slopes import Line, bend_chance, student
 from chidu.studies.study import Study
 from chidu.studies.verdict import Verdict
+from chidu.units import format_count
 
 __all__ = ["CONTEXT", "Trend", "trend"]
 
@@ -75,14 +77,24 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
     found = trend(decades, np.log10(main.numbers("distance")), study.level)
     laws, wider = laws_of(own, study.level), widened(bags)
     bend = bend_chance(decades, np.log10(main.numbers("distance")), seed)
+    others, crossed = transformer_laws(table, study.level), crossed_of(table, study.level)
     return study.concluded(
         found.value,
         found.low,
         found.high,
-        meaning=meaning(own, laws, wider, beside(table)),
+        meaning=meaning(own, laws, wider, beside(table)) + _law_words(others) + _crossed_words(crossed),
         runs=len(own),
         rows=rows(own, beside(table)),
-        findings={"laws": laws, "widened": wider, "transformer": beside(table), "bend_chance": bend},
+        findings={
+            "laws": laws,
+            "points": points(own),
+            "lines": lines_of(own),
+            "widened": wider,
+            "transformer": beside(table),
+            "transformer_laws": others,
+            "tasks": None if crossed is None else crossed.as_dict(),
+            "bend_chance": bend,
+        },
         notes=notes(bend),
     )
 
@@ -128,13 +140,61 @@ def means(chosen: Ladder) -> list[dict[str, float]]:
     ]
 
 
-def beside(table: Ladder) -> list[dict[str, float]]:
-    """Return the Transformer's loss by the most words that it had before."""
+def points(own: Ladder) -> dict[str, list[dict[str, float]]]:
+    """Return of each kind of model what it comes to at each number of words it was trained on and reads."""
+    kinds = [(form, theta) for form in FORMS for theta in ("full", "low")]
+    return {f"{form} {theta}": means(part(own, form, theta)) for form, theta in kinds if len(part(own, form, theta))}
+
+
+def lines_of(own: Ladder) -> dict[str, list[dict[str, float]]]:
+    """Return the fitted law of each kind's distance, a point a number of words."""
+    found = {}
+    for kind in points(own):
+        chosen = part(own, *kind.split())
+        decades = np.log10(chosen.numbers("read"))
+        if len(np.unique(decades)) >= 3:
+            line = Line.of(decades, np.log10(chosen.numbers("distance")))
+            found[kind] = [{"read": 10**x, "distance": 10 ** line.at(x)} for x in np.unique(decades).tolist()]
+    return found
+
+
+def transformers(table: Ladder) -> list[tuple[float, Ladder]]:
+    """Return the Transformers' rows by size; those that do not tell one are of one size."""
     chosen = table.select(table.columns["model"].astype(str) == "transformer")
     if not len(chosen):
         return []
-    read, loss = (chosen.numbers(name).tolist() for name in ("read", "loss"))
-    return [{"read": words, "loss": nats} for words, nats in zip(read, loss, strict=True)]
+    sizes = column(chosen, "params")
+    return [(float(size), chosen.select(sizes == size)) for size in np.unique(sizes[np.isfinite(sizes)])]
+
+
+def column(table: Ladder, name: str) -> Floats:
+    """Return a column of numbers, NaN where it is empty or not there."""
+    if name not in table:
+        return np.full(len(table), np.nan)
+    return np.array([np.nan if each in (None, "") else float(each) for each in table.columns[name].tolist()])
+
+
+def beside(table: Ladder) -> list[dict[str, float]]:
+    """Return what the Transformers come to at each number of words that they are given, means over seeds."""
+    found = []
+    for size, chosen in transformers(table):
+        read = chosen.numbers("read")
+        for each in np.unique(read):
+            told = {name: float(column(chosen, name)[read == each].mean()) for name in MEASURES}
+            found.append({"params": size, "read": float(each), **told})
+    return found
+
+
+def transformer_laws(table: Ladder, level: float) -> list[dict[str, Any]]:
+    """Return of each size how loss, entropy and log distance go per tenfold words, as `laws_of` does."""
+    found: list[dict[str, Any]] = []
+    for size, chosen in transformers(table):
+        decades = np.log10(chosen.numbers("read"))
+        values = {name: column(chosen, name) for name in MEASURES}
+        values["distance"] = np.log10(values["distance"])
+        if len(np.unique(decades)) >= 3 and all(np.isfinite(each).all() for each in values.values()):
+            found.append({"params": size, **{name: trend(decades, values[name], level).as_dict() for name in MEASURES}})
+    return found
 
 
 def rows(own: Ladder, transformer: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
@@ -145,7 +205,11 @@ def rows(own: Ladder, transformer: Sequence[dict[str, float]]) -> list[dict[str,
             chosen = part(own, form, theta)
             if len(chosen):
                 found += [{"model": f"{form} {theta}", **each} for each in means(chosen)]
-    return found + [{"model": "transformer", **each, "entropy": "", "distance": ""} for each in transformer]
+    told = ("read", *MEASURES)
+    return found + [
+        {"model": f"transformer {format_count(each['params'])}", **{name: each[name] for name in told}}
+        for each in transformer
+    ]
 
 
 def notes(bend: float | None) -> tuple[str, ...]:
@@ -176,9 +240,13 @@ def meaning(
         )
     said += _widened_words(wider)
     if transformer:
+        largest = [each for each in transformer if each["params"] == transformer[-1]["params"]]
+        first, last = largest[0], largest[-1]
         said += (
-            f"The Transformer of the same training ends at {transformer[-1]['loss']:.3f} in the last half of its "
-            f"context, and at {transformer[0]['loss']:.3f} among the first {transformer[0]['read']:.0f} words."
+            f"The Transformer of {format_count(last['params'])} params and the same training, its context cut to "
+            f"{first['read']:.0f} word, ends at {first['loss']:.3f} nats with entropy {first['entropy']:.2f} and "
+            f"distance {first['distance']:.3f}; given {last['read']:.0f} words at {last['loss']:.3f}, "
+            f"{last['entropy']:.2f} and {last['distance']:.3f}. "
         )
     kappa = laws.get("mean full", {}).get("distance")
     return said.rstrip() + (
@@ -203,6 +271,35 @@ def _widened_words(wider: dict[str, list[dict[str, float]]]) -> str:
         if form == "sum" and crossed:
             said += f"Its entropy is halved from {crossed[0]:.0f} words on. "
     return said
+
+
+def _law_words(laws: Sequence[dict[str, Any]]) -> str:
+    """Say whether the Transformers sharpen or average out."""
+    if not laws:
+        return ""
+    told = [
+        f"{each['distance']['value']:+.3f} ({each['distance']['low']:+.3f} to {each['distance']['high']:+.3f}) at "
+        f"{format_count(each['params'])}"
+        for each in laws
+    ]
+    return f" Of the Transformers, read with more and more words, κ is {', '.join(told)} params."
+
+
+def _crossed_words(crossed: Crossed | None) -> str:
+    """Say whether a wider context hurts small tasks."""
+    if crossed is None:
+        return ""
+    told = [
+        f"{each.slope.value:+.3f} ({each.slope.low:+.3f} to {each.slope.high:+.3f}) at {format_count(each.params)}"
+        for each in crossed.sizes
+    ]
+    whole = crossed.whole
+    said = "hurts" if whole.high < 0 else "helps" if whole.low > 0 else "is not told to hurt or to help"
+    return (
+        f" A wider context {said} small tasks: each tenfold of what stands before the answer, another text first, adds "
+        f"{whole.value:+.3f} nats ({whole.low:+.3f} to {whole.high:+.3f}) to the right answer's log-probability, "
+        f"tasks weighted alike; by size {', '.join(told)} params."
+    )
 
 
 CONTEXT = Study(

@@ -1,9 +1,13 @@
 """`limits`: do small tasks come with scale, and do they come smoothly?
 
 Models of several sizes, all trained on the same tokens, are asked the same items (`chidu.evaluation.tasks`). An item's
-score is the log-probability of the right answer among those shown: it can move smoothly where a count of right answers
-jumps (Schaeffer, Miranda and Koyejo, 2304.15004). The effect is the slope of the mean score, each task weighted alike,
-per tenfold params. Items that stand in the training text are left out and counted.
+score is the log-probability of the right answer among those shown, what each is likely of itself taken off
+(`chidu.evaluation.scoring`): it can move smoothly where a count of right answers jumps (Schaeffer, Miranda and Koyejo,
+2304.15004). The effect is the slope of the mean score, each task weighted alike, per tenfold params. Items that stand
+in the training text are left out and counted.
+
+Where the table holds several lengths of each model, each task has a law in params and tokens, and is asked whether it
+is above chance at any size and length (`reach.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from chidu.errors import TableError
 from chidu.parallel import Emit
 from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
+from chidu.studies.reach import Answered, Reach, reach_of
 from chidu.studies.slopes import Line, bend_chance, slope_of
 from chidu.studies.study import Models, Seeds, Study
 from chidu.studies.verdict import Verdict
@@ -57,20 +62,22 @@ class Scores:
     """(items,) answers shown"""
 
 
-def gather(table: Ladder) -> Scores:
-    """Gather models and items at the most tokens of a table with `params, tokens, seed, task, item, score, right`.
+def gather(table: Ladder, length: float | None = None, way: str = "") -> Scores:
+    """Gather models and items of a table with `params, tokens, seed, task, item, score, right`.
 
-    Raises TableError where a column is missing, a model was not asked every item, or there are too few of either.
+    At so many tokens (the most), from the columns of score and right whose names end with `way`. Raises TableError
+    where a column is missing, a model was not asked every item, or there are too few of either.
     """
     params, tokens = table.numbers("params"), table.numbers("tokens")
-    score, right = table.numbers("score", positive=False), table.numbers("right", positive=False)
+    score, right = (table.numbers(name + way, positive=False) for name in ("score", "right"))
+    length = tokens.max() if length is None else length
     answers = table.numbers("answers") if "answers" in table else np.full(len(table), np.nan)
     for name in ("task", "item", "seed"):
         if name not in table:
             raise TableError(f"{table.source}: no column {name!r}: which rows are of one {name}, it must say")
     if score.max() > 1e-9:
         raise TableError(f"{table.source}: score is {score.max():g} in some row; log-probabilities are 0 at the most")
-    kept = np.flatnonzero(tokens == tokens.max())
+    kept = np.flatnonzero(tokens == length)
     task, seed = (table.columns[name].astype(str)[kept] for name in ("task", "seed"))
     named = np.char.add(np.char.add(task, "\t"), table.columns["item"].astype(str)[kept])
     models, of_model = np.unique(np.column_stack([params[kept].astype(str), seed]), axis=0, return_inverse=True)
@@ -86,7 +93,7 @@ def gather(table: Ladder) -> Scores:
     tasks, task_of = np.unique(task[first], return_inverse=True)
     found = Scores(
         params=params[kept][order].reshape(shaped)[:, 0],
-        tokens=float(tokens.max()),
+        tokens=float(length),
         values=score[kept][order].reshape(shaped),
         right=right[kept][order].reshape(shaped),
         tasks=tuple(map(str, tasks)),
@@ -116,11 +123,12 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
     decades = np.log10(scores.params)
     found = slope_of(decades, scores.values, scores.task_of, study.level)
     own = [of_task(scores, place, study.level, seed) for place in range(len(scores.tasks))]
+    reach = reaches(table, scores, study.level)
     return study.concluded(
         found.value,
         found.low,
         found.high,
-        meaning=meaning(scores, own, found.value),
+        meaning=meaning(scores, own, found.value) + _reach_words(reach),
         runs=len(scores.params),
         rows=[{name: value for name, value in each.items() if name != "curve"} for each in own],
         findings={
@@ -129,8 +137,66 @@ def judge(study: Study, table: Ladder, seed: int) -> Verdict:
             "models_error": found.models_error,
             "items_error": found.items_error,
             "curves": {each["task"]: each["curve"] for each in own},
+            "reach": [each.as_dict() for each in reach],
+            **whole(table, study.level),
         },
         notes=(*table.notes, *notes(found.models_error, found.items_error)),
+    )
+
+
+def reaches(table: Ladder, longest: Scores, level: float) -> list[Reach]:
+    """Return each task's law in params and tokens, and whether it is above chance anywhere.
+
+    Of the lengths at which the same models were asked; none where there is one alone, or the answers are not counted.
+    """
+    lengths = np.unique(table.numbers("tokens")).tolist()
+    if len(lengths) < 2 or not np.isfinite(longest.answers).all():
+        return []
+    each = [gather(table, length) for length in lengths]
+    if any(not np.array_equal(one.params, longest.params) or one.values.shape != longest.values.shape for one in each):
+        return []
+    found = []
+    for place, task in enumerate(longest.tasks):
+        chosen = longest.task_of == place
+        answered = Answered(
+            task,
+            longest.params,
+            np.array(lengths),
+            np.array([one.values[:, chosen] for one in each]),
+            np.array([one.right[:, chosen] for one in each]),
+            float((1 / longest.answers[chosen]).mean()),
+        )
+        found.append(reach_of(answered, level, len(longest.tasks)))
+    return found
+
+
+def whole(table: Ladder, level: float) -> dict[str, Any]:
+    """Return the effect where answers are compared by their whole log-likelihood, if the table has that too."""
+    if "score_whole" not in table:
+        return {}
+    scores = gather(table, way="_whole")
+    found = slope_of(np.log10(scores.params), scores.values, scores.task_of, level)
+    return {
+        "whole": {"effect": found.value, "low": found.low, "high": found.high,
+                  "models_error": found.models_error, "items_error": found.items_error}
+    }  # fmt: skip
+
+
+def _reach_words(reach: Sequence[Reach]) -> str:
+    """Say what the tokens do, and which tasks stay at chance at any number of them."""
+    if not reach:
+        return ""
+    more = [each.task for each in reach if each.by_tokens.low > 0]
+    never = [
+        f"{each.task} (at most {100 * each.last.high:.0f}% right at the largest, chance {100 * each.chance:.0f}%)"
+        for each in reach
+        if not each.is_above_chance
+    ]
+    first, last = reach[0].cells[0].tokens, reach[0].cells[-1].tokens
+    return (
+        f" From {format_count(first)} to {format_count(last)} tokens surely rising with tokens: "
+        f"{', '.join(more) or 'none'}. Not told to be above chance at any size and length seen here: "
+        f"{', '.join(never) or 'none'}."
     )
 
 
@@ -194,8 +260,8 @@ def meaning(scores: Scores, own: Sequence[dict[str, Any]], effect: float) -> str
 
 
 def measure(models: Models) -> Ladder:
-    """Ask the longest-trained models all items, and return the scores; items that the training text holds are left
-    out, and a note counts them."""
+    """Ask the models of all lengths all items, and return the scores; items that the training text holds are left out,
+    and a note counts them."""
     from chidu.evaluation.contamination import found_in_text
     from chidu.evaluation.tasks import make_items
 
@@ -206,7 +272,8 @@ def measure(models: Models) -> Ladder:
     enough = Counter(item.task for item in clean)
     items = [item for item in clean if enough[item.task] >= LEAST_ITEMS]
     asked = [(item.task, item.prompt, item.choices) for item in items]
-    work = [(run, str(path), str(models.tokens / "tokenizer.json"), asked) for run, path in models.longest]
+    pairs = list(zip(models.runs, models.weights, strict=True))
+    work = [(run, str(path), str(models.tokens / "tokenizer.json"), asked) for run, path in pairs]
     models.tell(0.2, "asking the models")
     done = 0
 
@@ -217,12 +284,14 @@ def measure(models: Models) -> Ladder:
 
     scored = models.place.map(_score, work, on_event)
     rows: dict[str, list[Any]] = {
-        name: [] for name in ("params", "tokens", "seed", "task", "item", "answers", "score", "right")
-    }
-    for (run, _), values in zip(models.longest, scored, strict=True):
-        for number, (item, (score, right)) in enumerate(zip(items, values, strict=True)):
+        name: []
+        for name in ("params", "tokens", "seed", "task", "item", "answers", "score", "right", "score_whole",
+                     "right_whole")
+    }  # fmt: skip
+    for (run, _), values in zip(pairs, scored, strict=True):
+        for number, (item, (own, whole)) in enumerate(zip(items, values, strict=True)):
             cells = (run.config.shape.params, run.config.tokens, run.config.seed, item.task, number,
-                     len(item.choices), score, right)  # fmt: skip
+                     len(item.choices), *own, *whole)  # fmt: skip
             for name, cell in zip(rows, cells, strict=True):
                 rows[name].append(cell)
     return Ladder(rows, "scores", notes=_said(Counter(item.task for item in made), enough))
@@ -243,7 +312,7 @@ def _said(made: Counter[str], clean: Counter[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _score(work: tuple[Run, str, str, list[tuple[str, str, tuple[str, ...]]]], emit: Emit) -> list[list[float]]:
+def _score(work: tuple[Run, str, str, list[tuple[str, str, tuple[str, ...]]]], emit: Emit) -> list[list[list[float]]]:
     """Score one model. Runs in a worker."""
     import torch
 
@@ -255,8 +324,8 @@ def _score(work: tuple[Run, str, str, list[tuple[str, str, tuple[str, ...]]]], e
     torch.set_num_threads(1)
     run, weights, path, asked = work
     tokenizer = load_tokenizer(Path(path))
-    items = [ask(Item(*each), tokenizer, run.config.shape.context_length) for each in asked]
-    found: list[list[float]] = score_items(trained_model(run.config, Path(weights)), items).tolist()
+    items = ask([Item(*each) for each in asked], tokenizer, run.config.shape.context_length)
+    found: list[list[list[float]]] = score_items(trained_model(run.config, Path(weights)), items).tolist()
     emit(run.name)
     return found
 
@@ -264,12 +333,15 @@ def _score(work: tuple[Run, str, str, list[tuple[str, str, tuple[str, ...]]]], e
 LIMITS = Study(
     name="limits",
     claim="the larger the model, the better it does small tasks that nobody taught it, tokens being equal",
-    statistic="nats that the right answer's log-probability among its answers gains per tenfold params, mean of tasks",
+    statistic=(
+        "nats that the right answer's log-probability among its answers, their own likelihood taken off, gains per "
+        "tenfold params, mean of tasks"
+    ),
     threshold=0.05,
     why="ten times the params make the right answer 5% likelier",
     level=0.9,
     judge=judge,
     seeds=Seeds(least=2, wanted=3, most=8),
     measure=measure,
-    measure_seconds=60.0,
+    measure_seconds=120.0,
 )

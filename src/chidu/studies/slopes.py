@@ -16,11 +16,12 @@ F test of lack of fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Line", "Slope", "bend_chance", "slope_of", "student"]
+__all__ = ["Line", "Slope", "bend_chance", "chi_square", "mean_of", "slope_of", "student"]
 
 Floats = NDArray[np.float64]
 
@@ -94,6 +95,31 @@ def slope_of(x: Floats, scores: Floats, groups: NDArray[np.int64], level: float)
     )  # fmt: skip
 
 
+def mean_of(scores: Floats, groups: NDArray[np.int64], level: float) -> Slope:
+    """Return the mean of values [M, items], each of the groups [items] weighted alike, models and items both drawn.
+
+    At least two models, and two items a group. What a model and an item add up to is in neither variance by itself but
+    in both, so the interval errs to the wide side.
+    """
+    numbers, counts = np.unique(groups, return_counts=True)
+    own = [scores[:, groups == number] for number in numbers]
+    of_models = sum(each.mean(axis=1) for each in own) / len(numbers)
+    parts = [float(each.mean(axis=0).var(ddof=1)) / each.shape[1] / len(numbers) ** 2 for each in own]
+    models, items = float(of_models.var(ddof=1)) / len(scores), sum(parts)
+    worst = models**2 / (len(scores) - 1) + sum(part**2 / (c - 1) for part, c in zip(parts, counts, strict=True))
+    freedom = (models + items) ** 2 / worst if worst > 0 else float(len(scores) - 1)
+    half, value = student(0.5 + level / 2, freedom) * float(np.sqrt(models + items)), float(of_models.mean())
+    return Slope(value, value - half, value + half, freedom, float(np.sqrt(models)), float(np.sqrt(items)))
+
+
+def chi_square(freedom: float, level: float, seed: int = 0) -> tuple[float, float]:
+    """Return the quantiles of χ² between which a part `level` of it lies, drawn."""
+    drawn = np.random.default_rng(seed).chisquare(freedom, DRAWS)
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=1024)
 def student(chance: float, freedom: float) -> float:
     """Return Student's quantile at a chance of 0.5 or more, by the sum of its density; good to five digits."""
     freedom = min(freedom, MOST_FREEDOM)

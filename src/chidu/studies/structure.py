@@ -8,10 +8,14 @@ interval is wider than it need be, and no verdict more often wrong.
 
 γ is the likeliest, a and γ over a grid; its interval is that of the likelihood ratio, whose quantiles are drawn on
 ladders simulated at the threshold, for there the verdict is decided.
+
+Beside it each shape's own effect against the base (`details.py`). Params are `params_matmul` where a table has them:
+what our own runs hold equal, and what their arithmetic follows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +24,9 @@ from numpy.typing import NDArray
 
 from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
+from chidu.studies.details import Cells, Detail, details_of
+from chidu.studies.shapes import BASE, OWN_SHAPES
+from chidu.studies.slopes import chi_square
 from chidu.studies.spread import likeliest
 from chidu.studies.study import Study
 from chidu.studies.verdict import Verdict
@@ -55,6 +62,10 @@ class Sizes:
     """(sizes,) harmonic mean over shapes"""
     effects: tuple[dict[str, float], ...]
     """(sizes,) shape → log loss against the size's mean"""
+    counts: tuple[dict[str, int], ...]
+    """(sizes,) shape → seeds"""
+    params_are: str
+    """`params`, or `params_matmul` where the table has them."""
     tokens: float
     runs: int
 
@@ -77,7 +88,8 @@ def gather(table: Ladder) -> Sizes:
 
     Raises TableError where a column is missing or there are none.
     """
-    logs, params, tokens = (np.log(table.numbers(name)) for name in ("loss", "params", "tokens"))
+    params_are = "params_matmul" if "params_matmul" in table else "params"
+    logs, params, tokens = (np.log(table.numbers(name)) for name in ("loss", params_are, "tokens"))
     for name in ("shape", "seed"):
         if name not in table:
             raise TableError(f"{table.source}: no column {name!r}: which runs differ in {name} alone, it must say")
@@ -86,7 +98,7 @@ def gather(table: Ladder) -> Sizes:
         rows = [np.flatnonzero((tokens == length) & (size == each)) for each in range(size.max() + 1)]
         rows = [each for each in rows if len(_repeated(shapes[each])) >= LEAST_SHAPES]
         if len(rows) >= LEAST_SIZES:
-            return _sizes_of(rows, logs, params, shapes, float(np.exp(length)))
+            return _sizes_of(rows, logs, params, shapes, float(np.exp(length)), params_are)
     raise TableError(
         f"{table.source}: no {LEAST_SIZES} sizes have {LEAST_SHAPES} shapes with {LEAST_SEEDS} seeds each at the same "
         f"tokens; params of one size must be within {ONE_SIZE:g} times each other"
@@ -110,12 +122,17 @@ def _repeated(shapes: NDArray[np.str_]) -> list[str]:
 
 
 def _sizes_of(
-    rows: list[NDArray[np.int64]], logs: Floats, params: Floats, shapes: NDArray[np.str_], tokens: float
+    rows: list[NDArray[np.int64]],
+    logs: Floats,
+    params: Floats,
+    shapes: NDArray[np.str_],
+    tokens: float,
+    params_are: str,
 ) -> Sizes:
     centre = np.array([params[each].mean() for each in rows])
     slope = np.polyfit(centre, [logs[each].mean() for each in rows], 1)[0]
     columns: list[tuple[float, ...]] = []
-    effects = []
+    effects, seeds_of = [], []
     for each, middle in zip(rows, centre, strict=True):
         level = logs[each] - slope * (params[each] - middle)
         cells = [level[shapes[each] == name] for name in _repeated(shapes[each])]
@@ -126,10 +143,11 @@ def _sizes_of(
             (means.var(ddof=1), len(cells) - 1, squares / freedom, freedom, len(counts) / (1 / counts).sum())
         )
         effects.append(dict(zip(_repeated(shapes[each]), (means - means.mean()).tolist(), strict=True)))
+        seeds_of.append(dict(zip(_repeated(shapes[each]), map(len, cells), strict=True)))
     between, freedom_between, within, freedom_within, seeds = np.array(columns).T
     return Sizes(
-        np.exp(centre), between, freedom_between, within, freedom_within, seeds, tuple(effects), tokens,
-        sum(len(each) for each in rows),
+        np.exp(centre), between, freedom_between, within, freedom_within, seeds, tuple(effects), tuple(seeds_of),
+        params_are, tokens, sum(len(each) for each in rows),
     )  # fmt: skip
 
 
@@ -175,16 +193,54 @@ def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
     """Return the verdict on a table of runs with `loss`, `params`, `tokens`, `shape` and `seed`."""
     sizes = gather(runs)
     found = interval_of(sizes, study.threshold, study.level, seed)
+    details = details_of(cells(sizes), study.level)
     return study.concluded(
         found.gamma,
         found.low,
         found.high,
-        meaning=meaning(sizes),
+        meaning=meaning(sizes, details),
         runs=sizes.runs,
         rows=rows(sizes),
-        findings={"tokens": sizes.tokens, "largest": dict(sizes.effects[-1])},
+        findings={
+            "tokens": sizes.tokens,
+            "params_are": sizes.params_are,
+            "against": BASE if details and details[0].is_against_base else "the mean of the shapes",
+            "spread": spread(sizes, study.level, seed),
+            "law": law(sizes, found),
+            "details": [detail.as_dict() for detail in details],
+            "largest": dict(sizes.effects[-1]),
+        },
         notes=() if found.is_bounded else ("the runs bound γ on one side at the most: it was looked for from -3 to 5",),
     )
+
+
+def cells(sizes: Sizes) -> Cells:
+    """Return what the effects of single shapes are judged by."""
+    return Cells(sizes.params, sizes.effects, sizes.counts, sizes.within, sizes.within_freedom, BASE)
+
+
+def spread(sizes: Sizes, level: float, seed: int) -> list[dict[str, float]]:
+    """Return a point a size: the spread over shapes, the luck of the seeds taken off, in per cent, with interval."""
+    found = []
+    for params, between, freedom, within, seeds in zip(
+        sizes.params, sizes.between, sizes.freedom, sizes.within, sizes.seeds, strict=True
+    ):
+        luck = within / seeds
+        high, low = (between * freedom / each for each in chi_square(freedom, level, seed))
+        own, least, most = (100 * float(np.sqrt(max(0.0, each - luck))) for each in (between, low, high))
+        found.append({"params": float(params), "spread_percent": own, "low": least, "high": most,
+                      "luck_percent": 100 * float(np.sqrt(luck))})  # fmt: skip
+    return found
+
+
+def law(sizes: Sizes, found: Interval) -> list[dict[str, float]]:
+    """Return the fitted law at each size."""
+    apart = np.log(sizes.params) - np.log(sizes.params).mean()
+    heights = 100 * np.sqrt(found.scale * np.exp(-found.gamma * apart))
+    return [
+        {"params": float(params), "spread_percent": float(height)}
+        for params, height in zip(sizes.params, heights, strict=True)
+    ]
 
 
 def rows(sizes: Sizes) -> list[dict[str, Any]]:
@@ -202,7 +258,7 @@ def rows(sizes: Sizes) -> list[dict[str, Any]]:
     ]
 
 
-def meaning(sizes: Sizes) -> str:
+def meaning(sizes: Sizes, details: Sequence[Detail]) -> str:
     """Return the paragraph for people."""
     own = np.sqrt(np.maximum(0.0, sizes.between - sizes.within / sizes.seeds))
     last = sizes.effects[-1]
@@ -211,7 +267,20 @@ def meaning(sizes: Sizes) -> str:
         f"At {format_count(sizes.params[0])} params the loss differs from shape to shape by {100 * own[0]:.2f}% (one "
         f"standard deviation, the luck of the seeds taken off), at {format_count(sizes.params[-1])} by "
         f"{100 * own[-1]:.2f}%. There {best!r} does best ({100 * last[best]:+.2f}% against the mean of the shapes) and "
-        f"{worst!r} worst ({100 * last[worst]:+.2f}%)."
+        f"{worst!r} worst ({100 * last[worst]:+.2f}%)." + _details_words(details)
+    )
+
+
+def _details_words(details: Sequence[Detail]) -> str:
+    """Say which details keep mattering, and which fade."""
+    if not details:
+        return ""
+    keep = [f"{each.shape} ({100 * each.points[-1].effect:+.2f}%)" for each in details if each.fate == "keeps"]
+    fade = [each.shape for each in details if each.fate == "fades"]
+    against = "the base" if details[0].is_against_base else "the mean of the shapes"
+    return (
+        f" Told from luck at the largest size, against {against}: {', '.join(keep) or 'none'}. At a smaller size "
+        f"alone: {', '.join(fade) or 'none'}."
     )
 
 
@@ -223,4 +292,5 @@ STRUCTURE = Study(
     why="ten times the params take a quarter off the spread (standard deviation × 0.75)",
     level=0.9,
     judge=judge,
+    own_runs=OWN_SHAPES,
 )

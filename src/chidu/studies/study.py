@@ -9,6 +9,7 @@ from typing import Any
 
 from chidu.parallel import Place
 from chidu.runs.ladder import Ladder
+from chidu.runs.recipe import Recipe
 from chidu.runs.run import Run
 from chidu.studies.verdict import Verdict, decide, more_compute
 from chidu.training.rungs import Text
@@ -63,6 +64,12 @@ class Means:
     """Of all that a run reads."""
     vocabulary: int
     """Tokens in the vocabulary."""
+    recipes: tuple[Recipe, ...]
+    """The work folder's, the one to prefer first; they differ in batch."""
+    train_tokens: int
+    """Tokens of text; no run sees one twice."""
+    corpus: Path
+    """The folder of train.jsonl and held_out.jsonl."""
     seconds: float
     """Wall time of all."""
     seed: int
@@ -114,11 +121,6 @@ class Study:
     """For a study whose runs are of another kind than a ladder's."""
     is_report: bool = False
     """True where nothing is put to the test: there is an effect and its interval, but neither threshold nor verdict."""
-
-    @property
-    def makes_runs(self) -> bool:
-        """True where `chidu study` makes the runs; else it judges tables alone."""
-        return self.seeds is not None or self.own_runs is not None
 
     def verdict(self, runs: Ladder, seed: int = 0) -> Verdict:
         """Judge a table of runs."""

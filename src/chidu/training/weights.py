@@ -46,7 +46,7 @@ def _matrix_stacks(shape: Shape) -> list[tuple[int, int, int]]:
     sizes = {
         "attention.qkv": ((H + 2 * K) * D, C),
         "attention.out": (C, H * D),
-        **({"mlp.up": (F, C)} if shape.is_gpt2 else {"mlp.gate_up": (2 * F, C)}),
+        **({"mlp.gate_up": (2 * F, C)} if shape.is_gated else {"mlp.up": (F, C)}),
         "mlp.down": (C, F),
     }
     parts = joined(shape)

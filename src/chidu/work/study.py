@@ -181,12 +181,15 @@ def own_means(
     from chidu.studies.study import Means
     from chidu.training.rungs import Text
 
-    tokens = folder.absolute() / "tokens"
+    tokens, made = folder.absolute() / "tokens", Record.read(folder / "tokens")
     return Means(
         folder=folder.absolute() / POOL,
         text=Text(tokens / "train.bin", tokens / "held_out.bin", settings.held_out_tokens),
         fingerprint=text_of(settings, inputs),
         vocabulary=settings.words,
+        recipes=tuple(settings.recipes),
+        train_tokens=expected_tokens(settings) if made is None else made.result["train"]["tokens"],
+        corpus=folder.absolute() / "corpus",
         seconds=seconds - PLANNING_SECONDS,
         seed=seed,
         place=place,
