@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 __all__ = ["distances", "entropies"]
 
 
-def distances(chances: Tensor, average: Tensor) -> Tensor:
-    """Return the Jensen–Shannon distance (root of the divergence, nats) of each row [n, V] from a distribution [V]."""
-    middle = (chances + average) / 2
-    divergence = entropies(middle) - (entropies(chances) + entropies(average)) / 2
+def distances(chances: Tensor, others: Tensor) -> Tensor:
+    """Return the Jensen–Shannon distance (root of the divergence, nats) of each row [n, V] from one distribution [V], or
+    from the row beside it [n, V]."""
+    middle = (chances + others) / 2
+    divergence = entropies(middle) - (entropies(chances) + entropies(others)) / 2
     found: Tensor = divergence.clamp(min=0).sqrt()
     return found
 

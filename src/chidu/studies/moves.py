@@ -29,7 +29,7 @@ from chidu.errors import TextError
 from chidu.parallel import Emit
 from chidu.runs.ladder import Ladder
 from chidu.runs.run import Run
-from chidu.studies.bags import distances
+from chidu.studies.average import distances
 from chidu.studies.study import Models
 
 if TYPE_CHECKING:
