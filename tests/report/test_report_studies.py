@@ -60,7 +60,7 @@ def whole(language: Any = "en", **changes: Any) -> PaperContent:
         study_part("structure", planted("fails")),
         study_part("context", planted("fails")),
         study_part("limits", planted("undecided")),
-        replace(study_part("another", None), reason="its runs can't be made yet: give a table of them with --runs"),
+        replace(study_part("another", None), reason="notes.csv: no column 'other'"),
         study_part("cost", {**planted("holds"), "verdict": None, "threshold": None}),
     )
     published = {
@@ -101,7 +101,7 @@ def test_every_outcome_is_said_in_words(tmp_path: Path) -> None:
         "Result: the claim fails. The effect is -0.25 (-0.6 to 0.1 at 90%)",
         "Result: undecided.",
         "What would decide it: 3.2 × the compute",
-        "another was not run: its runs can&#39;t be made yet",
+        "another was not run: notes.csv: no column &#39;other&#39;",
         "A report, which puts no claim to the test",
         "Against it: structure fails",
         "As it says: context fails",

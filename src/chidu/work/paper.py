@@ -49,7 +49,6 @@ OTHER_WEIGHT = 2.0
 FIRST = "self-averaging"
 """The study whose models later ones ask, and whose runs stand in for a ladder."""
 NO_TABLE = "it needs a finished ladder, or the runs of self-averaging: neither is there"
-NO_RUNS = "its runs can't be made yet: give a table of them with --runs"
 NOTHING = "there are no runs to compare: neither a finished ladder nor those of self-averaging"
 
 
@@ -90,11 +89,6 @@ class Paper:
         return sum(each.seconds or 0.0 for each in self.outcomes)
 
 
-def trains(chosen: Study) -> bool:
-    """True where `chidu study` makes a study's runs; else it judges tables alone."""
-    return chosen.seeds is not None or chosen.own_runs is not None
-
-
 def divide(minutes: float, kept: Mapping[str, float]) -> dict[str, float]:
     """Return the minutes of each study that makes runs: what those that are `kept` took, and a share for the others.
 
@@ -103,7 +97,7 @@ def divide(minutes: float, kept: Mapping[str, float]) -> dict[str, float]:
     fixed = {
         name: (PLANNING_SECONDS + chosen.measure_seconds) / 60
         for name, chosen in ordered_studies().items()
-        if trains(chosen) and name not in kept
+        if not chosen.is_report and name not in kept
     }
     weights = {name: WEIGHTS.get(name, OTHER_WEIGHT) for name in fixed}
     rest = max(0.0, minutes - COST_SECONDS / 60 - sum(fixed.values()))
@@ -196,8 +190,6 @@ def made(work: Work, chosen: Study, shares: Mapping[str, float], seed: int) -> O
     try:
         if chosen.is_report:
             record = report(work, seed)
-        elif not trains(chosen):
-            return Outcome(chosen.name, None, NO_RUNS)
         else:
             minutes = shares[chosen.name]
             sharing = Sharing(60 * minutes, first_sizes(work.folder, chosen, seed), keeps_weights(chosen))
@@ -369,8 +361,8 @@ def preview_all(
             stages[name], words[name] = 0.0, "done already"
             continue
         stages[name] = COST_SECONDS if chosen.is_report else 60 * shares.get(name, 0.0)
-        if not trains(chosen):
-            words[name] = "none; it looks at runs that are there" if chosen.is_report else NO_RUNS
+        if chosen.is_report:
+            words[name] = "none; it looks at runs that are there"
             continue
         share = Sharing(60 * shares[name], sizes if chosen.measure is not None else (), keeps_weights(chosen))
         try:
