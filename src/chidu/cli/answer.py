@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
+from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
     from chidu.apps import Answer
@@ -77,14 +78,14 @@ def _show(found: Answer) -> None:
     """Print the answer, and under it where it stands."""
     from chidu.corpus import normalise
 
-    typer.echo(found.answer)
+    typer.echo(plain(found.answer))
     for number, one in enumerate(found.citations, 1):
         lines = f"{one.first_line}" if one.first_line == one.last_line else f"{one.first_line}-{one.last_line}"
         place = normalise(f"[{number}] {one.file}:{lines}  {one.heading}".rstrip()).replace("\n", " ")
         typer.echo(f"{'' if number > 1 else chr(10)}{place}")
     for aside in found.set_aside:
         sys.stderr.write(
-            f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed "
-            f"({', '.join(aside.rules)})\n"
+            plain(f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed ")
+            + f"({', '.join(aside.rules)})\n"
         )
     sys.stderr.write(f"{found.confidence:.0%} probable that the documents answer this, ranked by {found.by}\n")

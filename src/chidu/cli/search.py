@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
+from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
     from chidu.apps import Searched
@@ -46,6 +48,9 @@ def command(
             _show(number, hit)
         if not searched.found.hits:
             typer.echo("nothing found")
+        if searched.glosses:
+            meant = "; ".join(f"{one.word} {', '.join(one.phrases)}" for one in searched.glosses)
+            sys.stderr.write(plain(f"no passage has most of the query's words; in English, by CC-CEDICT: {meant}\n"))
     tell(updated)
     if model is not None:
         go_on(place, query, folders, embedder, searched)
@@ -56,6 +61,7 @@ def _document(query: str, embedder: str, place: Path, searched: Searched, update
     return {
         "query": query,
         "by": searched.by,
+        "glosses": {one.word: one.phrases for one in searched.glosses},
         "embedder": embedder,
         "index": str(place),
         "passages": found.passages,
@@ -73,5 +79,5 @@ def _show(number: int, hit: Hit) -> None:
     place = normalise(f"{hit.file}:{lines}  {hit.heading}".rstrip()).replace("\n", " ")
     typer.echo(f"{number}  {place}")
     for line in hit.text.splitlines():
-        typer.echo(f"   {line}".rstrip())
+        typer.echo(plain(f"   {line}".rstrip()))
     typer.echo()

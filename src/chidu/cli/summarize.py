@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from chidu.cli.plain import plain
+
 __all__ = ["command"]
 
 
@@ -50,9 +52,9 @@ def command(
         return
     for number, (name, summary) in enumerate(found):
         if len(found) > 1:
-            typer.echo(f"{'' if not number else chr(10)}{name}:\n")
-        typer.echo(summary.text)
-        sys.stderr.write(f"{name}: {len(summary.kept)} of {summary.sentences:,} sentences\n")
+            typer.echo(plain(f"{'' if not number else chr(10)}{name}:\n"))
+        typer.echo(plain(summary.text))
+        sys.stderr.write(plain(f"{name}: {len(summary.kept)} of {summary.sentences:,} sentences\n"))
 
 
 def _document(name: str, summary: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from chidu.corpus import normalise
 from chidu.errors import InputError, TextError
+from chidu.index.glosses import Gloss, weigh, weigh_glosses
 from chidu.index.markup import html_lines
 from chidu.index.passage import LONGEST, Line, Passage, cut_lines
 from chidu.index.postings import Counts, make_postings
@@ -57,22 +58,32 @@ class GivenTexts:
         """What each passage says, its headings before it: what words are counted in, and vectors made of."""
         return [f"{one.heading}\n{one.text}".strip() for _, one in self.passages]
 
-    def search(self, question: str, vector: Any = None, matrix: Any = None, most: int = 10) -> Found:
+    def search(
+        self, question: str, vector: Any = None, matrix: Any = None, most: int = 10, glosses: Sequence[Gloss] = ()
+    ) -> Found:
         """Find the passages for a question by its words, and by its vector among those of the passages, `matrix`
-        [passages, dimension], where both are given. Rankings are fused as in an index.
+        [passages, dimension], where both are given. Glosses stand for the words, and rankings are fused, as in an
+        index.
 
         Raises TextError for an empty question, InputError where there are more or fewer vectors than passages.
         """
         if not question.strip():
             raise TextError("the question is empty: ask something")
-        numbers = [(word, self._numbers.get(word, -1)) for word in words(question)]
+        if glosses:
+            weighed = weigh_glosses(self._postings, glosses, lambda text: [one for _, one in self._known(text)])
+        else:
+            weighed = weigh(self._postings, self._known(question))
         by_vector: dict[int, float] = {}
         if vector is not None and matrix is not None:
             by_vector = self._nearest(np.asarray(vector, np.float32), np.asarray(matrix, np.float32))
-        ranked = rank(self._postings, numbers, by_vector)
+        ranked = rank(weighed, by_vector)
         hits = tuple(self._hit(one, score, ranked.places(one)) for one, score in ranked.order[:most])
         missing = 0 if by_vector else len(self.passages)
-        return Found(hits, len(self.passages), missing, ranked.rarities, ranked.unknown)
+        return Found(hits, len(self.passages), missing, weighed.rarities, weighed.unknown, weighed.most)
+
+    def _known(self, text: str) -> list[tuple[str, int]]:
+        """Return the words of a text, each as often as it comes, with its number; -1 where no passage has it."""
+        return [(word, self._numbers.get(word, -1)) for word in words(text)]
 
     def _nearest(self, vector: Array, matrix: Array) -> dict[int, float]:
         if matrix.shape != (len(self.passages), len(vector)):
