@@ -1,5 +1,5 @@
-"""What manual pages are for, in Chinese, and what they say, in English: the Chinese pages of Debian's manpages-zh and the
-English ones of the same names that other packages install. Read here, not kept here."""
+"""What manual pages are for, in Chinese, and what they say, in English: the Chinese pages of Debian's manpages-zh, and
+the English ones of the same names that other packages install. Read here, not kept here."""
 
 from __future__ import annotations
 

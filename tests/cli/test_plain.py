@@ -39,7 +39,9 @@ def test_errors_and_searches_are_plain(tmp_path: Path, capsys: pytest.CaptureFix
     assert "\x1b" not in (said := capsys.readouterr().err)
     assert "␛" in said
     (tmp_path / "a\x1b[2J.txt").write_text("The kettle\x1b[31m is red.\n")
-    shown = CliRunner().invoke(app, ["search", "kettle", str(tmp_path), "--embedder", "none", "--index", str(tmp_path / "i")])
+    shown = CliRunner().invoke(
+        app, ["search", "kettle", str(tmp_path), "--embedder", "none", "--index", str(tmp_path / "i")]
+    )
     assert shown.exit_code == 0
     assert "kettle" in shown.stdout
     assert not {"\x1b", "\x07", "\x9b"} & set(shown.output)

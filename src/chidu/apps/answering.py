@@ -105,7 +105,7 @@ def answer(
     none holds a passage.
     """
     _check(threshold)
-    searched = search_texts(_named(documents), question, embedder, LOOKED_AT, progress)
+    searched = search_texts(_named(documents), question, embedder, LOOKED_AT, progress, by_dictionary=False)
     return _answer(searched, question, embedder, engine, guard, threshold)
 
 
@@ -129,7 +129,9 @@ def answer_from(
     there is no index or its vectors are another embedder's, and what the engine raises.
     """
     _check(threshold)
-    return _answer(search(folder, question, embedder, top=LOOKED_AT), question, embedder, engine, guard, threshold)
+    # Of passages found by a dictionary the judgement knows nothing: it would say 0.53 on average, and be right in 0.40.
+    searched = search(folder, question, embedder, LOOKED_AT, by_dictionary=False)
+    return _answer(searched, question, embedder, engine, guard, threshold)
 
 
 def _check(threshold: float | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -30,13 +30,14 @@ _REMARK = re.compile(r"CL:|(old |erhua )?variant of|see |also |surname|abbr\.|Ta
 _SELDOM = re.compile(r"\s*\((dialect|literary|old|archaic|slang|Internet slang|onom|coll|interj|bound form|classical)")
 """Meanings that a plain question has not."""
 _BEGIN = re.compile(r"(to be|to|an?|the) ")
-_PLAIN = frozenset(
-    "的 了 着 过 吗 呢 吧 啊 把 被 将 给 和 与 跟 或 或者 是 在 有 不 没 没有 就 都 也 还 才 又 再 很 最 更 个 一个 一 这 那 "
-    "这个 那个 哪 哪个 哪里 哪些 什么 怎么 怎样 怎么样 如何 为什么 为何 多少 几 谁 我 你 他 她 它 我们 你们 他们 自己 能 "
-    "可以 会 要 想 应该 该 需要 可 能不能 是否 有没有 里 里面 中 上 下 之 其 所 以 及 等 从 到 向 对 对于 关于 由 于 用 使用 "
-    "让 使 做 办 请 请问 一下 一些 有些 某 某个 每 每个 各 该怎么 怎么办 时 时候 的话 如果 那么 而 且 但 但是 并 并且 后 前 "
-    "之后 之前 来 去 得 地 只 种 次 起来 出来 当".split()
-)
+_JOINING = """
+的 了 着 过 吗 呢 吧 啊 把 被 将 给 和 与 跟 或 或者 是 在 有 不 没 没有 就 都 也 还 才 又 再 很 最 更 个 一个
+一 这 那 这个 那个 哪 哪个 哪里 哪些 什么 怎么 怎样 怎么样 如何 为什么 为何 多少 几 谁 我 你 他 她 它 我们 你们
+他们 自己 能 可以 会 要 想 应该 该 需要 可 能不能 是否 有没有 里 里面 中 上 下 之 其 所 以 及 等 从 到 向 对
+对于 关于 由 于 用 使用 让 使 做 办 请 请问 一下 一些 有些 某 某个 每 每个 各 该怎么 怎么办 时 时候 的话 如果
+那么 而 且 但 但是 并 并且 后 前 之后 之前 来 去 得 地 只 种 次 起来 出来 当
+"""
+_PLAIN = frozenset(_JOINING.split())
 """Words that ask or join and say nothing of what is asked for."""
 
 
@@ -82,7 +83,7 @@ def _apart(run: str, known: dict[str, list[str]]) -> list[str]:
     return best[-1][2]
 
 
-def _meanings(entries: tuple[str, ...] | list[str]) -> Iterator[str]:
+def _meanings(entries: Sequence[str]) -> Iterator[str]:
     """Yield the meanings of a word's entries, `/to sort/to arrange in order/`, without what is said of them."""
     told = set[str]()
     for sense in (sense for entry in entries for sense in re.split("[/;]", entry)):

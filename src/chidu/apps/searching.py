@@ -92,15 +92,19 @@ def update(folder: Path, paths: Sequence[str | Path], progress: Progress | None 
     return _patiently(partial(update_index, folder, paths, progress=progress))
 
 
-def search(folder: Path, question: str, embedder: Embedder | None = None, top: int = 5) -> Searched:
+def search(
+    folder: Path, question: str, embedder: Embedder | None = None, top: int = 5, *, by_dictionary: bool = True
+) -> Searched:
     """Find the passages that a question asks for: by words, and by meaning where nine tenths have their vectors.
+
+    A Chinese question of passages in another language is asked by what its words mean, too, by a dictionary.
 
     Raises TextError for an empty question, SettingError for a top below 1 or above 100, IndexFolderError where there
     is no index or its vectors are another embedder's.
     """
     with Index(folder, _kind(embedder)) as index:
         found = index.search(question, most=top)
-        meant = glosses_for(question, found)
+        meant = glosses_for(question, found) if by_dictionary else ()
         if embedder is None or found.without_vectors > (1 - ENOUGH) * found.passages:
             return Searched(index.search(question, most=top, glosses=meant) if meant else found, None, meant)
         vector = question_vector(embedder, question, meant)
@@ -113,6 +117,8 @@ def search_texts(
     embedder: Embedder | None = None,
     top: int = 5,
     progress: Progress | None = None,
+    *,
+    by_dictionary: bool = True,
 ) -> Searched:
     """Find the passages of these texts that a question asks for, by words, and by meaning with an embedder, which reads
     all of them for that. Nothing is kept.
@@ -121,7 +127,7 @@ def search_texts(
     """
     given = GivenTexts(texts)
     found = given.search(question, most=top)
-    meant = glosses_for(question, found)
+    meant = glosses_for(question, found) if by_dictionary else ()
     if embedder is None:
         return Searched(given.search(question, most=top, glosses=meant) if meant else found, None, meant)
     rows, said = [], given.said

@@ -41,12 +41,12 @@ def command(
 ) -> None:
     """Answer a question from your files, with the places; or say that they do not answer it."""
     from chidu.apps import answer_from, default_index
-    from chidu.cli.own_files import check_asked, go_on, read_files, tell, wait_for_vectors
-    from chidu.inference import open_embedder, open_engine
+    from chidu.cli.own_files import check_asked, go_on, open_named, read_files, tell, wait_for_vectors
+    from chidu.inference import open_engine
 
     check_asked(question, "question")
     place = index or default_index(paths)
-    embeds = None if embedder == "none" else open_embedder(embedder)
+    embeds = open_named(embedder)
     writes = None if model is None else open_engine(model)
     updated = read_files(place, paths)
     if wait and embeds is not None:

@@ -198,7 +198,7 @@ def _places(origin: Origin) -> Iterator[Text]:
 
 def _limits(found: Explanation) -> Iterator[Text]:
     yield _title("What this can't tell")
-    yield Text("  " + " ".join(found.limits))
+    yield Text("  " + " ".join(found.limits.values()))
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ import sys
 __all__ = ["plain", "plain_on_terminal"]
 
 _STEERS = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tabs and line ends: they move the cursor, change colours, set the title, answer for the user."""
+"""Control characters but tabs and line ends: they move the cursor, change colours, set the title, type for the user."""
 
 
 def plain(text: str) -> str:
@@ -20,7 +20,7 @@ def plain(text: str) -> str:
 
 
 def plain_on_terminal(text: str) -> str:
-    """Return a text as `plain` has it where stdout is a terminal; elsewhere, in a file, it is data and stays as it is."""
+    """Return a text as `plain` has it where stdout is a terminal; in a file it is data, and stays as it is."""
     return plain(text) if sys.stdout.isatty() else text
 
 

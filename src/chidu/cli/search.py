@@ -31,12 +31,11 @@ def command(
 ) -> None:
     """Find passages of your files: by their words at once, and by their meaning as soon as vectors are made."""
     from chidu.apps import default_index, search
-    from chidu.cli.own_files import check_asked, go_on, read_files, tell, wait_for_vectors
-    from chidu.inference import open_embedder
+    from chidu.cli.own_files import check_asked, go_on, open_named, read_files, tell, wait_for_vectors
 
     check_asked(query, "query")
     place = index or default_index(folders)
-    model = None if embedder == "none" else open_embedder(embedder)
+    model = open_named(embedder)
     updated = read_files(place, folders)
     if wait and model is not None:
         wait_for_vectors(place, model)

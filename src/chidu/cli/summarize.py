@@ -30,12 +30,12 @@ def command(
 ) -> None:
     """Keep the sentences that say most of a text, as they stand; nothing is written anew."""
     from chidu.apps import summarize
+    from chidu.cli.own_files import open_named
     from chidu.cli.voice import open_voice
     from chidu.errors import TextError
-    from chidu.inference import open_embedder
 
     texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
-    model = None if embedder == "none" else open_embedder(embedder)
+    model = open_named(embedder)
     found = []
     with open_voice() as voice:
         for name, text in texts:

@@ -20,7 +20,7 @@ from chidu.index.reading import kind_of, marked
 from chidu.index.searching import DEPTH, Found, Hit, Places, rank
 from chidu.index.words import words
 
-__all__ = ["Document", "GivenTexts"]
+__all__ = ["Document", "GivenTexts", "distinct"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,8 +40,11 @@ class GivenTexts:
     """The passages of some texts, in memory, the words of each counted."""
 
     def __init__(self, texts: Sequence[Document], longest: int = LONGEST) -> None:
-        """Cut texts into passages of at most so many characters. Raises TextError where there are none."""
-        self.passages = [(text.name, one) for text in texts for one in _passages(text, longest)]
+        """Cut texts into passages of at most so many characters; of one name the second is called `a (2).md`.
+
+        Raises TextError where there are none.
+        """
+        self.passages = [(text.name, one) for text in distinct(texts) for one in _passages(text, longest)]
         if not self.passages:
             raise TextError("there is no text in what was given: give documents that have some")
         numbers: dict[str, int] = {}
@@ -95,6 +98,21 @@ class GivenTexts:
     def _hit(self, one: int, score: float, places: Places) -> Hit:
         name, passage = self.passages[one]
         return Hit(name, (), passage.first_line, passage.last_line, passage.heading, passage.text, score, *places)
+
+
+def distinct(texts: Sequence[Document]) -> list[Document]:
+    """Return texts, each with a name of its own: what is cited by it could else be any of several."""
+    taken, found = {one.name for one in texts}, list[Document]()
+    seen = set[str]()
+    for one in texts:
+        name, number = one.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            stem, dot, ending = one.name.rpartition(".")
+            name = f"{stem} ({number}){dot}{ending}" if stem else f"{one.name} ({number})"
+        seen.add(name)
+        found.append(Document(name, one.text))
+    return found
 
 
 def _passages(text: Document, longest: int) -> Iterator[Passage]:

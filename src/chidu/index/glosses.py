@@ -85,7 +85,7 @@ def _phrase(postings: Postings, phrase: str, numbers: Callable[[str], list[int]]
 
 
 def forms(word: str) -> list[str]:
-    """Return an English word and how it may end in a text: a plural, a past, an -ing. Many are no words: none has them."""
+    """Return an English word and how it may end in a text: a plural, a past, an -ing. Some are no words at all."""
     return list(dict.fromkeys(_forms(word)))
 
 

@@ -149,7 +149,8 @@ class Index:
     ) -> Found:
         """Find the passages for a question by its words, and by its vector where one is given.
 
-        Where there are ``glosses``, words are looked for as these say, and not as they stand in the question. The first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
+        Where there are ``glosses``, words are looked for as these say, and not as they stand in the question. The
+        first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
         vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises
         TextError for an empty question, InputError for a vector of other dimensions, or with NaN in it.
         """

@@ -38,7 +38,9 @@ def _object(required: Mapping[str, Any]) -> dict[str, Any]:
 
 USAGE = _object(dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), NUMBER))
 CHOICE = _object({"index": NUMBER, "finish_reason": {"enum": ["stop", "length", "content_filter"]}})
-MODEL = _object({"id": TEXT, "object": {"const": "model"}, "created": NUMBER, "owned_by": TEXT})
+MODEL = _object(
+    {"id": TEXT, "object": {"const": "model"}, "created": NUMBER, "owned_by": TEXT, "chat": {"type": "boolean"}}
+)
 ANSWER = _object(
     {
         "id": TEXT,
