@@ -88,4 +88,7 @@ def _show(found: Answer) -> None:
             plain(f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed ")
             + f"({', '.join(aside.rules)})\n"
         )
-    sys.stderr.write(f"{found.confidence:.0%} probable that the documents answer this, ranked by {found.by}\n")
+    if found.confidence is None:
+        sys.stderr.write("by words alone, in passages without headings: how sure this is can't be told\n")
+    else:
+        sys.stderr.write(f"{found.confidence:.0%} probable that the documents answer this, ranked by {found.by}\n")

@@ -72,6 +72,7 @@ PLACES = {"first_line": NUMBER, "last_line": NUMBER, "score": {"type": "number"}
 PASSAGE = _object({"file": TEXT, "heading": TEXT, "text": TEXT, **PLACES})
 BOOLEAN = {"type": "boolean"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+SURE = {"anyOf": [SHARE, {"type": "null"}]}
 CITATION = _object({"file": TEXT, "first_line": NUMBER, "last_line": NUMBER, "heading": TEXT, "quoted": TEXT})
 ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
@@ -92,7 +93,7 @@ ANSWERS = {
     ),
     "/v1/answer": (
         "application/json",
-        _application(answered=BOOLEAN, answer=TEXT, confidence=SHARE, citations={"type": "array", "items": CITATION}),
+        _application(answered=BOOLEAN, answer=TEXT, confidence=SURE, citations={"type": "array", "items": CITATION}),
     ),
     "/v1/explain": ("application/json", _application(explained=NUMBER, of=NUMBER, explanation={"type": "object"})),
     "/v1/search": (
