@@ -208,10 +208,13 @@ def test_a_document_that_gives_orders_is_left_out_and_told() -> None:
 
 def test_what_is_cited_is_redacted_as_the_answer_is_that_quotes_it() -> None:
     asked = client(guard=Guard())
+    mail = "ada@example.com"
     texts = [
-        {"name": "note.md", "text": f"# {mail}\n\nWrite to {mail} about the keys."} for mail in ("a@b.org", "c@d.org")
+        {"name": "note.md", "text": f"# The lost keys {mail}\n\nFor lost keys write to {mail}."},
+        {"name": "note.md", "text": "# Tea\n\nTea is at four, and keys are not lost there."},
+        {"name": "x.md", "text": "# Doors\n\nThe side door opens at eight."},
     ]
-    found = asked.post("/v1/answer", json={"question": "Who is written to about the keys?", "documents": texts}).json()
+    found = asked.post("/v1/answer", json={"question": "Whom to write to for lost keys?", "documents": texts}).json()
     assert found["answered"]
     assert "@" not in json.dumps(found)
     assert "<EMAIL>" in found["citations"][0]["quoted"]
