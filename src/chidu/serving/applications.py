@@ -243,6 +243,7 @@ class Applications:
         return {
             "model": embedder.name if embedder is not None and found.by_meaning else None,
             "by": found.by,
+            "glosses": {one.word: one.phrases for one in found.glosses},
             "passages": found.passages,
             "without_vectors": found.without_vectors,
             "results": [each for each in results if each is not None],
