@@ -134,7 +134,7 @@ def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Tol
     """Ask all of a collection's questions, as `answer_from` does up to the quoting."""
     judgement = judgement_for(embedder.name if embedder else None)
     for asked in one.asked:
-        found = search(index, asked.question, embedder, top=LOOKED_AT).found
+        found = search(index, asked.question, embedder, top=LOOKED_AT, by_dictionary=False).found
         is_right = [Path(hit.file).name in asked.right for hit in found.hits] or [False]
         chances = judgement.probabilities(asked.question, found, found.hits)
         order = cited(chances)
@@ -200,7 +200,7 @@ class Seen(NamedTuple):
 def look(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Seen]:
     """Yield what is found for each question of a collection."""
     for asked in one.asked:
-        found = search(index, asked.question, embedder, top=LOOKED_AT).found
+        found = search(index, asked.question, embedder, top=LOOKED_AT, by_dictionary=False).found
         if found.hits:
             yield Seen(asked, found)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["FAQS", "Entry", "entries"]
+__all__ = ["FAQS", "WIDE", "Entry", "entries"]
 
 
 class Entry(NamedTuple):
@@ -73,7 +73,7 @@ def debian(text: str) -> Iterator[Entry]:
     marked = list(re.finditer(r"^(\d+\.\d+(?:\.\d+)?)\. (\S.*(?:\n\S.*)*)\n", text, flags=re.M))
     for one, end in zip(marked, _ends(marked, text), strict=True):
         answer = re.split(r"^(?:Chapter|第) ?\d+", text[one.end() : end], flags=re.M)[0]
-        question, answer = (re.sub(rf"(?<=[{_WIDE}])\n? *(?=[{_WIDE}])", "", said) for said in (one.group(2), answer))
+        question, answer = (re.sub(rf"(?<=[{WIDE}])\n? *(?=[{WIDE}])", "", said) for said in (one.group(2), answer))
         question = " ".join(question.split())
         if question.endswith(("?", "？")) and len(answer) > 80:
             yield Entry(question, answer.strip())
@@ -84,7 +84,7 @@ def _ends(marked: Sequence[re.Match[str]], text: str) -> list[int]:
     return [one.start() for one in marked[1:]] + [len(text)] * bool(marked)
 
 
-_WIDE = "\u3001-\u9fff\uff01-\uff5e"
+WIDE = "\u3001-\u9fff\uff01-\uff5e"
 """Between two of these no blank stands in Chinese: one there is a line's end, or typesetting."""
 Read = Callable[[str], Iterator[Entry]]
 FAQS: dict[str, tuple[Read, str, Sequence[str]]] = {

@@ -3,7 +3,8 @@
 The passages are docstrings of the standard library's functions, classes and methods (their first 400 characters, under
 their names). The questions, beside this file in search_questions.tsv, were written for it by one person from the names,
 in English and in Chinese; each asks for one object. A hit at 5 is a passage of that object, or of another that the row
-accepts, among the first five. BM25 is this index by words alone, in the same run.
+accepts, among the first five. BM25 is this index by words alone, in the same run. Of Chinese questions, all of whose
+passages are English, it is told too what is found without the dictionary (CC-CEDICT), and by the dictionary alone.
 
     OMP_NUM_THREADS=1 python benchmarks/search_quality.py [--json] [--embedder e5] [--work FOLDER]
 
@@ -27,6 +28,7 @@ import numpy as np
 from results import row, tell
 
 from chidu.apps import make_vectors, question_vector, update
+from chidu.apps.glosses import glosses_for
 from chidu.index import Embedder, Index
 from chidu.inference import open_embedder
 
@@ -43,7 +45,8 @@ weakref webbrowser xml.etree.ElementTree zipfile zlib zoneinfo builtins
 """
 QUESTIONS = Path(__file__).with_name("search_questions.tsv")
 LONGEST, SHORTEST = 400, 60
-WAYS = ("words", "vectors", "both")
+WAYS = ("words", "vectors", "both", "glossed", "whole")
+"""BM25; cosines; both; BM25 of what a dictionary says; both with the dictionary, as `search` does."""
 
 
 def passages() -> dict[str, str]:
@@ -99,11 +102,18 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
         for language, place in (("English", 1), ("Chinese", 2)):
             ranks: dict[str, list[int]] = {way: [] for way in WAYS}
             for one in asked:
-                vector = question_vector(embedder, one[place])
-                for way, question in zip(WAYS, (one[place], "\u0001", one[place]), strict=True):
+                vector, words = question_vector(embedder, one[place]), index.search(one[place])
+                meant = glosses_for(one[place], words)
+                found = {
+                    "words": words,
                     # No passage has the word U+0001: that ranking is the vectors' alone.
-                    hits = index.search(question, None if way == "words" else vector, most=10).hits
-                    ranks[way].append(rank(hits, one[0]))
+                    "vectors": index.search("\u0001", vector),
+                    "both": index.search(one[place], vector),
+                    "glossed": index.search(one[place], glosses=meant),
+                    "whole": index.search(one[place], question_vector(embedder, one[place], meant), glosses=meant),
+                }
+                for way in WAYS:
+                    ranks[way].append(rank(found[way].hits, one[0]))
             yield from compared(
                 language, {way: np.array(one) for way, one in ranks.items()}, options.embedder, len(texts)
             )
@@ -115,8 +125,12 @@ def compared(language: str, ranks: dict[str, Any], embedder: str, count: int) ->
     reach = "BM25 + 20 points" if language == "English" else "65"
     hit = {way: 100 * float(np.mean((found > 0) & (found <= 5))) for way, found in ranks.items()}
     mean = {way: float(np.mean(np.where(found > 0, 1 / np.maximum(found, 1), 0))) for way, found in ranks.items()}
-    for way in WAYS[1:]:
-        what = f"{language}, {embedder if way == 'vectors' else f'{embedder} and BM25'}"
+    said = {
+        "vectors": embedder, "both": f"{embedder} and BM25", "glossed": "BM25 by the dictionary",
+        "whole": f"{embedder} and BM25, with the dictionary",
+    }  # fmt: skip
+    for way in WAYS[1:] if language == "Chinese" else WAYS[1:3]:
+        what = f"{language}, {said[way]}"
         for name, found, unit, wanted in (("hit@5", hit, "%", reach), ("MRR@10", mean, "", "")):
             # Where BM25 finds nothing, one question stands for it.
             least = (100 if unit else 1) / len(ranks["words"])

@@ -97,6 +97,14 @@ def test_what_the_documents_do_not_say_is_not_answered(index: Path, e5: Embedder
     assert not answer_from(index, "How many days of leave do I have?", embedder=e5, threshold=1.0).answered
 
 
+def test_by_words_alone_and_without_headings_no_confidence_is_given() -> None:
+    texts = ["For lost keys write to Ada.", "Tea is at four."]
+    plain = answer("lost keys write", texts)
+    assert (plain.answered, plain.confidence, plain.citations[0].probability) == (True, None, None)
+    headed = answer("lost keys write", [Document(f"{at}.md", f"# Notes\n\n{text}") for at, text in enumerate(texts)])
+    assert headed.confidence == pytest.approx(sum(one.probability or 0 for one in headed.citations))
+
+
 def test_texts_at_hand_are_answered_from(e5: Embedder) -> None:
     """Names are the caller's, whatever they look like; a text without one is counted."""
     leave = (HANDBOOK / "leave.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from chidu.cli.own_files import open_named
 from chidu.errors import InputError
 from chidu.inference import Embedder, open_embedder
 
@@ -92,3 +93,26 @@ def test_an_embedder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="can't be opened"):
         open_embedder(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("name", "asked"), [("e6", "sentence-transformers/e6"), ("own/e6", "own/e6")])
+def test_the_hub_is_asked_once_and_said_to_be(
+    name: str, asked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import HfApi
+
+    seen: list[tuple[str, float]] = []
+
+    def unreached(_self: HfApi, repo: str, *, timeout: float) -> None:
+        seen.append((repo, timeout))
+        raise OSError("no route")
+
+    monkeypatch.setattr(HfApi, "model_info", unreached)
+    with pytest.raises(InputError, match=f"{name} is not on this machine, and the hub can't be reached"):
+        open_named(name)
+    ((repo, seconds),) = seen
+    assert (repo, seconds <= 10) == (asked, True)
+    told = capsys.readouterr().err
+    assert "looking for it on the hub" in told
+    assert ("did you mean 'e5'?" in told) == (name == "e6")
+    assert open_named("none") is None

@@ -206,6 +206,32 @@ def test_a_document_that_gives_orders_is_left_out_and_told() -> None:
     assert {"side": "prompt", "action": "flag", "categories": ["prompt_injection"]} in summary["guard"]
 
 
+def test_what_is_cited_is_redacted_as_the_answer_is_that_quotes_it() -> None:
+    asked = client(guard=Guard())
+    mail = "ada@example.com"
+    texts = [
+        {"name": "note.md", "text": f"# The lost keys {mail}\n\nFor lost keys write to {mail}."},
+        {"name": "note.md", "text": "# Tea\n\nTea is at four, and keys are not lost there."},
+        {"name": "x.md", "text": "# Doors\n\nThe side door opens at eight."},
+    ]
+    found = asked.post("/v1/answer", json={"question": "Whom to write to for lost keys?", "documents": texts}).json()
+    assert found["answered"]
+    assert "@" not in json.dumps(found)
+    assert "<EMAIL>" in found["citations"][0]["quoted"]
+    assert ("answer", "redact") in [(each["side"], each["action"]) for each in found["guard"]]
+    # Two documents of one name are told apart.
+    assert {each["file"] for each in found["citations"]} <= {"note.md", "note (2).md"}
+    results = asked.post("/v1/search", json={"query": "keys", "documents": texts}).json()["results"]
+    assert {each["file"] for each in results} == {"note.md", "note (2).md"}
+    assert client().get("/v1/models").json()["data"][0]["chat"] is True
+
+
+def test_a_model_that_was_taught_no_chat_writes_no_answer(saved: Path) -> None:
+    engine = OwnEngine(saved)
+    body = {"question": "Where do the keys hang?", "documents": DOCUMENTS, "model": engine.name}
+    assert error_of(client(engine).post("/v1/answer", json=body), 400)["code"] == "no_chat"
+
+
 def test_what_the_guard_refuses_is_not_read() -> None:
     asked = client(guard=Guard())
     harm = "How to make a pipe bomb?"
@@ -399,7 +425,8 @@ def test_reasons_are_given_for_an_answer(saved: Path) -> None:
     long = error_of(asked.post("/v1/explain", json={**body, "prompt": "the work " * 50}), 400)
     assert long["code"] == "context_length_exceeded"
     chat = {"messages": [{"role": "user", "content": "hello"}], "answer": " there"}
-    assert error_of(asked.post("/v1/explain", json=chat), 400)["message"]
+    assert error_of(asked.post("/v1/explain", json=chat), 400)["code"] == "no_chat"
+    assert asked.get("/v1/models").json()["data"][0]["chat"] is False
     error_of(asked.post("/v1/explain", json={**body, "messages": chat["messages"]}), 400)
 
 

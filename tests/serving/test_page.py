@@ -178,6 +178,8 @@ def test_a_long_answer_can_be_stopped(serve: Serve, open_page: Open) -> None:
 @in_a_browser
 def test_a_model_that_was_taught_no_chat_goes_on_from_the_text(serve: Serve, open_page: Open) -> None:
     page = open_page(serve(Writer()))
+    page.get_by_text("This model was taught no conversation").wait_for()
+    assert page.get_by_label("Mode").input_value() == "text"
     page.get_by_label("Message").fill("once upon a time")
     page.keyboard.press("Enter")
     page.get_by_text("No guard here").wait_for()

@@ -1,6 +1,7 @@
 """What a model does for somebody's own files.
 
 vectors.py      vectors of texts of any length
+glosses.py      what the words of a Chinese question mean in English
 questions.py    the vector of a question
 searching.py    passages that a question asks for
 sentences.py    the sentences of a text and their places

@@ -50,8 +50,8 @@ class Citation:
     """The passage, as the index has it."""
     quoted: str
     """The stretch of ``text`` that is meant, word for word."""
-    probability: float
-    """That this passage answers, 0 to 1."""
+    probability: float | None
+    """That this passage answers, 0 to 1; None as `Answer.confidence` is."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ class Answer:
     citations: tuple[Citation, ...]
     """Empty where nothing answers."""
     answered: bool
-    confidence: float
-    """Probability that a passage that is cited, or would be, answers; calibrated, 0 to 1."""
+    confidence: float | None
+    """Probability that a passage that is cited, or would be, answers; calibrated, 0 to 1. None where words alone ranked
+    passages without headings: judged on FAQs, it told nothing there."""
     style: Style
     by: str
     """What ranked the passages: `words`, or `words and vectors`."""
@@ -105,7 +106,7 @@ def answer(
     none holds a passage.
     """
     _check(threshold)
-    searched = search_texts(_named(documents), question, embedder, LOOKED_AT, progress)
+    searched = search_texts(_named(documents), question, embedder, LOOKED_AT, progress, by_dictionary=False)
     return _answer(searched, question, embedder, engine, guard, threshold)
 
 
@@ -129,7 +130,9 @@ def answer_from(
     there is no index or its vectors are another embedder's, and what the engine raises.
     """
     _check(threshold)
-    return _answer(search(folder, question, embedder, top=LOOKED_AT), question, embedder, engine, guard, threshold)
+    # Of passages found by a dictionary the judgement knows nothing: it would say 0.53 on average, and be right in 0.40.
+    searched = search(folder, question, embedder, LOOKED_AT, by_dictionary=False)
+    return _answer(searched, question, embedder, engine, guard, threshold)
 
 
 def _check(threshold: float | None) -> None:
@@ -150,14 +153,16 @@ def _answer(
     probabilities = judgement.probabilities(question, searched.found, hits)
     order = cited(probabilities)
     confidence = float(probabilities[order].sum())
+    tells = searched.by_meaning or not order or any(hits[one].heading for one in order)
     told = partial(
-        Answer, confidence=confidence, by=searched.by, set_aside=aside, passages=searched.passages,
+        Answer, confidence=confidence if tells else None, by=searched.by, set_aside=aside, passages=searched.passages,
         without_vectors=searched.without_vectors,
     )  # fmt: skip
     none = partial(told, answer=_none(question), citations=(), answered=False)
     if not order or confidence < (judgement.threshold if threshold is None else threshold):
         return none(style="extractive")
-    citations = tuple(_cite(hits[one], float(probabilities[one]), searched, embedder) for one in order)
+    sure = [float(probabilities[one]) if tells else None for one in order]
+    citations = tuple(_cite(hits[one], each, searched, embedder) for one, each in zip(order, sure, strict=True))
     if engine is not None:
         composed = compose(engine, question, [one.text for one in citations])
         if composed is None:
@@ -190,7 +195,7 @@ def _allowed(hits: Sequence[Hit], guard: Guard | None) -> tuple[list[Hit], tuple
     return allowed, tuple(aside)
 
 
-def _cite(hit: Hit, probability: float, searched: Searched, embedder: Embedder | None) -> Citation:
+def _cite(hit: Hit, probability: float | None, searched: Searched, embedder: Embedder | None) -> Citation:
     """Say where the stretch of a passage that answers stands."""
     said = stretches(hit.text)
     if embedder is not None and searched.vector is not None:

@@ -83,7 +83,7 @@ def features(question: str, found: Found, hits: Sequence[Hit], *, by_vectors: bo
     cosine, and 1 / its place by vectors. For none speak the mean score of passages further down, how many passages
     there are (of more of them some lie near by chance), and 1.
     """
-    most = sum(found.rarities.values()) or 1.0
+    most = found.most or 1.0
     unknown = sum(found.rarities[word] for word in found.unknown) / most
     scores = np.array([(hit.words_score or 0.0) / most for hit in hits])
     foreign = np.array([is_chinese(question) != is_chinese(hit.text) for hit in hits], float)

@@ -7,9 +7,11 @@ mean that tells nothing: Mu and Viswanath, 1702.01417. Passages stay as they are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from chidu.apps.glosses import glosses
 from chidu.apps.vectors import embed_all
 from chidu.corpus import is_chinese
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from chidu.index import Gloss
     from chidu.inference.embedding import Embedder
 
 __all__ = ["mean_question", "question_vector"]
@@ -59,27 +62,56 @@ _CHINESE = (
 )
 
 
-def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
+GLOSSED = 0.3
+"""What a question by its glosses weighs beside the question itself, chosen on questions about Debian and on what manual
+pages say that they are for: see benchmarks/glosses.py."""
+
+
+def question_vector(embedder: Embedder, question: str, meant: Sequence[Gloss] = ()) -> NDArray[np.float32]:
     """Return the vector of a question less the mean of sixteen everyday ones, [dimension], of no particular length.
 
-    Their language is Chinese or English: questions in others are taken for English ones. Raises InputError where the
-    question is empty.
+    Their language is Chinese or English: questions in others are taken for English ones. With ``meant`` the first
+    meaning of each word, one after another, is a second question, less the mean of the everyday ones so told; the two
+    are added, lengths made equal. Raises InputError where the question is empty.
     """
     import numpy as np
 
     (own,) = embed_all(embedder, [question], "query")
-    return np.asarray(own - mean_question(embedder, chinese=is_chinese(question)), np.float32)
+    found = own - mean_question(embedder, chinese=is_chinese(question))
+    if not meant:
+        return np.asarray(found, np.float32)
+    (told,) = embed_all(embedder, [_said(meant)], "query")
+    other = told - _mean(embedder, "glossed")
+    return np.asarray((1 - GLOSSED) * _unit(found) + GLOSSED * _unit(other), np.float32)
 
 
-_means: WeakKeyDictionary[Embedder, dict[bool, NDArray[np.float32]]] = WeakKeyDictionary()
+def _said(meant: Sequence[Gloss]) -> str:
+    return " ".join(one.phrases[0] for one in meant)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
+
+
+_means: WeakKeyDictionary[Embedder, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()
 
 
 def mean_question(embedder: Embedder, *, chinese: bool) -> NDArray[np.float32]:
-    """Return the mean of the everyday questions: made once, since they take longer than the one that is asked."""
+    """Return the mean of the everyday questions in Chinese or English, [dimension]."""
+    return _mean(embedder, "chinese" if chinese else "english")
+
+
+def _mean(embedder: Embedder, kind: str) -> NDArray[np.float32]:
+    """Return the mean of one kind of everyday questions: made once, since they take longer than the one asked."""
     import numpy as np
 
     known = _means.setdefault(embedder, {})
-    if chinese not in known:
-        everyday = embed_all(embedder, _CHINESE if chinese else _ENGLISH, "query")
-        known[chinese] = np.asarray(everyday.mean(0), np.float32)
-    return known[chinese]
+    if kind not in known:
+        if kind == "glossed":
+            everyday = [_said(glosses(one)) for one in _CHINESE]
+        else:
+            everyday = list(_CHINESE if kind == "chinese" else _ENGLISH)
+        known[kind] = np.asarray(embed_all(embedder, everyday, "query").mean(0), np.float32)
+    return known[kind]

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from chidu.apps.glosses import glosses_for
 from chidu.apps.questions import question_vector
 from chidu.apps.vectors import embed_all
 from chidu.errors import IndexBusyError
-from chidu.index import Document, Found, GivenTexts, Index, Updated, update_index
+from chidu.index import Document, Found, GivenTexts, Gloss, Index, Updated, update_index
 from chidu.index import Embedder as Kind
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Searched:
     found: Found
     vector: NDArray[np.float32] | None = field(hash=False)
     """The question's, where vectors ranked the passages too; None where words alone did."""
+    glosses: tuple[Gloss, ...] = ()
+    """What the words of a Chinese question were taken for, where the passages are in another language."""
 
     @property
     def by_meaning(self) -> bool:
@@ -89,18 +92,23 @@ def update(folder: Path, paths: Sequence[str | Path], progress: Progress | None 
     return _patiently(partial(update_index, folder, paths, progress=progress))
 
 
-def search(folder: Path, question: str, embedder: Embedder | None = None, top: int = 5) -> Searched:
+def search(
+    folder: Path, question: str, embedder: Embedder | None = None, top: int = 5, *, by_dictionary: bool = True
+) -> Searched:
     """Find the passages that a question asks for: by words, and by meaning where nine tenths have their vectors.
+
+    A Chinese question of passages in another language is asked by what its words mean, too, by a dictionary.
 
     Raises TextError for an empty question, SettingError for a top below 1 or above 100, IndexFolderError where there
     is no index or its vectors are another embedder's.
     """
     with Index(folder, _kind(embedder)) as index:
         found = index.search(question, most=top)
+        meant = glosses_for(question, found) if by_dictionary else ()
         if embedder is None or found.without_vectors > (1 - ENOUGH) * found.passages:
-            return Searched(found, None)
-        vector = question_vector(embedder, question)
-        return Searched(index.search(question, vector, most=top), vector)
+            return Searched(index.search(question, most=top, glosses=meant) if meant else found, None, meant)
+        vector = question_vector(embedder, question, meant)
+        return Searched(index.search(question, vector, most=top, glosses=meant), vector, meant)
 
 
 def search_texts(
@@ -109,6 +117,8 @@ def search_texts(
     embedder: Embedder | None = None,
     top: int = 5,
     progress: Progress | None = None,
+    *,
+    by_dictionary: bool = True,
 ) -> Searched:
     """Find the passages of these texts that a question asks for, by words, and by meaning with an embedder, which reads
     all of them for that. Nothing is kept.
@@ -117,16 +127,17 @@ def search_texts(
     """
     given = GivenTexts(texts)
     found = given.search(question, most=top)
+    meant = glosses_for(question, found) if by_dictionary else ()
     if embedder is None:
-        return Searched(found, None)
+        return Searched(given.search(question, most=top, glosses=meant) if meant else found, None, meant)
     rows, said = [], given.said
     for start in range(0, len(said), _BATCH):
         rows.append(embed_all(embedder, said[start : start + _BATCH]))
         if progress is not None:
             done = min(start + _BATCH, len(said))
             progress(done / len(said), f"{done:,} of {len(said):,} passages")
-    vector = question_vector(embedder, question)
-    return Searched(given.search(question, vector, np.concatenate(rows), top), vector)
+    vector = question_vector(embedder, question, meant)
+    return Searched(given.search(question, vector, np.concatenate(rows), top, meant), vector, meant)
 
 
 def make_vectors(folder: Path, embedder: Embedder, progress: Progress | None = None) -> int:

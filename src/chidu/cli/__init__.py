@@ -43,6 +43,7 @@ from chidu.cli import (
     tune,
     watch,
 )
+from chidu.cli.plain import plain
 from chidu.errors import ChiduError
 
 __all__ = ["main"]
@@ -178,5 +179,5 @@ def main() -> None:
 
 def fail(message: str) -> None:
     """Print one line and exit with 1."""
-    sys.stderr.write(f"chidu: {' '.join(message.split())}\n")
+    sys.stderr.write(plain(f"chidu: {' '.join(message.split())}\n"))
     raise SystemExit(1)

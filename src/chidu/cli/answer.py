@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
+from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
     from chidu.apps import Answer
@@ -40,12 +41,12 @@ def command(
 ) -> None:
     """Answer a question from your files, with the places; or say that they do not answer it."""
     from chidu.apps import answer_from, default_index
-    from chidu.cli.own_files import check_asked, go_on, read_files, tell, wait_for_vectors
-    from chidu.inference import open_embedder, open_engine
+    from chidu.cli.own_files import check_asked, go_on, open_named, read_files, tell, wait_for_vectors
+    from chidu.inference import open_engine
 
     check_asked(question, "question")
     place = index or default_index(paths)
-    embeds = None if embedder == "none" else open_embedder(embedder)
+    embeds = open_named(embedder)
     writes = None if model is None else open_engine(model)
     updated = read_files(place, paths)
     if wait and embeds is not None:
@@ -77,14 +78,17 @@ def _show(found: Answer) -> None:
     """Print the answer, and under it where it stands."""
     from chidu.corpus import normalise
 
-    typer.echo(found.answer)
+    typer.echo(plain(found.answer))
     for number, one in enumerate(found.citations, 1):
         lines = f"{one.first_line}" if one.first_line == one.last_line else f"{one.first_line}-{one.last_line}"
         place = normalise(f"[{number}] {one.file}:{lines}  {one.heading}".rstrip()).replace("\n", " ")
         typer.echo(f"{'' if number > 1 else chr(10)}{place}")
     for aside in found.set_aside:
         sys.stderr.write(
-            f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed "
-            f"({', '.join(aside.rules)})\n"
+            plain(f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed ")
+            + f"({', '.join(aside.rules)})\n"
         )
-    sys.stderr.write(f"{found.confidence:.0%} probable that the documents answer this, ranked by {found.by}\n")
+    if found.confidence is None:
+        sys.stderr.write("by words alone, in passages without headings: how sure this is can't be told\n")
+    else:
+        sys.stderr.write(f"{found.confidence:.0%} probable that the documents answer this, ranked by {found.by}\n")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chidu.cli.plain import plain
+
 if TYPE_CHECKING:
     from chidu.safety.audit import Chain
 
@@ -78,9 +80,11 @@ def show(
     else:
         for line in shown:
             what = ", ".join(line["rules"] + line["failures"]) or "nothing found"
-            typer.echo(f"{line['seq']:>7}  {line['time']}  {line['id']}  {line['side']:7} {line['action']:6} {what}")
+            seq, time, name, side, action = (line[key] for key in ("seq", "time", "id", "side", "action"))
+            typer.echo(plain(f"{seq:>7}  {time}  {name}  {side:7} {action:6} {what}"))
         for title, each in counts.items():
-            typer.echo(f"{title}: " + (", ".join(f"{name} {count}" for name, count in each.most_common()) or "none"))
+            told = ", ".join(f"{name} {count}" for name, count in each.most_common()) or "none"
+            typer.echo(plain(f"{title}: {told}"))
         _tell_end(chain)
     if chain.broken:
         raise RecordError(f"{record} does not hold, and is shown up to there: {chain.broken}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chidu.cli.generate import open_model
+from chidu.cli.plain import plain_on_terminal
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def answered(engine: Engine, sampling: Sampling, told: list[Message], turns: lis
             try:
                 for piece in engine.write(Conversation((*told, *turns)), sampling):
                     text += piece.text
-                    sys.stdout.write(piece.text)
+                    sys.stdout.write(plain_on_terminal(piece.text))
                     sys.stdout.flush()
                 break
             except ContextError:

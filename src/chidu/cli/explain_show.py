@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from chidu.cli.plain import plain
 from chidu.evaluation.deletion import Margin
 from chidu.evaluation.explanation import Explained, Explanation
 from chidu.evaluation.lens import Guess
@@ -35,6 +36,8 @@ def shown(found: Explanation, without_origin: str) -> Text:
     ):  # fmt: skip
         for line in part:
             text.append_text(line).append("\n")
+    # As long as before, so that colours stay where they are.
+    text.plain = plain(text.plain)
     return text
 
 
@@ -195,7 +198,7 @@ def _places(origin: Origin) -> Iterator[Text]:
 
 def _limits(found: Explanation) -> Iterator[Text]:
     yield _title("What this can't tell")
-    yield Text("  " + " ".join(found.limits))
+    yield Text("  " + " ".join(found.limits.values()))
 
 
 def _quoted(text: str) -> str:

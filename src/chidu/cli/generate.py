@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.plain import plain_on_terminal
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def read_schema(path: Path | None) -> str | None:
 
 def show(prompt: str, pieces: Iterator[Piece]) -> None:
     """Print a prompt and what follows it, as it comes."""
-    sys.stdout.write(prompt)
+    sys.stdout.write(plain_on_terminal(prompt))
     try:
         for piece in pieces:
-            sys.stdout.write(piece.text)
+            sys.stdout.write(plain_on_terminal(piece.text))
             sys.stdout.flush()
     finally:
         sys.stdout.write("\n")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from chidu.cli.plain import plain
+
 if TYPE_CHECKING:
     from chidu.index import Updated
     from chidu.inference import Embedder
@@ -21,6 +23,7 @@ __all__ = [
     "WaitOption",
     "check_asked",
     "go_on",
+    "open_named",
     "read_files",
     "tell",
     "wait_for_vectors",
@@ -54,6 +57,19 @@ class Ranked(Protocol):
     def passages(self) -> int: ...
     @property
     def without_vectors(self) -> int: ...
+
+
+def open_named(embedder: str) -> Embedder | None:
+    """Open what `--embedder` names; None for `none`. Says so where the hub is to be asked, which may take seconds."""
+    from chidu.errors import nearest
+    from chidu.inference import is_of_hub, open_embedder
+
+    if embedder == "none":
+        return None
+    if is_of_hub(embedder) and not embedder.startswith((".", "/", "~")):
+        near = nearest(embedder, ("e5", "minilm", "none"))
+        sys.stderr.write(plain(f"{embedder}: no embedder and no folder here{near}: looking for it on the hub\n"))
+    return open_embedder(embedder)
 
 
 def read_files(place: Path, paths: list[Path]) -> Updated | None:

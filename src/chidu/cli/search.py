@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
+from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
     from chidu.apps import Searched
@@ -29,12 +31,11 @@ def command(
 ) -> None:
     """Find passages of your files: by their words at once, and by their meaning as soon as vectors are made."""
     from chidu.apps import default_index, search
-    from chidu.cli.own_files import check_asked, go_on, read_files, tell, wait_for_vectors
-    from chidu.inference import open_embedder
+    from chidu.cli.own_files import check_asked, go_on, open_named, read_files, tell, wait_for_vectors
 
     check_asked(query, "query")
     place = index or default_index(folders)
-    model = None if embedder == "none" else open_embedder(embedder)
+    model = open_named(embedder)
     updated = read_files(place, folders)
     if wait and model is not None:
         wait_for_vectors(place, model)
@@ -46,6 +47,9 @@ def command(
             _show(number, hit)
         if not searched.found.hits:
             typer.echo("nothing found")
+        if searched.glosses:
+            meant = "; ".join(f"{one.word} {', '.join(one.phrases)}" for one in searched.glosses)
+            sys.stderr.write(plain(f"no passage has most of the query's words; in English, by CC-CEDICT: {meant}\n"))
     tell(updated)
     if model is not None:
         go_on(place, query, folders, embedder, searched)
@@ -56,6 +60,7 @@ def _document(query: str, embedder: str, place: Path, searched: Searched, update
     return {
         "query": query,
         "by": searched.by,
+        "glosses": {one.word: one.phrases for one in searched.glosses},
         "embedder": embedder,
         "index": str(place),
         "passages": found.passages,
@@ -73,5 +78,5 @@ def _show(number: int, hit: Hit) -> None:
     place = normalise(f"{hit.file}:{lines}  {hit.heading}".rstrip()).replace("\n", " ")
     typer.echo(f"{number}  {place}")
     for line in hit.text.splitlines():
-        typer.echo(f"   {line}".rstrip())
+        typer.echo(plain(f"   {line}".rstrip()))
     typer.echo()

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from chidu.cli.plain import plain
+
 __all__ = ["command"]
 
 
@@ -28,12 +30,12 @@ def command(
 ) -> None:
     """Keep the sentences that say most of a text, as they stand; nothing is written anew."""
     from chidu.apps import summarize
+    from chidu.cli.own_files import open_named
     from chidu.cli.voice import open_voice
     from chidu.errors import TextError
-    from chidu.inference import open_embedder
 
     texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
-    model = None if embedder == "none" else open_embedder(embedder)
+    model = open_named(embedder)
     found = []
     with open_voice() as voice:
         for name, text in texts:
@@ -50,9 +52,9 @@ def command(
         return
     for number, (name, summary) in enumerate(found):
         if len(found) > 1:
-            typer.echo(f"{'' if not number else chr(10)}{name}:\n")
-        typer.echo(summary.text)
-        sys.stderr.write(f"{name}: {len(summary.kept)} of {summary.sentences:,} sentences\n")
+            typer.echo(plain(f"{'' if not number else chr(10)}{name}:\n"))
+        typer.echo(plain(summary.text))
+        sys.stderr.write(plain(f"{name}: {len(summary.kept)} of {summary.sentences:,} sentences\n"))
 
 
 def _document(name: str, summary: Any) -> dict[str, Any]:

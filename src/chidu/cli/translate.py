@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.plain import plain_on_terminal
 from chidu.cli.summarize import decoded, read_bytes, read_stdin_bytes
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
@@ -65,7 +66,7 @@ def command(
     if output is not None:
         write_atomic(output, shown)
     else:
-        sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
+        sys.stdout.write(plain_on_terminal(shown if shown.endswith("\n") else f"{shown}\n"))
     sys.stderr.write(
         f"{'detected ' if found.detected else ''}{found.source} to {found.target}: {len(found.pairs):,} sentences; "
         f"left as they were: {len(found.left):,}\n"

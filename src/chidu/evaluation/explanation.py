@@ -3,8 +3,8 @@ such reasons can be trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -29,15 +29,16 @@ __all__ = ["LIMITS", "MAX_TOKENS", "Explained", "Explanation", "explain"]
 
 MAX_TOKENS = 12
 """Tokens of an answer that is written here."""
-LIMITS = (
-    "A share says how the model's arithmetic moved, not what it meant: these are no reasons that it had.",
-    "The two methods may name different tokens, and both can miss tokens that only count together.",
-    "The deletion test asks whether the named tokens matter more than others; it can't show that nothing else matters.",
-    "Layers are read through the last layer's words, which the early ones do not yet speak.",
-    "The same words in the training text are no proof that they were learned there, and what was learned from many "
-    "texts stands in none; and no reason tells whether the answer is true.",
-)
-"""What such explanations cannot tell."""
+LIMITS = {
+    "meaning": "A share says how the model's arithmetic moved, not what it meant: these are no reasons that it had.",
+    "together": "The two methods may name different tokens, and both can miss tokens that only count together.",
+    "others": "The deletion test asks whether the named tokens matter more than others; it can't show that nothing "
+    "else matters.",
+    "layers": "Layers are read through the last layer's words, which the early ones do not yet speak.",
+    "origin": "The same words in the training text are no proof that they were learned there, and what was learned "
+    "from many texts stands in none; and no reason tells whether the answer is true.",
+}
+"""What such explanations cannot tell, by names that another language has its own sentences for."""
 
 Progress = Callable[[float, str], None]
 
@@ -81,7 +82,7 @@ class Explanation:
     """Why there are no layers; empty where there are."""
     origin: Origin | None
     """Where it may come from; None where no training text was named."""
-    limits: tuple[str, ...] = LIMITS
+    limits: Mapping[str, str] = field(default_factory=LIMITS.copy)
 
     @property
     def missed(self) -> float:

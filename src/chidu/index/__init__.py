@@ -8,6 +8,7 @@ markup.py     headings of Markdown, reStructuredText, HTML and code
 reading.py    the files of a folder as passages
 ranking.py    the best of many scores; one order out of several
 postings.py   BM25
+glosses.py    words of another language, weighed by what they may mean
 vectors.py    rows mapped into memory, the nearest to one
 store.py      the SQLite file that says what an index holds
 filling.py    vectors put in little by little
@@ -22,6 +23,7 @@ suffixes.py   suffix arrays over a corpus
 
 from chidu.index.filling import Embedder, Wanted, drop_vectors
 from chidu.index.given import Document, GivenTexts
+from chidu.index.glosses import Gloss
 from chidu.index.graph import build_graph
 from chidu.index.nearest import Near
 from chidu.index.passage import LONGEST, Passage
@@ -40,6 +42,7 @@ __all__ = [
     "Embedder",
     "Found",
     "GivenTexts",
+    "Gloss",
     "Hit",
     "Index",
     "Near",

@@ -11,6 +11,7 @@ import numpy as np
 
 from chidu.corpus import normalise
 from chidu.errors import InputError, TextError
+from chidu.index.glosses import Gloss, weigh, weigh_glosses
 from chidu.index.markup import html_lines
 from chidu.index.passage import LONGEST, Line, Passage, cut_lines
 from chidu.index.postings import Counts, make_postings
@@ -19,7 +20,7 @@ from chidu.index.reading import kind_of, marked
 from chidu.index.searching import DEPTH, Found, Hit, Places, rank
 from chidu.index.words import words
 
-__all__ = ["Document", "GivenTexts"]
+__all__ = ["Document", "GivenTexts", "distinct"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,8 +40,11 @@ class GivenTexts:
     """The passages of some texts, in memory, the words of each counted."""
 
     def __init__(self, texts: Sequence[Document], longest: int = LONGEST) -> None:
-        """Cut texts into passages of at most so many characters. Raises TextError where there are none."""
-        self.passages = [(text.name, one) for text in texts for one in _passages(text, longest)]
+        """Cut texts into passages of at most so many characters; of one name the second is called `a (2).md`.
+
+        Raises TextError where there are none.
+        """
+        self.passages = [(text.name, one) for text in distinct(texts) for one in _passages(text, longest)]
         if not self.passages:
             raise TextError("there is no text in what was given: give documents that have some")
         numbers: dict[str, int] = {}
@@ -57,22 +61,32 @@ class GivenTexts:
         """What each passage says, its headings before it: what words are counted in, and vectors made of."""
         return [f"{one.heading}\n{one.text}".strip() for _, one in self.passages]
 
-    def search(self, question: str, vector: Any = None, matrix: Any = None, most: int = 10) -> Found:
+    def search(
+        self, question: str, vector: Any = None, matrix: Any = None, most: int = 10, glosses: Sequence[Gloss] = ()
+    ) -> Found:
         """Find the passages for a question by its words, and by its vector among those of the passages, `matrix`
-        [passages, dimension], where both are given. Rankings are fused as in an index.
+        [passages, dimension], where both are given. Glosses stand for the words, and rankings are fused, as in an
+        index.
 
         Raises TextError for an empty question, InputError where there are more or fewer vectors than passages.
         """
         if not question.strip():
             raise TextError("the question is empty: ask something")
-        numbers = [(word, self._numbers.get(word, -1)) for word in words(question)]
+        if glosses:
+            weighed = weigh_glosses(self._postings, glosses, lambda text: [one for _, one in self._known(text)])
+        else:
+            weighed = weigh(self._postings, self._known(question))
         by_vector: dict[int, float] = {}
         if vector is not None and matrix is not None:
             by_vector = self._nearest(np.asarray(vector, np.float32), np.asarray(matrix, np.float32))
-        ranked = rank(self._postings, numbers, by_vector)
+        ranked = rank(weighed, by_vector)
         hits = tuple(self._hit(one, score, ranked.places(one)) for one, score in ranked.order[:most])
         missing = 0 if by_vector else len(self.passages)
-        return Found(hits, len(self.passages), missing, ranked.rarities, ranked.unknown)
+        return Found(hits, len(self.passages), missing, weighed.rarities, weighed.unknown, weighed.most)
+
+    def _known(self, text: str) -> list[tuple[str, int]]:
+        """Return the words of a text, each as often as it comes, with its number; -1 where no passage has it."""
+        return [(word, self._numbers.get(word, -1)) for word in words(text)]
 
     def _nearest(self, vector: Array, matrix: Array) -> dict[int, float]:
         if matrix.shape != (len(self.passages), len(vector)):
@@ -84,6 +98,21 @@ class GivenTexts:
     def _hit(self, one: int, score: float, places: Places) -> Hit:
         name, passage = self.passages[one]
         return Hit(name, (), passage.first_line, passage.last_line, passage.heading, passage.text, score, *places)
+
+
+def distinct(texts: Sequence[Document]) -> list[Document]:
+    """Return texts, each with a name of its own: what is cited by it could else be any of several."""
+    taken, found = {one.name for one in texts}, list[Document]()
+    seen = set[str]()
+    for one in texts:
+        name, number = one.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            stem, dot, ending = one.name.rpartition(".")
+            name = f"{stem} ({number}){dot}{ending}" if stem else f"{one.name} ({number})"
+        seen.add(name)
+        found.append(Document(name, one.text))
+    return found
 
 
 def _passages(text: Document, longest: int) -> Iterator[Passage]:

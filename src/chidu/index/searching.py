@@ -14,6 +14,7 @@ import numpy as np
 from chidu.corpus import Dropped
 from chidu.errors import IndexFolderError, SettingError, TextError
 from chidu.index.filling import Embedder, Wanted, check_embedder, fill, wanted
+from chidu.index.glosses import Gloss, Weighed, weigh, weigh_glosses
 from chidu.index.graph import open_graph
 from chidu.index.postings import Postings, open_postings
 from chidu.index.ranking import best, fuse
@@ -61,9 +62,12 @@ class Found:
     without_vectors: int
     """Those of them that have no vector yet, and could be found by words alone."""
     rarities: Mapping[str, float] = field(hash=False)
-    """Of each word of the question its idf, in nats: how much it tells passages apart."""
+    """Of each word of the question its idf, in nats: how much it tells passages apart. Of a question that was asked by
+    glosses, of their words."""
     unknown: frozenset[str]
     """Words of the question that no passage has."""
+    most: float
+    """Sum of the words' idfs, in nats: what `Hit.words_score` is weighed against."""
 
 
 class Places(NamedTuple):
@@ -83,8 +87,6 @@ class Ranked:
     """With their scores, the highest first."""
     by_words: dict[int, float]
     by_vector: dict[int, float]
-    rarities: dict[str, float]
-    unknown: frozenset[str]
 
     def places(self, one: int) -> Places:
         """Return where a passage stands in both."""
@@ -92,17 +94,11 @@ class Ranked:
         return Places(ranks[0], self.by_words.get(one), ranks[1], self.by_vector.get(one))
 
 
-def rank(
-    postings: Postings, numbers: Sequence[tuple[str, int]], by_vector: dict[int, float], depth: int = DEPTH
-) -> Ranked:
-    """Rank passages for the words of a question, each as often as it comes with its number (-1 where no passage has
-    it), and by the cosines of the nearest ones."""
-    scores = postings.scores([one for _, one in numbers])
+def rank(weighed: Weighed, by_vector: dict[int, float], depth: int = DEPTH) -> Ranked:
+    """Rank passages by what a question's words give them, and by the cosines of the nearest ones."""
+    scores = weighed.scores
     by_words = {int(one): float(scores[one]) for one in best(scores, depth) if scores[one] > 0}
-    idfs = [postings.idf(one) for _, one in numbers]
-    rarities = {word: idf for (word, _), idf in zip(numbers, idfs, strict=True)}
-    unknown = frozenset(word for word, one in numbers if not postings.held(one))
-    return Ranked(fuse(by_words, by_vector, sum(idfs)), by_words, by_vector, rarities, unknown)
+    return Ranked(fuse(by_words, by_vector, weighed.most), by_words, by_vector)
 
 
 @dataclass(frozen=True)
@@ -148,10 +144,13 @@ class Index:
         """Let go of the files."""
         self._store.close()
 
-    def search(self, question: str, vector: Any = None, most: int = 10, depth: int = DEPTH) -> Found:
+    def search(
+        self, question: str, vector: Any = None, most: int = 10, depth: int = DEPTH, glosses: Sequence[Gloss] = ()
+    ) -> Found:
         """Find the passages for a question by its words, and by its vector where one is given.
 
-        The first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
+        Where there are ``glosses``, words are looked for as these say, and not as they stand in the question. The
+        first ``depth`` of each ranking are fused by their scores (`chidu.index.ranking.fuse`). Passages without a
         vector take part by words alone. Equal scores stand in the order of the text, by names of files. Raises
         TextError for an empty question, InputError for a vector of other dimensions, or with NaN in it.
         """
@@ -162,9 +161,11 @@ class Index:
         with self._lock, self._store.transaction("DEFERRED"):
             check_embedder(self._store, self.embedder)
             state = self._current()
-            ranked = rank(state.postings, self._numbers(question), self._by_vector(state, vector, depth), depth)
+            weighed = self._weighed(state, question, glosses)
+            ranked = rank(weighed, self._by_vector(state, vector, depth), depth)
             hits = tuple(self._hit(state, one, score, ranked) for one, score in ranked.order[:most])
-            return Found(hits, len(state.postings), state.vectors.missing, ranked.rarities, ranked.unknown)
+            passages, missing = len(state.postings), state.vectors.missing
+            return Found(hits, passages, missing, weighed.rarities, weighed.unknown, weighed.most)
 
     def wanted(self) -> Iterator[Wanted]:
         """Yield the passages without a vector, each text once, in the order of the files."""
@@ -201,6 +202,11 @@ class Index:
             row = self._store.database.execute("SELECT id FROM words WHERE word = ?", (word,)).fetchone()
             found.append((word, -1 if row is None else int(row[0])))
         return found
+
+    def _weighed(self, state: _State, question: str, glosses: Sequence[Gloss]) -> Weighed:
+        if not glosses:
+            return weigh(state.postings, self._numbers(question))
+        return weigh_glosses(state.postings, glosses, lambda text: [one for _, one in self._numbers(text)])
 
     def _by_vector(self, state: _State, vector: Any, depth: int) -> dict[int, float]:
         if vector is None:

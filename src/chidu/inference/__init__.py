@@ -14,8 +14,8 @@ packaged.py    models that PyPI packages carry
 quantised.py   a GGUF file in a type that is quicker
 """
 
-from chidu.inference.embedding import Embedder, open_embedder
-from chidu.inference.engine import Conversation, Engine, Message, Prompt, open_engine
+from chidu.inference.embedding import Embedder, is_of_hub, open_embedder
+from chidu.inference.engine import Conversation, Engine, Message, Prompt, can_chat, open_engine
 from chidu.inference.sampling import Piece, Sampling, Token
 from chidu.inference.translation import TranslationForm, Translator, translator_of
 
@@ -30,6 +30,8 @@ __all__ = [
     "Token",
     "TranslationForm",
     "Translator",
+    "can_chat",
+    "is_of_hub",
     "open_embedder",
     "open_engine",
     "translator_of",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedded", "Embedder", "Role", "open_embedder"]
+__all__ = ["Embedded", "Embedder", "Role", "is_of_hub", "open_embedder"]
 
 Role = Literal["query", "passage"]
 """What a text is for: some models read a question otherwise than what is to be found."""
@@ -42,6 +42,13 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str], role: Role = "passage") -> Embedded:
         """Return the texts' vectors. Raises InputError where one is empty or longer than the model reads."""
         ...
+
+
+def is_of_hub(name: str) -> bool:
+    """Tell whether a name means a model of the hub, which may have to be fetched: nothing that is here."""
+    from chidu.inference.packaged import PACKAGED
+
+    return name != "e5" and name not in PACKAGED and "://" not in name and not Path(name).is_dir()
 
 
 def open_embedder(name: str) -> Embedder:
@@ -104,9 +111,10 @@ class SentenceEmbedder:
             raise MissingPackageError(
                 error.name or "sentence-transformers", "search", f"the embedder {name}"
             ) from error
-        from chidu.inference.hub import quiet, why_not_opened
+        from chidu.inference.hub import ask_hub, quiet, why_not_opened
 
         self.name = name
+        ask_hub(path, "sentence-transformers")
         try:
             with quiet():
                 self._model = SentenceTransformer(path, model_kwargs={"use_safetensors": True}, trust_remote_code=False)

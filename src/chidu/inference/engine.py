@@ -16,6 +16,7 @@ __all__ = [
     "Engine",
     "Message",
     "Prompt",
+    "can_chat",
     "check_length",
     "check_tokens",
     "check_turns",
@@ -72,6 +73,17 @@ class Engine(Protocol):
 def no_chat(name: str) -> ChatError:
     """Return what is raised where a model that was taught no conversation is asked to have one."""
     return ChatError(f"{name} only goes on from a text; it was taught no chat: ask for completions (chidu generate)")
+
+
+def can_chat(engine: Engine) -> bool:
+    """Tell whether a model was taught to have a conversation; of one behind an address that is taken for granted."""
+    try:
+        engine.write(Conversation((Message("user", "Hello"),)), Sampling(max_tokens=1))
+    except ChatError:
+        return False
+    except InputError:
+        pass
+    return True
 
 
 def check_turns(conversation: Conversation, control: Iterable[str]) -> None:

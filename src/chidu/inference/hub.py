@@ -24,10 +24,12 @@ from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabu
 if TYPE_CHECKING:
     from chidu.inference.constraint import Vocabulary
 
-__all__ = ["HubEngine", "quiet", "why_not_opened"]
+__all__ = ["HubEngine", "ask_hub", "quiet", "why_not_opened"]
 
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
 """Ends of the names of classes that write text."""
+HUB_SECONDS = 10.0
+"""To wait for the hub: what opens models asks it file by file, each again and again, for minutes."""
 LONGEST = 1_000_000
 """A tokenizer that states no context states a number beyond this."""
 
@@ -162,6 +164,7 @@ def _opened(name: str, gguf_file: str | None = None) -> tuple[Any, Any, Any]:
     where: dict[str, Any] = {"trust_remote_code": False}
     if gguf_file is not None:
         where["gguf_file"] = gguf_file
+    ask_hub(name)
     try:
         config = AutoConfig.from_pretrained(name, **where)
         if gguf_file is not None and hasattr(config, "head_dim"):
@@ -220,6 +223,29 @@ def _head_width(path: Path) -> int | None:
     return None if stated is None else int(stated.contents())
 
 
+def ask_hub(name: str, owner: str = "") -> None:
+    """See in seconds that a model can be opened: it is a folder, it was fetched before, or the hub has it.
+
+    ``owner``: whose it is where a name says none. Raises InputError where none of these is so.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    if Path(name).is_dir():
+        return
+    full = f"{owner}/{name}" if owner and "/" not in name else name
+    places = (None, os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
+    try:
+        if not any(isinstance(try_to_load_from_cache(full, "config.json", place), str) for place in places):
+            HfApi().model_info(full, timeout=HUB_SECONDS)
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        raise InputError(
+            f"{name} is not on this machine, and the hub has no model of this name: chidu models"
+        ) from error
+    except Exception as error:  # no network, a proxy's refusal, offline by a setting: each library has its own
+        raise InputError(_unreached(name)) from error
+
+
 def why_not_opened(name: str, error: Exception) -> str:
     """Say in one line why a model can't be opened, and what to do."""
     if not isinstance(error, OSError):
@@ -229,11 +255,15 @@ def why_not_opened(name: str, error: Exception) -> str:
         why = "its weights are in pickle files, which can run code: convert them to safetensors" if pickled else ""
         return f"{name} can't be opened: {why or _first_line(error)}"
     if os.environ.get("HF_HUB_OFFLINE") == "1" or "couldn't connect" in str(error) or "offline" in str(error).lower():
-        return (
-            f"{name} is not on this machine, and the hub can't be reached: where there is a network run "
-            f"`hf download {name}`, copy its folder here and name that; or take a model that is here: chidu models"
-        )
+        return _unreached(name)
     return f"{name} is not on this machine, and the hub has none of this name that opens: {_first_line(error)}"
+
+
+def _unreached(name: str) -> str:
+    return (
+        f"{name} is not on this machine, and the hub can't be reached: where there is a network run "
+        f"`hf download {name}`, copy its folder here and name that; or take a model that is here: chidu models"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -45,9 +45,9 @@ def error_body(status: int, message: str, param: str | None = None, code: str | 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def model_body(name: str, created: int) -> dict[str, Any]:
-    """Return what is said of a model."""
-    return {"id": name, "object": "model", "created": created, "owned_by": "chidu"}
+def model_body(name: str, created: int, *, chat: bool) -> dict[str, Any]:
+    """Return what is said of a model; ``chat``, which OpenAI's API has not, tells whether it was taught any."""
+    return {"id": name, "object": "model", "created": created, "owned_by": "chidu", "chat": chat}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from chidu.errors import ChatError, ContextError, InputError, RemoteError, SchemaError
-from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling
+from chidu.inference import Embedder, Engine, Piece, Prompt, Sampling, can_chat
 from chidu.safety import AuditRecord, Guard
 from chidu.serving.answers import Reply, RequestError, Written, embeddings_body, error_body, model_body
 from chidu.serving.applications import APPLICATIONS, Applications
@@ -61,6 +61,7 @@ def make_app(
     desk = Desk(engine, settings)
     guarding = Guarding(engine, guard, record, desk.registry)
     created = int(time.time())
+    chats = {engine.name} if can_chat(engine) else set[str]()
     names = [engine.name, *([] if embedder is None else [embedder.name])]
     app = FastAPI(title="Chidu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.refused = lambda status: desk.refusals.labels(str(status)).inc()
@@ -88,12 +89,12 @@ def make_app(
 
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model_body(name, created) for name in names]}
+        return {"object": "list", "data": [model_body(name, created, chat=name in chats) for name in names]}
 
     @app.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
         check_model(name, names)
-        return model_body(name, created)
+        return model_body(name, created, chat=name in chats)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:

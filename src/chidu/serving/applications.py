@@ -20,7 +20,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chidu.corpus import check_language, normalise
-from chidu.errors import ContextError, IndexFolderError, InputError, MissingPackageError, SettingError, TextError
+from chidu.errors import (
+    ChatError,
+    ContextError,
+    IndexFolderError,
+    InputError,
+    MissingPackageError,
+    SettingError,
+    TextError,
+)
 from chidu.inference import Embedder
 from chidu.serving.answers import RequestError
 from chidu.serving.asked import read
@@ -124,7 +132,8 @@ class Applications:
         except IndexFolderError as error:
             raise RequestError(503, str(error), param="index", code="index_failed") from error
         except InputError as error:
-            code = "context_length_exceeded" if isinstance(error, ContextError) else "invalid_text"
+            codes = {ContextError: "context_length_exceeded", ChatError: "no_chat"}
+            code = next((code for kind, code in codes.items() if isinstance(error, kind)), "invalid_text")
             raise RequestError(400, str(error), code=code) from error
         guard = {} if self._guarding.guard is None else {"guard": work.told.actions}
         tokens = {"prompt_tokens": work.read, "completion_tokens": work.written, "total_tokens": work.tokens}
@@ -200,15 +209,22 @@ class Applications:
             "model": self._engine.name if found.style == "abstractive" else None,
             "answered": found.answered,
             "answer": await self._guarding.whole_answer(work.told, found.answer),
-            "citations": [asdict(each) for each in found.citations],
+            "citations": [await self._cited(work.told, each) for each in found.citations],
             "confidence": found.confidence,
             "style": found.style,
             "by": found.by,
-            "unsupported": list(found.unsupported),
+            "unsupported": [await self._guarding.whole_answer(work.told, each) for each in found.unsupported],
             "set_aside": [asdict(each) for each in found.set_aside],
             "passages": found.passages,
             "without_vectors": found.without_vectors,
         }
+
+    async def _cited(self, told: Told, citation: Any) -> dict[str, Any]:
+        """Return a citation as it may leave: what is quoted is judged as the answer is that quotes it."""
+        found = asdict(citation)
+        for name in ("heading", "text", "quoted"):
+            found[name] = await self._guarding.whole_answer(told, found[name]) if found[name] else ""
+        return found
 
     async def _search(self, work: Work, asked: SearchAsked) -> dict[str, Any]:
         """Passages for a query. `model` names the embedder, or `words`; else the embedder where there is one."""
@@ -227,6 +243,7 @@ class Applications:
         return {
             "model": embedder.name if embedder is not None and found.by_meaning else None,
             "by": found.by,
+            "glosses": {one.word: one.phrases for one in found.glosses},
             "passages": found.passages,
             "without_vectors": found.without_vectors,
             "results": [each for each in results if each is not None],

@@ -38,7 +38,9 @@ def _object(required: Mapping[str, Any]) -> dict[str, Any]:
 
 USAGE = _object(dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), NUMBER))
 CHOICE = _object({"index": NUMBER, "finish_reason": {"enum": ["stop", "length", "content_filter"]}})
-MODEL = _object({"id": TEXT, "object": {"const": "model"}, "created": NUMBER, "owned_by": TEXT})
+MODEL = _object(
+    {"id": TEXT, "object": {"const": "model"}, "created": NUMBER, "owned_by": TEXT, "chat": {"type": "boolean"}}
+)
 ANSWER = _object(
     {
         "id": TEXT,
@@ -70,6 +72,7 @@ PLACES = {"first_line": NUMBER, "last_line": NUMBER, "score": {"type": "number"}
 PASSAGE = _object({"file": TEXT, "heading": TEXT, "text": TEXT, **PLACES})
 BOOLEAN = {"type": "boolean"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+SURE = {"anyOf": [SHARE, {"type": "null"}]}
 CITATION = _object({"file": TEXT, "first_line": NUMBER, "last_line": NUMBER, "heading": TEXT, "quoted": TEXT})
 ANSWERS = {
     "/health": ("application/json", _object({"status": {"const": "ok"}})),
@@ -90,7 +93,7 @@ ANSWERS = {
     ),
     "/v1/answer": (
         "application/json",
-        _application(answered=BOOLEAN, answer=TEXT, confidence=SHARE, citations={"type": "array", "items": CITATION}),
+        _application(answered=BOOLEAN, answer=TEXT, confidence=SURE, citations={"type": "array", "items": CITATION}),
     ),
     "/v1/explain": ("application/json", _application(explained=NUMBER, of=NUMBER, explanation={"type": "object"})),
     "/v1/search": (

@@ -137,7 +137,9 @@ function answering() {
       element("div", { class: "passage" }, where(each), element("blockquote", {}, each.quoted || each.text)),
     );
     const why = () => [
-      said("p", "confidence", { percent: Math.round(found.confidence * 100) }),
+      found.confidence === null
+        ? said("p", "no_confidence")
+        : said("p", "confidence", { percent: Math.round(found.confidence * 100) }),
       ...found.set_aside.map((each) => said("p", "set_aside", { name: each.file })),
       said("p", "found", { count: found.passages, by: found.by === "words" ? "@by_words" : "@by_both" }),
     ];

@@ -28,6 +28,13 @@ export class Chat {
     document.getElementById("anew").addEventListener("click", () => this.anew());
   }
 
+  /** The model was taught no chat: say so before anything is written, and go on from texts. */
+  taughtNone() {
+    this.mode.value = "text";
+    this.hint();
+    this.log.append(said("p", "taught_no_chat", {}, { class: "notice" }));
+  }
+
   hint() {
     this.message.dataset.hint = this.mode.value === "chat" ? "message_hint" : "text_hint";
     localise(this.message.parentElement);
@@ -71,9 +78,7 @@ export class Chat {
     } catch (error) {
       if (error.code === NO_CHAT) {
         box.remove();
-        this.mode.value = "text";
-        this.hint();
-        this.log.append(said("p", "taught_no_chat", {}, { class: "notice" }));
+        this.taughtNone();
         await this.answer(text, signal);
         return;
       }

@@ -74,10 +74,14 @@ function startKey() {
 
 let known = null;
 
-/** The name of the model that is served; asked for once. */
-async function model() {
-  known ??= (await get("/v1/models")).data[0].id;
+/** The model that is served; asked for once. */
+async function served() {
+  known ??= (await get("/v1/models")).data[0];
   return known;
+}
+
+async function model() {
+  return (await served()).id;
 }
 
 async function start() {
@@ -85,9 +89,10 @@ async function start() {
   startTabs();
   startKey();
   startApplications();
-  new Chat(model);
+  const chat = new Chat(model);
   localise(document.documentElement);
   document.getElementById("model").textContent = await model();
+  if ((await served()).chat === false) chat.taughtNone();
   offerIndexes((await get("/v1/indexes")).data.map((each) => each.id));
 }
 

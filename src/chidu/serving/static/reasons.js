@@ -20,8 +20,13 @@ export async function explain(into, asked) {
     ...(explanation.gradients ? [said("p", `explain_${explanation.gradients.verdict}`)] : []),
     ...origin(explanation.origin),
     said("p", "limits", {}, { class: "quiet" }),
-    element("ul", { class: "quiet" }, ...explanation.limits.map((each) => element("li", {}, each))),
+    element("ul", { class: "quiet" }, ...Object.entries(explanation.limits).map(([name, text]) => limit(name, text))),
   );
+}
+
+/** What such reasons can't tell, in the page's language where it has the sentence. */
+function limit(name, text) {
+  return said("li", `limit_${name}`, { message: text });
 }
 
 /** The tokens of prompt and answer; those of the prompt each as dark as its part in the answer, the darkest in full. */
