@@ -22,7 +22,7 @@ from chidu.index import words
 if TYPE_CHECKING:
     from chidu.inference.embedding import Embedder
 
-__all__ = ["Kept", "Summary", "summarize"]
+__all__ = ["Kept", "Summary", "in_sections", "keep", "summarize", "wanted"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[float, str], None]
@@ -57,16 +57,21 @@ class Summary:
     @property
     def text(self) -> str:
         """The summary as Markdown: the headings above what was kept, and a paragraph for each paragraph."""
-        blocks: list[str] = []
-        headings: tuple[str, ...] = ()
-        paragraph = -1
-        for one in (each.sentence for each in self.kept):
-            if one.paragraph == paragraph:
-                blocks[-1] += ("" if blocks[-1][-1] in WIDE_ENDS else " ") + one.text
-            else:
-                blocks += [*one.headings[_shared(one.headings, headings) :], one.text]
-            headings, paragraph = one.headings, one.paragraph
-        return "\n\n".join(blocks)
+        return in_sections([each.sentence for each in self.kept])
+
+
+def in_sections(kept: Sequence[Sentence]) -> str:
+    """Return sentences as Markdown: the headings above them, and a paragraph for each paragraph."""
+    blocks: list[str] = []
+    headings: tuple[str, ...] = ()
+    paragraph = -1
+    for one in kept:
+        if one.paragraph == paragraph:
+            blocks[-1] += ("" if blocks[-1][-1] in WIDE_ENDS else " ") + one.text
+        else:
+            blocks += [*one.headings[_shared(one.headings, headings) :], one.text]
+        headings, paragraph = one.headings, one.paragraph
+    return "\n\n".join(blocks)
 
 
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:
@@ -87,11 +92,18 @@ def summarize(
     Without an embedder sentences are alike by their words. Raises TextError where the text has no sentence,
     SettingError where both are named or one is out of range.
     """
-    wanted = _wanted(count, percent)
+    how_many = wanted(count, percent)
     found = sentences(text)
     if not found:
         raise TextError("the text has no sentence: there is nothing to summarise")
-    total = min(len(found), wanted(len(found)))
+    return Summary(tuple(keep(found, how_many(len(found)), embedder, progress)), len(found))
+
+
+def keep(
+    found: Sequence[Sentence], total: int, embedder: Embedder | None = None, progress: Progress | None = None
+) -> list[Kept]:
+    """Keep so many sentences, those that say most, in their order; all where there are no more."""
+    total = min(len(found), total)
     kept: list[Kept] = []
     for start in range(0, len(found), _PART):
         part = found[start : start + _PART]
@@ -101,10 +113,11 @@ def summarize(
         alike = _alike_by_words(part) if embedder is None else _alike_by_vectors(part, embedder, tell)
         kept += _choose(part, alike, share)
         tell(len(part))
-    return Summary(tuple(kept), len(found))
+    return kept
 
 
-def _wanted(count: int | None, percent: float | None) -> Callable[[int], int]:
+def wanted(count: int | None, percent: float | None) -> Callable[[int], int]:
+    """Return how many sentences to keep of so many. Raises SettingError where both are named, or one out of range."""
     if count is not None and percent is not None:
         raise SettingError("sentences and percent are both named: name one")
     if percent is not None:
