@@ -255,9 +255,7 @@ def _held_against(written: str, part: Sequence[Sentence], number: int) -> Iterat
         seen.add(one.text)
         place = borne_out_by(one.text, part)
         first, last = (place, place) if place is not None else (part[0], part[-1])
-        yield Written(
-            Sentence(one.text, first.first_line, last.last_line, first.headings, number), place is not None
-        )
+        yield Written(Sentence(one.text, first.first_line, last.last_line, first.headings, number), place is not None)
 
 
 def _chosen(written: Sequence[Written], total: int) -> list[Written]:
@@ -271,5 +269,3 @@ def _chosen(written: Sequence[Written], total: int) -> list[Written]:
             ranked = {id(each.sentence) for each in keep(own, missing)}
             taken += [place for place in places if id(written[place].sentence) in ranked]
     return [written[place] for place in sorted(taken)]
-
-

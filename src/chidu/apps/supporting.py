@@ -2,9 +2,9 @@
 
 A sentence is borne out where one sentence of the text says all of it: it begins as that one does, so that both speak
 of the same thing; its words stand there in the same order, in at most three unbroken runs; and nothing that turns a
-meaning (a negation, a condition, a choice, a hedge, a limit, whose opinion it is) is left out. Words in common alone would let through what says the opposite, or gives what one thing does to
-another; so does what is put together of two sentences. What is said right in other words is called not borne out too:
-docs/summarize.md has how often.
+meaning (a negation, a condition, a choice, a hedge, a limit, whose opinion it is) is left out. Words in common alone
+would let through what says the opposite, or gives what one thing does to another; so does what is put together of two
+sentences. What is said right in other words is called not borne out too: docs/summarize.md has how often.
 """
 
 from __future__ import annotations
@@ -30,24 +30,26 @@ _RUNS = 3
 _LEAST, _LEAST_CHINESE = 2, 4
 """Words, and characters of Chinese, that a stretch must have: single ones could stand anywhere in it."""
 _NUMBER = re.compile(r"\d[\d.,:/-]*\d|\d")
-_SMALL = frozenset(
+_SMALL_WORDS = (
     "a an the of to in on at by for with and that which who it its this these those is are was were be been being has "
-    "have had also their his her our your".split()
-) | frozenset("的了着是在和与也就")
-"""Words that a shorter sentence may add or leave out."""
-_TURNS = frozenset(
-    "not no never none nor neither or either without cannot unless except but only if when until may might could should must "
-    "would can rarely hardly seldom often usually sometimes some most almost nearly all every any than instead "
-    "said says say claims claimed believes believed thinks suggests argues according reportedly allegedly supposedly "
-    "perhaps possibly probably however although though despite before after former formerly first second last "
-    "t n't doesn don isn aren wasn weren won wouldn shouldn couldn can didn".split()
+    "have had also their his her our your 的 了 着 是 在 和 与 也 就"
 )
-"""Words that turn what is said around, limit it, or say whose opinion or which order it is."""
-_TURNS_CHINESE = (
-    "或", "不", "没", "未", "无", "非", "勿", "别", "除", "只", "仅", "如果", "若", "假如", "除非", "可能", "也许", "或许", "大概", "应",
-    "必须", "可以", "能", "几乎", "大多", "有些", "所有", "全部", "每", "任何", "据", "认为", "声称", "但", "却", "虽", "之前",
-    "之后", "以前", "以后", "最", "第一", "曾",
-)  # fmt: skip
+_SMALL = frozenset(_SMALL_WORDS.split())
+"""Words that a shorter sentence may add or leave out."""
+_TURNING_WORDS = (
+    "not no never none nor neither or either without cannot unless except but only if when until may might could "
+    "should must would can rarely hardly seldom often usually sometimes some most almost nearly all every any than "
+    "instead said says say claims claimed believes believed thinks suggests argues according reportedly allegedly "
+    "supposedly perhaps possibly probably however although though despite before after former formerly first second "
+    "last t n doesn don isn aren wasn weren won wouldn shouldn couldn didn"
+)
+_TURNS = frozenset(_TURNING_WORDS.split())
+"""Words that turn what is said around, limit it, leave a choice, or say whose opinion or which order it is."""
+_TURNING_CHINESE = (
+    "或 不 没 未 无 非 勿 别 除 只 仅 如果 若 假如 除非 可能 也许 或许 大概 应 必须 可以 能 几乎 大多 有些 所有 全部 每 "
+    "任何 据 认为 声称 但 却 虽 之前 之后 以前 以后 最 第一 曾"
+)
+_TURNS_CHINESE = tuple(_TURNING_CHINESE.split())
 _QUESTIONS = ("?", "？")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -72,11 +74,10 @@ def _says(whole: str, written: str, said: Sequence[str]) -> bool:
         return False
     if _turns(whole) != _turns(written):
         return False
-    blocks = [
-        block for block in SequenceMatcher(None, _tokens(whole), said, autojunk=False).get_matching_blocks() if block.size
-    ]
+    matched = SequenceMatcher(None, _tokens(whole), said, autojunk=False).get_matching_blocks()
+    blocks = [block for block in matched if block.size]
     # What it speaks of stands at the beginning: a later part of the sentence may speak of something else.
-    if sum(block.size for block in blocks) < len(said) or len(blocks) > _RUNS or blocks[0].a > 0:
+    if sum(block.size for block in blocks) < len(said) or len(blocks) > _RUNS or blocks[0].a:
         return False
     return len(blocks) == 1 or all(_is_long(said[block.b : block.b + block.size]) for block in blocks)
 

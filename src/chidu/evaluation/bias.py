@@ -139,6 +139,4 @@ def _facts(values: np.ndarray[Any, np.dtype[Any]], seed: int) -> bool:
 
 def _score(kind: str, language: str, values: np.ndarray[Any, np.dtype[Any]], facts: bool, seed: int) -> BiasScore:
     low, high = mean_interval(values, seed)
-    return BiasScore(
-        kind, language, len(values), float(values.mean()), low, high, float((values > 0).mean()), facts
-    )
+    return BiasScore(kind, language, len(values), float(values.mean()), low, high, float((values > 0).mean()), facts)
