@@ -2,7 +2,8 @@
 
 A sentence is borne out where one sentence of the text says all of it: it begins as that one does, so that both speak
 of the same thing; its words stand there in the same order, in at most three unbroken runs; and nothing that turns a
-meaning (a negation, a condition, a choice, a hedge, a limit, whose opinion it is) is left out. Words in common alone
+meaning (a negation, a condition, a choice, a hedge, a limit, whose opinion it is) is left out; where there is such a
+thing, nothing is. An item of a list, or what announces one, says nothing by itself. Words in common alone
 would let through what says the opposite, or gives what one thing does to another; so does what is put together of two
 sentences. What is said right in other words is called not borne out too: docs/summarize.md has how often.
 """
@@ -46,10 +47,12 @@ _TURNING_WORDS = (
 _TURNS = frozenset(_TURNING_WORDS.split())
 """Words that turn what is said around, limit it, leave a choice, or say whose opinion or which order it is."""
 _TURNING_CHINESE = (
-    "或 不 没 未 无 非 勿 别 除 只 仅 如果 若 假如 除非 可能 也许 或许 大概 应 必须 可以 能 几乎 大多 有些 所有 全部 每 "
-    "任何 据 认为 声称 但 却 虽 之前 之后 以前 以后 最 第一 曾"
+    "或 不 没 未 无 非 勿 别 除 只 仅 如果 若 假如 除非 可能 也许 或许 大概 应 必须 可以 能 几乎 大多 有些 所有 全部 "
+    "每 任何 据 认为 声称 但 却 虽 之前 之后 以前 以后 最 第一 曾"
 )
 _TURNS_CHINESE = tuple(_TURNING_CHINESE.split())
+_PIECE = re.compile(r"^\s*(?:[-*+•–]|\d{1,3}[.)])\s|[:：]\s*$")
+"""An item of a list, or what announces one."""
 _QUESTIONS = ("?", "？")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -60,7 +63,7 @@ def borne_out_by(written: str, source: Sequence[Sentence]) -> Sentence | None:
     Raises MissingPackageError without PyStemmer.
     """
     said = _tokens(written)
-    if not said:
+    if not said or _PIECE.search(written):
         return None
     return next((one for one in source if _says(one.text, written, said)), None)
 
@@ -72,9 +75,10 @@ def _says(whole: str, written: str, said: Sequence[str]) -> bool:
         return False
     if whole.rstrip().endswith(_QUESTIONS) and not written.rstrip().endswith(_QUESTIONS):
         return False
-    if _turns(whole) != _turns(written):
+    turns, tokens = _turns(whole), _tokens(whole)
+    if turns != _turns(written) or (turns and tokens != said):
         return False
-    matched = SequenceMatcher(None, _tokens(whole), said, autojunk=False).get_matching_blocks()
+    matched = SequenceMatcher(None, tokens, said, autojunk=False).get_matching_blocks()
     blocks = [block for block in matched if block.size]
     # What it speaks of stands at the beginning: a later part of the sentence may speak of something else.
     if sum(block.size for block in blocks) < len(said) or len(blocks) > _RUNS or blocks[0].a:

@@ -1,8 +1,8 @@
 """What an application makes of each pair, with a model or without one: as JSON, so that it can be kept.
 
 With a model the applications do what their verbs do. Models that were taught no chat, which `chidu answer` refuses, are
-let go on from the passages and the question. A causal model searches by ranking the ten passages that BM25 finds anew,
-by how likely it holds the question to be after each (Ponte and Croft, 1998; Sachan et al., 2204.07496).
+let go on from the passages and the question. A causal model searches by ranking anew the five passages that BM25 has
+first, by how likely it holds the question to be after each (Ponte and Croft, 1998; Sachan et al., 2204.07496).
 Beside that, how likely a model holds the right text to be after what it was given: it moves long before a score does.
 """
 
@@ -21,6 +21,7 @@ from chidu.apps.searching import search_texts
 from chidu.apps.sentences import sentences
 from chidu.apps.summarizing import summarize
 from chidu.apps.translating import translate
+from chidu.corpus import is_chinese
 from chidu.errors import ChatError, ContextError, InputError, TextError
 from chidu.evaluation.likelihood import likelihood
 from chidu.inference import open_embedder, open_engine
@@ -45,7 +46,9 @@ BASELINES = {
 """What each application is set beside."""
 _ORDER = "Answer the question from the passages alone, in a few words. If they do not answer it, reply with NONE."
 _TOP = 10
-"""Passages that a search gives, and that a model ranks anew."""
+"""Passages that a search gives."""
+_ANEW = 5
+"""The first of them, which a model that writes ranks anew."""
 _ANSWER_TOKENS = 40
 _LEAST_ROOM = 64
 """Characters of passages below which a question is asked of too little."""
@@ -177,19 +180,15 @@ def _ranked(pairs: Pairs, one: Question, subject: Subject) -> Item:
     engine = subject.engine
     if engine is None:
         return {"ranked": names}
-    texts = {document.name: document.text for document in pairs.documents}
-    likely = {name: _question_after(engine, texts[name], one.question).nats for name in names}
-    right = texts[one.documents[0]]
-    return {"ranked": sorted(names, key=lambda name: likely[name]), **_given(engine, right, one.question)}
-
-
-def _question_after(engine: Engine, text: str, question: str) -> Any:
-    return likelihood(engine, f"{text}\n\nQuestion: ", question)
-
-
-def _given(engine: Engine, text: str, question: str) -> Item:
-    found = _question_after(engine, text, question)
-    return {"nats": found.nats, "bytes": found.bytes}
+    weighed = {
+        document.name: _weighed(engine, f"{document.text}\n\nQuestion: ", one.question)
+        for document in pairs.documents
+        if document.name in (*names[:_ANEW], one.documents[0])
+    }
+    if not all(weighed.values()):
+        raise InputError(f"{engine.name} can't weigh a question after a passage, by which it would rank them")
+    first = sorted(names[:_ANEW], key=lambda name: float(weighed[name]["nats"]))
+    return {"ranked": [*first, *names[_ANEW:]], **weighed[one.documents[0]]}
 
 
 def _weighed(engine: Engine, before: str, reference: str) -> Item:
@@ -198,4 +197,4 @@ def _weighed(engine: Engine, before: str, reference: str) -> Item:
         found = likelihood(engine, before, reference)
     except InputError:
         return {}
-    return {"nats": found.nats, "bytes": found.bytes}
+    return {"nats": found.nats, "bytes": found.bytes, "chinese": is_chinese(reference)}
