@@ -193,7 +193,7 @@ def _room(engine: Engine) -> int:
 
 
 def _most_tokens(engine: Engine) -> int:
-    return min(_MOST_TOKENS, (engine.context_length or _CONTEXT) // 4)
+    return max(1, min(_MOST_TOKENS, (engine.context_length or _CONTEXT) // 4))
 
 
 def _said(part: Sequence[Sentence]) -> str:

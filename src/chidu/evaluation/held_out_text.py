@@ -61,7 +61,8 @@ def text_loss(engine: Engine, name: str, text: str, seed: int = 0, progress: Pro
     if not text:
         raise TextError(f"{name} is empty: give a text")
     text = text.encode()[:_MOST_BYTES].decode(errors="ignore")
-    size = max(32, min(_WINDOW, (engine.context_length or _CONTEXT) - 2))
+    # With half as much before it, a window fits even where each byte is a token.
+    size = max(32, min(_WINDOW, ((engine.context_length or _CONTEXT) - 2) * 2 // 3))
     found: list[tuple[float, int, int]] = []
     done, total = 0, len(text)
     for before, window in _windows(text, size):

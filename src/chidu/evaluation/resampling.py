@@ -36,7 +36,7 @@ def mean_interval(values: Array, seed: int, level: float = LEVEL) -> tuple[float
     count = len(values)
     if count < 2:
         return float("nan"), float("nan")
-    drawn = resampled(lambda places: float(values[places].mean()), count, seed)
+    drawn = values[np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))].mean(axis=1)
     mean = float(values.mean())
     low, high = interval(mean + (drawn - mean) * (count / (count - 1)) ** 0.5, level)
     return low, high

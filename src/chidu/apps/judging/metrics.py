@@ -19,11 +19,17 @@ __all__ = ["bleu", "character_tokens", "chrf", "exact_and_f1", "ranking_scores",
 
 _DENSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_DENSE}]|[^\W_{_DENSE}]+")
+_CHARACTER = re.compile(rf"[{_DENSE}]")
+_PARTS = re.compile(rf"[{_DENSE}]|[^{_DENSE}]+")
 
 
 def character_tokens(text: str) -> list[str]:
     """Return the words of a text in small letters; of scripts without blanks, the characters."""
     return [token.casefold() for token in _TOKEN.findall(text)]
+
+
+def _is_dense(part: str) -> bool:
+    return _CHARACTER.match(part) is not None
 
 
 def rouge_l(reference: str, said: str) -> float:
@@ -35,18 +41,18 @@ def rouge_l(reference: str, said: str) -> float:
 def _rouge() -> Any:
     try:
         from rouge_score.rouge_scorer import RougeScorer
-        from rouge_score.tokenizers import Tokenizer
+        from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
     except ImportError as error:
         raise _missing(error, "ROUGE") from error
-    import Stemmer
-
-    stem = Stemmer.Stemmer("porter")
+    own = DefaultTokenizer(use_stemmer=True)
 
     class Characters(Tokenizer):  # type: ignore[misc]
-        """Words, stemmed where longer than three letters as rouge-score does; characters of Chinese."""
+        """Characters of scripts without blanks; what stands between them as rouge-score cuts and stems it."""
 
         def tokenize(self, text: str) -> list[str]:
-            return [stem.stemWord(each) if len(each) > 3 else each for each in character_tokens(text)]
+            return [
+                token for part in _PARTS.findall(text) for token in ([part] if _is_dense(part) else own.tokenize(part))
+            ]
 
     return RougeScorer(["rougeL"], tokenizer=Characters())
 
