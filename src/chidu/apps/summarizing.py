@@ -92,8 +92,8 @@ def summarize(
 ) -> Summary:
     """Keep the sentences that say most of a text: so many, or so many in a hundred; 5 where neither is named.
 
-    Without an embedder sentences are alike by their words, and one sentence of a text of up to 60 is the first. Raises TextError where the text has no sentence,
-    SettingError where both are named or one is out of range.
+    Without an embedder sentences are alike by their words, and one sentence of a text of up to 60 is the first. Raises
+    TextError where the text has no sentence, SettingError where both are named or one is out of range.
     """
     how_many = wanted(count, percent)
     found = sentences(text)

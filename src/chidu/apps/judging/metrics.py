@@ -28,10 +28,6 @@ def character_tokens(text: str) -> list[str]:
     return [token.casefold() for token in _TOKEN.findall(text)]
 
 
-def _is_dense(part: str) -> bool:
-    return _CHARACTER.match(part) is not None
-
-
 def rouge_l(reference: str, said: str) -> float:
     """Return ROUGE-L (F), 0 to 1."""
     return float(_rouge().score(reference, said)["rougeL"].fmeasure)
@@ -50,9 +46,8 @@ def _rouge() -> Any:
         """Characters of scripts without blanks; what stands between them as rouge-score cuts and stems it."""
 
         def tokenize(self, text: str) -> list[str]:
-            return [
-                token for part in _PARTS.findall(text) for token in ([part] if _is_dense(part) else own.tokenize(part))
-            ]
+            cut = ([part] if _CHARACTER.match(part) else own.tokenize(part) for part in _PARTS.findall(text))
+            return [token for part in cut for token in part]
 
     return RougeScorer(["rougeL"], tokenizer=Characters())
 
