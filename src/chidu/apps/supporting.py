@@ -1,18 +1,20 @@
 """Is a sentence that a model wrote borne out by the text it was given? In doubt: no.
 
-A sentence is borne out where one sentence of the text says all of it: it begins as that one does, so that both speak
-of the same thing; its words stand there in the same order, in at most three unbroken runs; and nothing that turns a
-meaning (a negation, a condition, a choice, a hedge, a limit, whose opinion it is) is left out; where there is such a
-thing, nothing is. An item of a list, or what announces one, says nothing by itself. Words in common alone
-would let through what says the opposite, or gives what one thing does to another; so does what is put together of two
-sentences. What is said right in other words is called not borne out too: docs/summarize.md has how often.
+A sentence is borne out where it is a sentence of the text, or the beginning of one up to a seam (a comma, a
+conjunction, a preposition): its words are those of that sentence from the first one on, in their order, apart from
+endings and articles, and its numbers too. Where the text's sentence has something that turns a meaning (a negation, a
+condition, a choice, a hedge, a limit, whose opinion it is), nothing of it may be left out. An item of a list, or what
+announces one, says nothing by itself.
+
+Words in common would let through what says the opposite, or gives what one thing does to another; words in common in
+their order let through what is put together of two halves of a sentence (LOG.md has the sentences that passed). What is
+said right in other words is called not borne out too: docs/summarize.md has how often.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -26,17 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["borne_out_by"]
 
-_RUNS = 3
-"""Stretches of the text's sentence of which a shorter one may be made."""
-_LEAST, _LEAST_CHINESE = 2, 4
-"""Words, and characters of Chinese, that a stretch must have: single ones could stand anywhere in it."""
 _NUMBER = re.compile(r"\d[\d.,:/-]*\d|\d")
-_SMALL_WORDS = (
-    "a an the of to in on at by for with and that which who it its this these those is are was were be been being has "
-    "have had also their his her our your 的 了 着 是 在 和 与 也 就"
-)
-_SMALL = frozenset(_SMALL_WORDS.split())
-"""Words that a shorter sentence may add or leave out."""
+_SMALL = frozenset(("a", "an", "the", "also", "的", "了"))
+"""Words that may come or go."""
 _TURNING_WORDS = (
     "not no never none nor neither or either without cannot unless except but only if when until may might could "
     "should must would can rarely hardly seldom often usually sometimes some most almost nearly all every any than "
@@ -51,6 +45,9 @@ _TURNING_CHINESE = (
     "每 任何 据 认为 声称 但 却 虽 之前 之后 以前 以后 最 第一 曾"
 )
 _TURNS_CHINESE = tuple(_TURNING_CHINESE.split())
+_SEAM_WORDS = "and which that who because since while as so for of to in on at by with from into using via where"
+_SEAM = re.compile(rf"[^\w]*$|\s*[,;:(（，；：、—–]|\s+(?:{_SEAM_WORDS.replace(' ', '|')})\b", re.IGNORECASE)
+"""What may follow where a sentence is cut short."""
 _PIECE = re.compile(r"^\s*(?:[-*+•–]|\d{1,3}[.)])\s|[:：]\s*$")
 """An item of a list, or what announces one."""
 _QUESTIONS = ("?", "？")
@@ -62,7 +59,7 @@ def borne_out_by(written: str, source: Sequence[Sentence]) -> Sentence | None:
 
     Raises MissingPackageError without PyStemmer.
     """
-    said = _tokens(written)
+    said = [token for token, _ in _tokens(written)]
     if not said or _PIECE.search(written):
         return None
     return next((one for one in source if _says(one.text, written, said)), None)
@@ -70,25 +67,17 @@ def borne_out_by(written: str, source: Sequence[Sentence]) -> Sentence | None:
 
 def _says(whole: str, written: str, said: Sequence[str]) -> bool:
     """True where a sentence of the source says all of a written one."""
-    numbers = set(_NUMBER.findall(whole))
-    if not set(_NUMBER.findall(written)) <= numbers:
+    tokens = _tokens(whole)
+    if [token for token, _ in tokens[: len(said)]] != list(said):
+        return False
+    if not set(_NUMBER.findall(written)) <= set(_NUMBER.findall(whole)):
         return False
     if whole.rstrip().endswith(_QUESTIONS) and not written.rstrip().endswith(_QUESTIONS):
         return False
-    turns, tokens = _turns(whole), _tokens(whole)
-    if turns != _turns(written) or (turns and tokens != said):
+    turns = _turns(whole)
+    if turns != _turns(written) or (turns and len(tokens) != len(said)):
         return False
-    matched = SequenceMatcher(None, tokens, said, autojunk=False).get_matching_blocks()
-    blocks = [block for block in matched if block.size]
-    # What it speaks of stands at the beginning: a later part of the sentence may speak of something else.
-    if sum(block.size for block in blocks) < len(said) or len(blocks) > _RUNS or blocks[0].a:
-        return False
-    return len(blocks) == 1 or all(_is_long(said[block.b : block.b + block.size]) for block in blocks)
-
-
-def _is_long(run: Sequence[str]) -> bool:
-    dense = sum(1 for token in run if not token.isascii() and len(token) == 1)
-    return dense / _LEAST_CHINESE + (len(run) - dense) / _LEAST >= 1
+    return _SEAM.match(whole, tokens[len(said) - 1][1]) is not None
 
 
 def _turns(text: str) -> set[str]:
@@ -97,13 +86,16 @@ def _turns(text: str) -> set[str]:
     return {word for word in _WORD.findall(plain) if word in _TURNS} | {one for one in _TURNS_CHINESE if one in plain}
 
 
-def _tokens(text: str) -> list[str]:
-    """Return the words of a sentence without their endings and without the small ones; of Chinese the characters."""
+def _tokens(text: str) -> list[tuple[str, int]]:
+    """Return the words of a sentence without their endings, of Chinese the characters, and where each ends."""
     stem = _stemmer()
-    found: list[str] = []
+    found: list[tuple[str, int]] = []
     for match in RUN.finditer(text):
-        found += match.group() if match.group(1) else [stem(match.group().casefold())]
-    return [token for token in found if token not in _SMALL]
+        if match.group(1):
+            found += [(sign, match.start() + place + 1) for place, sign in enumerate(match.group())]
+        else:
+            found.append((stem(match.group().casefold()), match.end()))
+    return [(token, end) for token, end in found if token not in _SMALL]
 
 
 @cache
