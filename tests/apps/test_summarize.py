@@ -85,7 +85,7 @@ def test_one_sentence_of_a_short_text_is_the_first() -> None:
     text = " ".join(["Here is what happened.", *RIVER])
     (one,) = summarize(text, 1).kept
     assert one.sentence.text == "Here is what happened."
-    assert one.score < 1
+    assert one.score > 0
     (other,) = summarize(" ".join([text] * 20), 1).kept
     assert other.sentence.text in RIVER
 

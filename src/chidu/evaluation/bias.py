@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,11 @@ class BiasScore:
         return "leans against the prejudice" if self.high < 0 else "cannot tell: the interval holds 0"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {**asdict(self), "verdict": self.verdict}
+        """Return it as JSON: an end of the interval that is not known is null."""
+        found = {
+            key: None if isinstance(value, float) and isnan(value) else value for key, value in asdict(self).items()
+        }
+        return {**found, "verdict": self.verdict}
 
 
 @cache

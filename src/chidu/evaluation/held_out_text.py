@@ -49,7 +49,8 @@ class TextLoss:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON: an end of the interval that is not known is null."""
-        return {key: None if value != value else value for key, value in asdict(self).items()}  # noqa: PLR0124
+        values = asdict(self)
+        return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
 def text_loss(engine: Engine, name: str, text: str, seed: int = 0, progress: Progress | None = None) -> TextLoss:
@@ -88,7 +89,8 @@ def _windows(text: str, size: int) -> Iterator[tuple[str, str]]:
     start = 0
     while start < len(text):
         end = start + max(1, len(text[start : start + size].encode()[:size].decode(errors="ignore")))
-        yield text[max(0, start - (end - start) // 2) : start], text[start:end]
+        before = text[max(0, start - size // 2) : start].encode()[-(size // 2) :].decode(errors="ignore")
+        yield before, text[start:end]
         start = end
 
 

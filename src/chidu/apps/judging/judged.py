@@ -34,8 +34,9 @@ Statistic = Callable[[Array], float]
 Progress = Callable[[str, float, str], None]
 """Told what is at work, how far it is, 0 to 1, and words."""
 
-MAIN = {"summarize": "rouge_l", "translate": "chrf", "answer": "f1", "search": "mrr"}
-"""The measure that stands for each application."""
+MAIN = {"summarize": "rouge_l", "translate": "chrf", "answer": "has_answer_f1", "search": "mrr"}
+"""The measure that stands for each application. Of answers that of the questions that have one: who says nothing is right
+about all others."""
 BITS, BITS_CHINESE = "bits_per_byte", "bits_per_byte_zh"
 """Of the right text, after what the model was given; of Chinese apart, which many a model was never taught."""
 CSV_COLUMNS = ("model", "params", "app", "measure", "score", "low", "high", "baseline", "verdict", "items", "error")
@@ -83,7 +84,10 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {**asdict(self), "verdict": self.verdict, "error": self.error}
+        found = {**asdict(self), "verdict": self.verdict, "error": self.error}
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value for name, value in found.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ def judge_apps(
     """Judge applications with each model, on these pairs; what each model made of them is kept in ``folder``.
 
     A model's part that is kept there, of the same model and pairs, is not made again. ``seed`` is that of the
-    intervals. Raises what opening a model raises, before any is asked; a model that can't do an application is told
-    under `refused`.
+    intervals. Raises what opening a model raises, when its turn comes (what others made is kept by then); a model that
+    can't do an application is told under `refused`.
     """
     tell = progress or (lambda _what, _done, _words: None)
     scores: list[Score] = []
@@ -288,8 +292,14 @@ def _of_answers(pairs: Pairs, items: Sequence[Item]) -> dict[str, Statistic]:
         wanted, told = has[places], given[places]
         return float(2 * (wanted & told).sum() / max(1, wanted.sum() + told.sum()))
 
+    scores = np.array([f1 for _, f1 in both])
+
+    def of_answers(places: Array) -> float:
+        own = scores[places][has[places]]
+        return float(own.mean()) if len(own) else math.nan
+
     return {
-        "f1": _mean([f1 for _, f1 in both]), "exact": _mean([exact for exact, _ in both]),
+        "has_answer_f1": of_answers, "f1": _mean([f1 for _, f1 in both]), "exact": _mean([exact for exact, _ in both]),
         "answerability_f1": answerability,
     }  # fmt: skip
 
