@@ -70,7 +70,7 @@ def test_wrong_input_is_one_line(call: Call, pairs: Path, saved: Path, tmp_path:
         (["--apps", "--models", "none", "--pairs", pairs], "name it with --app"),
         (
             ["--apps", "--models", "none", "--app", "answer", "--pairs", bad],
-            "bad.jsonl, line 1: 'answers' must be a list",
+            "bad.jsonl, line 1: 'answers' must be",
         ),
         (["--apps", "--models", "./nothing", "--app", "search"], "./nothing: no such model"),
         (["--apps", "--text", bad, "--models", "none"], "--text is for the evaluation of one model"),

@@ -17,7 +17,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from chidu.errors import ContextError, TextError
 from chidu.evaluation.likelihood import likelihood
-from chidu.evaluation.resampling import interval, resampled
+from chidu.evaluation.resampling import interval, known, resampled
 
 if TYPE_CHECKING:
     from chidu.inference import Engine
@@ -49,8 +49,7 @@ class TextLoss:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON: an end of the interval that is not known is null."""
-        values = asdict(self)
-        return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+        return known(asdict(self))
 
 
 def text_loss(engine: Engine, name: str, text: str, seed: int = 0, progress: Progress | None = None) -> TextLoss:

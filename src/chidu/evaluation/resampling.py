@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LEVEL", "interval", "mean_interval", "resampled"]
+__all__ = ["LEVEL", "interval", "known", "mean_interval", "resampled"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,3 +41,8 @@ def mean_interval(values: Array, seed: int, level: float = LEVEL) -> tuple[float
     mean = float(values.mean())
     low, high = interval(mean + (drawn - mean) * (count / (count - 1)) ** 0.5, level)
     return low, high
+
+
+def known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON has them: a number that is not known (NaN) is None."""
+    return {name: None if isinstance(one, float) and math.isnan(one) else one for name, one in values.items()}

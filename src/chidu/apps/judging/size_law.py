@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chidu.errors import ChiduError
+from chidu.evaluation.resampling import known
 from chidu.laws import fit
 from chidu.units import format_count
 
@@ -51,9 +52,7 @@ class SizeLaw:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON; what is not told is null."""
-        found = asdict(self)
-        found["intervals"] = {name: [_known(end) for end in ends] for name, ends in self.intervals.items()}
-        return {name: _known(value) for name, value in found.items()}
+        return known(asdict(self))
 
     def __str__(self) -> str:
         what = f"law of {self.measure} against params"
@@ -67,43 +66,39 @@ class SizeLaw:
         )
 
 
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def size_law(app: str, measure: str, scores: Sequence[Score]) -> SizeLaw:
     """Fit the law to the scores of models whose params are known."""
-    known = sorted((one for one in scores if one.params), key=lambda one: one.params or 0)
-    sizes = {one.params for one in known}
+    sized = sorted((one for one in scores if one.params), key=lambda one: one.params or 0)
+    sizes = {one.params for one in sized}
     if len(sizes) < LEAST_MODELS:
         return SizeLaw(
-            app, measure, len(known), False, f"{len(sizes)} sizes of models; {LEAST_MODELS} are needed at the least"
+            app, measure, len(sized), False, f"{len(sizes)} sizes of models; {LEAST_MODELS} are needed at the least"
         )
-    if any(not one.error > 0 for one in known):
-        return SizeLaw(app, measure, len(known), False, "an error is 0: its logarithm is none")
-    first, last = known[0], known[-1]
+    if any(not one.error > 0 for one in sized):
+        return SizeLaw(app, measure, len(sized), False, "an error is 0: its logarithm is none")
+    first, last = sized[0], sized[-1]
     gap = math.hypot(first.high - first.low, last.high - last.low) / 2
     if not first.error - last.error > gap:
         return SizeLaw(
-            app, measure, len(known), False,
+            app, measure, len(sized), False,
             f"from {format_count(first.params or 0)} to {format_count(last.params or 0)} params the error goes from "
             f"{first.error:.3f} to {last.error:.3f}, and the items leave ±{gap:.3f} open",
         )  # fmt: skip
-    table = {"params": [float(one.params or 0) for one in known], "loss": [one.error for one in known]}
+    table = {"params": [float(one.params or 0) for one in sized], "loss": [one.error for one in sized]}
     further = _FURTHER * float(last.params or 0)
     try:
         found = fit(table, law=FORMULA)
         forecast = found.forecast({"params": [further]})
         trust, reason = found.trust({"params": [further]})
     except ChiduError as error:
-        return SizeLaw(app, measure, len(known), False, " ".join(str(error).split()))
+        return SizeLaw(app, measure, len(sized), False, " ".join(str(error).split()))
     low, high = found.intervals["alpha"]
     if not (math.isfinite(low) and low > 0.005):
         return SizeLaw(
-            app, measure, len(known), False, f"the exponent may be 0 (90%: {low:.3g} to {high:.3g}): the curve is flat"
+            app, measure, len(sized), False, f"the exponent may be 0 (90%: {low:.3g} to {high:.3g}): the curve is flat"
         )
     return SizeLaw(
-        app, measure, len(known), True, f"trust: {trust}: {reason}", found.formula, dict(found.parameters),
+        app, measure, len(sized), True, f"trust: {trust}: {reason}", found.formula, dict(found.parameters),
         dict(found.intervals), further, float(forecast["loss"][0]), float(forecast["low"][0]),
         float(forecast["high"][0]),
     )  # fmt: skip
