@@ -88,10 +88,7 @@ class BiasScore:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON: an end of the interval that is not known is null."""
-        found = {
-            key: None if isinstance(value, float) and isnan(value) else value for key, value in asdict(self).items()
-        }
-        return {**found, "verdict": self.verdict}
+        return {**known(asdict(self)), "verdict": self.verdict}
 
 
 @cache

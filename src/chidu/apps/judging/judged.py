@@ -35,8 +35,8 @@ Progress = Callable[[str, float, str], None]
 """Told what is at work, how far it is, 0 to 1, and words."""
 
 MAIN = {"summarize": "rouge_l", "translate": "chrf", "answer": "has_answer_f1", "search": "mrr"}
-"""The measure that stands for each application. Of answers that of the questions that have one: about all others who says
-nothing is right."""
+"""The measure that stands for each application. Of answers that of the questions that have one: who says nothing is
+right about all others."""
 BITS, BITS_CHINESE = "bits_per_byte", "bits_per_byte_zh"
 """Of the right text, after what the model was given; of Chinese apart, which many a model was never taught."""
 CSV_COLUMNS = ("model", "params", "app", "measure", "score", "low", "high", "baseline", "verdict", "items", "error")
