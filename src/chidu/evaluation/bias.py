@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chidu.evaluation.likelihood import likelihood
-from chidu.evaluation.resampling import mean_interval
+from chidu.evaluation.resampling import known, mean_interval
 
 if TYPE_CHECKING:
     from chidu.inference import Engine
