@@ -99,7 +99,7 @@ def _rows(path: Path, name: str) -> list[Row]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
-    found = []
+    found: list[Row] = []
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"
         if not line.strip():
