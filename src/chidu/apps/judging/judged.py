@@ -10,7 +10,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Score:
     difference_high: float | None
     """90% interval of score less baseline."""
     items: int
+    drawn: tuple[float, ...] = field(repr=False)
+    """The score on items drawn again and again, the same drawings for every model."""
 
     @property
     def verdict(self) -> str:
@@ -80,7 +82,15 @@ class Score:
     @property
     def error(self) -> float:
         """What a law is fitted to: 1 - score, or bits per byte."""
-        return self.score if self.measure in (BITS, BITS_CHINESE) else 1 - self.score
+        return self._error(self.score)
+
+    @property
+    def drawn_errors(self) -> tuple[float, ...]:
+        """The errors on the items drawn."""
+        return tuple(map(self._error, self.drawn))
+
+    def _error(self, score: float) -> float:
+        return score if self.measure in (BITS, BITS_CHINESE) else 1 - score
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -223,7 +233,20 @@ def _score(
     whole = np.arange(items)
     own = resampled(statistic, items, seed, _RESAMPLES)
     low, high = interval(own[np.isfinite(own)]) if np.isfinite(own).any() else (math.nan, math.nan)
-    score = Score(kept["model"], kept["params"], pairs.app, name, statistic(whole), low, high, None, None, None, items)
+    score = Score(
+        kept["model"],
+        kept["params"],
+        pairs.app,
+        name,
+        statistic(whole),
+        low,
+        high,
+        None,
+        None,
+        None,
+        items,
+        tuple(own.tolist()),
+    )
     if other is None:
         return score
     gaps = own - resampled(other, items, seed, _RESAMPLES)

@@ -2,7 +2,7 @@
 told.
 
 The error is 1 - score, or bits per byte. A law is told where four models of different params were judged, the error of
-the largest lies below the smallest's by more than the items leave open, and the fit stands; an interval is the fit's
+the largest lies below the smallest's on drawn items too, and the fit stands; an interval is the fit's
 own. Models of other makes, texts and recipes share one curve here: what it says of size it says of this row of models.
 """
 
@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from chidu.errors import ChiduError
-from chidu.evaluation.resampling import known
+from chidu.evaluation.resampling import interval, known
 from chidu.laws import fit
 from chidu.units import format_count
 
@@ -77,12 +79,12 @@ def size_law(app: str, measure: str, scores: Sequence[Score]) -> SizeLaw:
     if any(not one.error > 0 for one in sized):
         return SizeLaw(app, measure, len(sized), False, "an error is 0: its logarithm is none")
     first, last = sized[0], sized[-1]
-    gap = math.hypot(first.high - first.low, last.high - last.low) / 2
-    if not first.error - last.error > gap:
+    low, high = interval(np.array(first.drawn_errors) - np.array(last.drawn_errors))
+    if not low > 0:
         return SizeLaw(
             app, measure, len(sized), False,
-            f"from {format_count(first.params or 0)} to {format_count(last.params or 0)} params the error goes from "
-            f"{first.error:.3f} to {last.error:.3f}, and the items leave ±{gap:.3f} open",
+            f"from {format_count(first.params or 0)} to {format_count(last.params or 0)} params the error falls by "
+            f"{first.error - last.error:.3f} (90%: {low:.3f} to {high:.3f})",
         )  # fmt: skip
     table = {"params": [float(one.params or 0) for one in sized], "loss": [one.error for one in sized]}
     further = _FURTHER * float(last.params or 0)
