@@ -52,6 +52,7 @@ def command(
     texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
     if model is not None and embedder != "none":
         raise SettingError("--embedder chooses among the text's own sentences: give it or --model, not both")
+    found: Sequence[tuple[str, Summary | WrittenSummary]]
     if model is None:
         found = _keep(texts, sentences, percent, embedder)
         told: dict[str, Any] = {"embedder": embedder}

@@ -116,7 +116,7 @@ def ask_baseline(pairs: Pairs) -> list[Item]:
     """Return what the plain baseline makes of each pair."""
     nobody = Subject(WITHOUT, None)
     if pairs.app == "summarize":
-        return [{"said": (sentences(one.text) or [None])[0].text} for one in pairs.texts]  # type: ignore[union-attr]
+        return [{"said": next((each.text for each in sentences(one.text)), "")} for one in pairs.texts]
     if pairs.app == "translate":
         return [{"said": one.source} for one in pairs.sentences]
     return list(asked(pairs, nobody, lambda _done, _words: None))

@@ -151,7 +151,7 @@ class AppsJudged:
 
 
 def _table(scores: Sequence[Score]) -> list[str]:
-    rows = [("model", "params", "measure", "score", "90% low", "90% high", "baseline", "")]
+    rows: list[tuple[str, ...]] = [("model", "params", "measure", "score", "90% low", "90% high", "baseline", "")]
     rows += [_cells(one) for one in scores]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
