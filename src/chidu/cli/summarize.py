@@ -67,7 +67,8 @@ def command(
         shown = "\n\n".join(parts)
     if output is not None:
         write_atomic(output, f"{shown}\n")
-        _state(output).unlink(missing_ok=True)
+        if model is not None:
+            _state(output).unlink(missing_ok=True)
     else:
         typer.echo(shown)
     if not as_json:
