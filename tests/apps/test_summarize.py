@@ -81,6 +81,15 @@ def test_what_the_text_is_about_comes_before_what_stands_alone(embedder: str | N
     assert set(kept) < {RIVER[0], RIVER[1], RIVER[3]}
 
 
+def test_one_sentence_of_a_short_text_is_the_first() -> None:
+    text = " ".join(["Here is what happened.", *RIVER])
+    (one,) = summarize(text, 1).kept
+    assert one.sentence.text == "Here is what happened."
+    assert one.score > 0
+    (other,) = summarize(" ".join([text] * 20), 1).kept
+    assert other.sentence.text in RIVER
+
+
 def test_a_sentence_without_words_is_ranked_too() -> None:
     kept = summarize("_ _. a b. b c.").kept
     assert np.isfinite([each.score for each in kept]).all()

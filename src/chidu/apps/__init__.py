@@ -6,13 +6,17 @@ questions.py    the vector of a question
 searching.py    passages that a question asks for
 sentences.py    the sentences of a text and their places
 summarizing.py  the sentences that say most of a text
+supporting.py   whether a text bears a written sentence out
+abstracting.py  summaries that a model writes, part by part
 markdown.py     the prose of a Markdown text
 translating.py  a text in another language
 quoting.py      the stretch of a passage that answers a question
 composing.py    an answer that a model writes, held against the passages
 answering.py    a question answered from documents
+judging/        all of these judged on pairs, beside plain baselines
 """
 
+from chidu.apps.abstracting import KeptParts, Written, WrittenSummary, write_summary
 from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
 from chidu.apps.questions import question_vector
 from chidu.apps.searching import (
@@ -34,6 +38,7 @@ __all__ = [
     "Citation",
     "Document",
     "Kept",
+    "KeptParts",
     "LeftAlone",
     "Searched",
     "Sentence",
@@ -41,6 +46,8 @@ __all__ = [
     "SetAside",
     "Summary",
     "Translation",
+    "Written",
+    "WrittenSummary",
     "answer",
     "answer_from",
     "are_vectors_made",
@@ -55,4 +62,5 @@ __all__ = [
     "summarize",
     "translate",
     "update",
+    "write_summary",
 ]

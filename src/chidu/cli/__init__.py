@@ -24,6 +24,7 @@ from chidu.cli import (
     compare,
     demo,
     doctor,
+    evaluate,
     explain,
     export,
     fit,
@@ -88,6 +89,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare.command,
     "tune": tune.command,
     "study": study.command,
+    "evaluate": evaluate.command,
     "generate": generate.command,
     "chat": chat.command,
     "models": models.models,
@@ -103,7 +105,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {"ladder": ladder.app, "models": models.app}
 """Verbs with a verb of their own: `chidu ladder design`, `chidu models get`."""
-RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune", "study"}
+RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune", "study", "evaluate"}
 """Verbs that keep what they have done."""
 for _name, _command in VERBS.items():
     if _name in GROUPS:
@@ -158,7 +160,9 @@ def main() -> None:
     except Stopped as stopped:
         # We are on our way out: a second Ctrl-C would only end that in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        more = "; run the same command again to go on from here" if set(sys.argv[1:2]) & RESUMED else ""
+        # A summary that a model writes is kept beside its output, where that has a name.
+        is_kept = set(sys.argv[1:2]) & RESUMED or {"summarize", "--model", "--output"} <= set(sys.argv)
+        more = "; run the same command again to go on from here" if is_kept else ""
         sys.stderr.write(f"chidu: interrupted{more}\n")
         raise SystemExit(stopped.exit_code) from None
     except BrokenPipeError:

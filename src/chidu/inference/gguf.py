@@ -73,6 +73,11 @@ class GgufEngine:
         """Tokens that prompt and text may have together."""
         return self._context
 
+    @property
+    def params(self) -> int:
+        """All params in the file."""
+        return self._facts.params
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Return a prompt's tokens. Raises InputError for a conversation where the file has no chat template."""
         if isinstance(prompt, Conversation):
@@ -230,6 +235,7 @@ class _Facts:
     vocabulary: int
     """Tokens."""
     has_chat: bool
+    params: int
     control: tuple[str, ...]
     """Tokens that are no text: ends of turns and the like."""
 
@@ -242,7 +248,9 @@ def _facts(path: Path) -> _Facts:
         if file.read(4) != MAGIC:
             raise InputError(f"{path} is no GGUF file")
     try:
-        fields = GGUFReader(path).fields
+        reader = GGUFReader(path)
+        fields = reader.fields
+        params = sum(int(tensor.n_elements) for tensor in reader.tensors)
         kind = bytes(fields["general.architecture"].parts[-1]).decode()
         context = int(fields[f"{kind}.context_length"].parts[-1][0])
         tokens = fields["tokenizer.ggml.tokens"]
@@ -254,4 +262,4 @@ def _facts(path: Path) -> _Facts:
         ]
     except (KeyError, ValueError, IndexError, OSError) as error:
         raise InputError(f"{path} is damaged, or no model ({type(error).__name__}: {error})") from error
-    return _Facts(context, len(tokens.data), "tokenizer.chat_template" in fields, tuple(control))
+    return _Facts(context, len(tokens.data), "tokenizer.chat_template" in fields, params, tuple(control))

@@ -57,6 +57,11 @@ class HubEngine:
         """Tokens that prompt and text may have together."""
         return self._context
 
+    @property
+    def params(self) -> int:
+        """All params; those that two layers share count once."""
+        return sum(each.numel() for each in self.model.parameters())
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Return a prompt's tokens, with what this model wants before a text. Raises InputError."""
         if isinstance(prompt, Conversation):

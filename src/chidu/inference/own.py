@@ -55,6 +55,11 @@ class OwnEngine:
         """Tokens that prompt and text may have together."""
         return self.model.shape.context_length
 
+    @property
+    def params(self) -> int:
+        """All params."""
+        return self.model.shape.params
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Return a prompt's tokens. Raises InputError for a conversation: these models were taught none."""
         if isinstance(prompt, Conversation):
