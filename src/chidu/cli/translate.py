@@ -62,16 +62,19 @@ def command(
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "translating") from error
     with open_voice() as voice:
-        keep = None if output is None else Keep(part_of(output), _digest(name), voice.say)
+        # Beside a device or a pipe nothing is kept.
+        is_file = output is not None and (output.is_file() or not output.exists())
+        keep = Keep(part_of(output), _digest(name), voice.say) if output is not None and is_file else None
         found = translate(
             said, target=target, source=known, engine=engine, keep=keep,
             progress=lambda done, words: voice.progress("translate", done, words, None),
         )  # fmt: skip
         voice.progress("translate", 1.0, "", None)
     shown = json.dumps(_document(engine.name, found), ensure_ascii=False) if as_json else found.translation
-    if output is not None and keep is not None:
+    if output is not None:
         write_atomic(output, shown)
-        keep.forget()
+        if keep is not None:
+            keep.forget()
     else:
         sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
     left = sum(each.sentences for each in found.left)
