@@ -39,8 +39,12 @@ LEAST = 0.35
 """Worth of two blocks that are taken for a pair."""
 SHARED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*[A-Za-z0-9]|\d")
 HAN = re.compile("[\u3400-\u9fff]")
-SEAM = re.compile("(?<=[\u3000-\u303f\u3400-\u9fff\uff00-\uffef])[ \t]*\n\\s*(?=[\u3000-\u303f\u3400-\u9fff\uff00-\uffef])")
-NUMBERED = re.compile(r"^(?:第 ?[\dA-Z.]+ ?[章节]。?|Chapter\s+\d+\.|Appendix\s+[A-Z]\.|附录 ?[A-Z]\.?|[\dA-Z]+(?:\.\d+)*\.)\s*")
+SEAM = re.compile(
+    "(?<=[\u3000-\u303f\u3400-\u9fff\uff00-\uffef])[ \t]*\n\\s*(?=[\u3000-\u303f\u3400-\u9fff\uff00-\uffef])"
+)
+NUMBERED = re.compile(
+    r"^(?:第 ?[\dA-Z.]+ ?[章节]。?|Chapter\s+\d+\.|Appendix\s+[A-Z]\.|附录 ?[A-Z]\.?|[\dA-Z]+(?:\.\d+)*\.)\s*"
+)
 """Numbers of chapters before a heading."""
 
 
@@ -96,16 +100,22 @@ def page_blocks(path: Path) -> list[Block]:
 def markup_blocks(path: Path) -> list[Block]:
     """Return the paragraphs, headings and items of reStructuredText, AsciiDoc or Markdown; code is passed over."""
     text = _text(path)
-    text = re.sub(r"(?ms)^(```|----|====|\.\.\.\.|~~~)[^\n]*\n.*?^\1[^\n]*$", "\n", text) if path.suffix != ".gz" else text
+    text = (
+        re.sub(r"(?ms)^(```|----|====|\.\.\.\.|~~~)[^\n]*\n.*?^\1[^\n]*$", "\n", text) if path.suffix != ".gz" else text
+    )
     found = []
     for part in re.split(r"\n[ \t]*\n", text):
-        lines = [line for line in part.split("\n") if line.strip() and not re.match(r"^([=\-~^\"'#*+`.])\1{2,}\s*$", line)]
+        lines = [
+            line for line in part.split("\n") if line.strip() and not re.match(r"^([=\-~^\"'#*+`.])\1{2,}\s*$", line)
+        ]
         lines = [line for line in lines if not re.match(r"^\s*(\.\. |:\w|\[|\(\(\(|image::|//|<|\||\+--)", line)]
         if not lines or lines[0].startswith(("    ", "\t", "  $")):
             continue
         items = re.split(r"\n(?=\s*(?:[-*+]|\d+\.|\.)\s)", "\n".join(lines))
         for item in items:
-            kind = "h" if re.match(r"^(#+|=+)\s", item) else "li" if re.match(r"^\s*(?:[-*+]|\d+\.|\.)\s", item) else "p"
+            kind = (
+                "h" if re.match(r"^(#+|=+)\s", item) else "li" if re.match(r"^\s*(?:[-*+]|\d+\.|\.)\s", item) else "p"
+            )
             bare = re.sub(r"^\s*(?:#+|=+|[-*+]|\d+\.|\.)\s+", "", item)
             plain = plain_markup(" ".join(SEAM.sub("", re.sub(r"(?m)^\s+", "", bare)).split()))
             if plain:
@@ -119,9 +129,13 @@ def plain_markup(text: str) -> str:
     text = re.sub(r"<<[^>,]*,([^>]*)>>", r"\1", text)
     text = re.sub(r":[\w:+.-]+:`[!~]?([^`<]*?)\s*(?:<[^>`]*>)?`", r"\1", text)
     text = re.sub(r"`([^`<]+?)\s*<[^>`]*>`__?", r"\1", text)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)|(?:https?:\S*|link:\S*)\[([^\]]*)\]", lambda each: each[1] or each[2] or "", text)
+    text = re.sub(
+        r"!?\[([^\]]*)\]\([^)]*\)|(?:https?:\S*|link:\S*)\[([^\]]*)\]", lambda each: each[1] or each[2] or "", text
+    )
     text = re.sub(r"``?([^`]*)`?`_{0,2}", r"\1", text)
-    text = re.sub(r"(?<![\w*])\*{1,2}([^*]+?)\*{1,2}(?![\w*])|(?<![\w_])_([^_]+)_(?![\w_])", lambda e: e[1] or e[2], text)
+    text = re.sub(
+        r"(?<![\w*])\*{1,2}([^*]+?)\*{1,2}(?![\w*])|(?<![\w_])_([^_]+)_(?![\w_])", lambda e: e[1] or e[2], text
+    )
     return " ".join(re.sub(r"\\ ?|\|", "", text).split())
 
 

@@ -59,7 +59,9 @@ def test_a_killed_translation_ends_as_one_that_was_not(tmp_path: Path, dies_at: 
 
 @given(st.integers(0, 2000), st.binary(max_size=6))
 @settings(max_examples=40)
-def test_a_torn_file_costs_work_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, cut: int, more: bytes) -> None:
+def test_a_torn_file_costs_work_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, more: bytes
+) -> None:
     keep = Keep(tmp_path_factory.mktemp("torn") / "out.part", "m")
     wanted = translated(Numbered(), keep)
     content = keep.path.read_bytes()

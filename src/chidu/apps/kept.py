@@ -66,7 +66,9 @@ class KeptTranslator:
     def __enter__(self) -> KeptTranslator:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._open.close()
 
     def check(self, source: str, target: str) -> None:

@@ -92,8 +92,10 @@ def translate(
     """Translate a text (Markdown or plain) with an engine that `open_engine` opened; languages are two-letter codes.
 
     Without `source` the language is detected. With `keep` each sentence is kept in a file as it is translated, and what
-    a call that was stopped left there is taken from it; `keep.forget()` removes it. Raises SettingError for a language that is none, TextError where the text
-    is empty, too large or its language can't be told, InputError where the engine can't translate between the two.
+    a call that was stopped left there is taken from it; `keep.forget()` removes it.
+
+    Raises SettingError for a language that is none, TextError where the text is empty, too large, its language can't be
+    told, or `keep` is somebody's own file, InputError where the engine can't translate between the two.
     """
     from chidu.inference import translator_of
 

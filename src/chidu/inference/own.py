@@ -92,7 +92,9 @@ class OwnEngine:
         free = room(len(prefix), self.context_length, Sampling(max_tokens=most))
         best = beam_search(self.model, prefix, free, beams, END)
         if not best.is_ended and free < most:
-            raise ContextError(f"the text and what follows it are longer than the {self.context_length} tokens there are")
+            raise ContextError(
+                f"the text and what follows it are longer than the {self.context_length} tokens there are"
+            )
         return self.decode(best.tokens).rstrip(HALF)
 
     @torch.inference_mode()
