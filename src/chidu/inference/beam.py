@@ -56,7 +56,7 @@ def beam_search(model: Transformer, prefix: Sequence[int], most: int, beams: int
         words = found.shape[1]
         # Twice as many as are followed: so many go on even where half of them end.
         values, places = found.flatten().topk(min(2 * beams, found.numel()))
-        rows, tokens, kept = [], [], []
+        rows, tokens, kept = list[int](), list[int](), list[float]()
         for rank, (value, place) in enumerate(zip(values.tolist(), places.tolist(), strict=True)):
             row, token = divmod(place, words)
             if token == end:
