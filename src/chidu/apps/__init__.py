@@ -7,14 +7,14 @@ sentences.py    the sentences of a text and their places
 summarizing.py  the sentences that say most of a text
 markdown.py     the prose of a Markdown text
 translating.py  a text in another language
-kept.py         its sentences in a file, while it is under way
+kept_sentences.py  its sentences in a file, while it is under way
 quoting.py      the stretch of a passage that answers a question
 composing.py    an answer that a model writes, held against the passages
 answering.py    a question answered from documents
 """
 
 from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
-from chidu.apps.kept import Keep
+from chidu.apps.kept_sentences import Keep
 from chidu.apps.questions import question_vector
 from chidu.apps.searching import (
     Searched,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from chidu.apps import markdown
-from chidu.apps.kept import Keep, KeptTranslator
+from chidu.apps.kept_sentences import Keep, KeptTranslator
 from chidu.apps.markdown import Mark, Passage
 from chidu.apps.sentences import boundaries
 from chidu.corpus import LANGUAGES, check_language, is_chinese
