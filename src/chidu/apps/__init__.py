@@ -1,16 +1,16 @@
 """What a model does for somebody's own files.
 
-vectors.py      vectors of texts of any length
-questions.py    the vector of a question
-searching.py    passages that a question asks for
-sentences.py    the sentences of a text and their places
-summarizing.py  the sentences that say most of a text
-markdown.py     the prose of a Markdown text
-translating.py  a text in another language
+vectors.py         vectors of texts of any length
+questions.py       the vector of a question
+searching.py       passages that a question asks for
+sentences.py       the sentences of a text and their places
+summarizing.py     the sentences that say most of a text
+markdown.py        the prose of a Markdown text
+translating.py     a text in another language
 kept_sentences.py  its sentences in a file, while it is under way
-quoting.py      the stretch of a passage that answers a question
-composing.py    an answer that a model writes, held against the passages
-answering.py    a question answered from documents
+quoting.py         the stretch of a passage that answers a question
+composing.py       an answer that a model writes, held against the passages
+answering.py       a question answered from documents
 """
 
 from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
