@@ -4,6 +4,16 @@ HTML of Debian's own manuals (GPL-2+), of GIMP's (GFDL) and GNOME's (CC-BY-SA-3.
 AsciiDoc of Pro Git (CC-BY-NC-SA-3.0: measured, never shipped), Markdown; gettext's catalogues of whole manuals
 (Python's and Django's). Blocks that only one side has are found by an alignment of lengths and of words that both share
 (after Gale and Church, 1993).
+
+Where they come from, kind by kind; `dpkg -x` all into one folder, which is what `sources` is given:
+
+    debian        debian-reference-en, -zh-cn, debian-faq, debian-faq-zh-cn, maint-guide, maint-guide-zh-cn, debmake-doc,
+                  installation-guide-amd64, debian-edu-doc-en, debian-edu-doc-zh-cn
+    gimp, gnome   gimp-help-en, gimp-help-zh-cn; gnome-user-docs
+    linux         linux-doc-6.1
+    descriptions  apt's lists Translation-en and Translation-zh_CN (Acquire::Languages), unpacked under these names
+    progit        the sources of Pro Git, English and Chinese, in progit2 and progit2-zh
+    catalogues    a folder of .po files: the Chinese translations of Python's documentation, or of Django's
 """
 
 from __future__ import annotations
