@@ -7,8 +7,8 @@ AsciiDoc of Pro Git (CC-BY-NC-SA-3.0: measured, never shipped), Markdown; gettex
 
 Where they come from, kind by kind; `dpkg -x` all into one folder, which is what `sources` is given:
 
-    debian        debian-reference-en, -zh-cn, debian-faq, debian-faq-zh-cn, maint-guide, maint-guide-zh-cn, debmake-doc,
-                  installation-guide-amd64, debian-edu-doc-en, debian-edu-doc-zh-cn
+    debian        debian-reference-en, -zh-cn, debian-faq, debian-faq-zh-cn, maint-guide, maint-guide-zh-cn,
+                  debmake-doc, installation-guide-amd64, debian-edu-doc-en, debian-edu-doc-zh-cn
     gimp, gnome   gimp-help-en, gimp-help-zh-cn; gnome-user-docs
     linux         linux-doc-6.1
     descriptions  apt's lists Translation-en and Translation-zh_CN (Acquire::Languages), unpacked under these names
