@@ -1,16 +1,19 @@
 """How near does a translation model that we taught ourselves come to people's translations of a book it never saw?
 
-The pairs to learn from are what Debian packages bring: LibreOffice's help in English and Chinese, and gettext's
-catalogues. Judged is prose: sentences of the Debian Handbook that both languages have, none of them among the pairs, by
-chrF and BLEU (sacrebleu; Chinese by its own tokenizer), beside the sentence copied and beside a phrase table made from
-the same pairs. Models of other people's that lie on this machine are judged alike.
+The pairs to learn from are what Debian packages bring, and manuals that both languages have: see `parallel_text` and
+`parallel_docs`. Judged is prose: sentences of the Debian Handbook that both languages have, none of them among the
+pairs, by chrF and BLEU (sacrebleu; Chinese by its own tokenizer), beside the sentence copied and beside a phrase table
+made from the same pairs. Models of other people's that lie on this machine are judged alike: those that translate with
+--model, those that only chat or go on from a text with --prompted, each asked with four pairs as examples.
 
-    apt-get download libreoffice-help-en-us libreoffice-help-zh-cn debian-handbook   # and dpkg -x each into x
+    apt-get download libreoffice-help-en-us libreoffice-help-zh-cn debian-handbook debian-reference-en \\
+        debian-reference-zh-cn debian-faq debian-faq-zh-cn …      # and dpkg -x each into x
     python benchmarks/translation.py --write pairs --libreoffice x/usr/share/libreoffice/help \\
-        --catalogues /usr/share/locale/zh_CN
-    chidu train --pairs pairs --work w --minutes 40
+        --catalogues /usr/share/locale/zh_CN --manuals debian=x linux=x gnome=x gimp=x catalogues=python-docs-zh-cn \\
+        --handbook x/usr/share/doc/debian-handbook/html
+    chidu train --pairs pairs --work w --minutes 60
     OMP_NUM_THREADS=1 python benchmarks/translation.py --pairs pairs --handbook x/usr/share/doc/debian-handbook/html \\
-        --model w/translation/model [--sentences 200] [--json]
+        --model w/translation/model --prompted smollm2 [--beams 1 4] [--sentences 200] [--said said] [--json]
 """
 
 from __future__ import annotations
@@ -18,23 +21,27 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import re
 import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sacrebleu
+from parallel_docs import KINDS, sources
 from parallel_text import handbook, libreoffice
 from results import row, tell
 
+import chidu.inference
 from chidu.apps import translate
-from chidu.corpus import Pair, read_lines, read_pairs
+from chidu.corpus import LANGUAGES, Pair, read_lines, read_pairs
 from chidu.corpus.pairs import cleaned
-from chidu.errors import ChiduError
-from chidu.inference import open_engine
+from chidu.errors import ChatError, ChiduError
+from chidu.inference import Conversation, Message, Sampling, open_engine, translator_of
 
 WAYS = (("en", "zh"), ("zh", "en"))
 SHORTEST, LONGEST = 30, 300
@@ -43,6 +50,12 @@ MOST_WORDS = 8
 """Of a pair that the phrase table is made from."""
 LEAST = 3
 """Pairs that a phrase stands in."""
+EXAMPLES = 4
+"""Pairs that a model which was taught no translation is shown."""
+DRAWS = 200
+"""Resamples of the sentences behind the intervals."""
+SHARED = 8
+"""Words or characters in a row by which a sentence is alike to one that was taught."""
 MARIAN = (
     "published: 31.4 BLEU, 26.8 chrF (en to zh), 36.1 and 54.8 (zh to en), on Tatoeba's short sentences, not on these"
 )
@@ -52,17 +65,32 @@ Way = tuple[str, str]
 Translate = Callable[[str, Way], str]
 
 
-def write_pairs(folder: Path, help_folder: Path | None, catalogues: list[Path]) -> None:
-    """Write what is there as files that `chidu train --pairs` reads."""
+def write_pairs(options: argparse.Namespace) -> None:
+    """Write what is there as files that `chidu train --pairs` reads, without the sentences of the Handbook."""
+    folder: Path = options.write
     folder.mkdir(parents=True, exist_ok=True)
-    if help_folder is not None:
-        with (folder / "libreoffice.jsonl").open("w", encoding="utf-8") as file:
-            for english, chinese in libreoffice(help_folder):
+    book = dict.fromkeys(handbook(options.handbook)) if options.handbook else {}
+    known = {letters(text) for pair in book for text in pair if len(pair[0]) >= SHORTEST}
+    found = {"libreoffice": libreoffice(options.libreoffice)} if options.libreoffice else {}
+    for number, each in enumerate(options.manuals):
+        kind, _, path = each.partition("=")
+        found[f"{kind}-{number}"] = sources(kind, Path(path))
+    for name, pairs in found.items():
+        unique = list(dict.fromkeys(pairs))
+        kept = [pair for pair in unique if not known & set(map(letters, pair))]
+        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            for english, chinese in kept:
                 file.write(json.dumps({"en": english, "zh": chinese}, ensure_ascii=False) + "\n")
-    for path in catalogues:
-        found = [path] if path.is_file() else sorted([*path.rglob("*.mo"), *path.rglob("*.po")])
-        for number, each in enumerate(found):
-            shutil.copyfile(each, folder / f"{path.name}-{number}-{each.name}")
+        print(f"{name}: {len(kept):,} pairs; {len(unique) - len(kept)} of the Handbook left out", file=sys.stderr)
+    for path in options.catalogues:
+        files = [path] if path.is_file() else sorted([*path.rglob("*.mo"), *path.rglob("*.po")])
+        for number, file in enumerate(files):
+            shutil.copyfile(file, folder / f"{path.name}-{number}-{file.name}")
+
+
+def letters(text: str) -> str:
+    """Return a text's letters and digits: what tells sentences apart."""
+    return re.sub(r"\W+", "", text.lower())
 
 
 def clean_pairs(paths: list[Path]) -> list[tuple[str, str]]:
@@ -73,13 +101,33 @@ def clean_pairs(paths: list[Path]) -> list[tuple[str, str]]:
 
 def judged(folder: Path, known: Iterable[tuple[str, str]], most: int) -> list[tuple[str, str]]:
     """Return sentences of the Handbook, none of which was taught, in the order of a hash."""
-    seen = {text for pair in known for text in pair}
-    found = []
+    seen = {letters(text) for pair in known for text in pair}
+    found, taught = [], 0
     for english, chinese in dict.fromkeys(handbook(folder)):
         clean = cleaned(Pair((english, chinese), ("en", "zh")))
-        if SHORTEST <= len(english) <= LONGEST and not isinstance(clean, str) and not seen & set(clean):
-            found.append((english, chinese))
+        if SHORTEST <= len(english) <= LONGEST and not isinstance(clean, str):
+            is_taught = bool(seen & {letters(text) for text in (*clean, english, chinese)})
+            taught += is_taught
+            if not is_taught:
+                found.append((english, chinese))
+    print(f"the Handbook: {len(found):,} sentences to judge by, {taught} that were taught left out", file=sys.stderr)
     return sorted(found, key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())[:most]
+
+
+def alike(book: list[tuple[str, str]], known: Iterable[tuple[str, str]]) -> str:
+    """Say how many sentences share so many words (English) or characters (Chinese) in a row with what was taught."""
+    taught: tuple[set[tuple[str, ...]], ...] = (set(), set())
+    for pair in known:
+        for side, text in enumerate(pair):
+            taught[side].update(runs(text, side))
+    counts = [sum(not taught[side].isdisjoint(runs(pair[side], side)) for pair in book) for side in (0, 1)]
+    return f"{counts[0]} share {SHARED} English words in a row with a pair, {counts[1]} {2 * SHARED} Chinese characters"
+
+
+def runs(text: str, side: int) -> Iterator[tuple[str, ...]]:
+    """Yield the runs of SHARED words, or of twice as many characters."""
+    units, size = ([word.lower() for word in words(text)], SHARED) if side == 0 else (list(letters(text)), 2 * SHARED)
+    return (tuple(units[at : at + size]) for at in range(len(units) - size + 1))
 
 
 class PhraseTable:
@@ -150,9 +198,25 @@ def scores(said: list[str], wanted: list[str], language: str) -> tuple[float, fl
     return chrf, sacrebleu.corpus_bleu(said, [wanted], tokenize="zh" if language == "zh" else "13a").score
 
 
-def by_model(name: str) -> Translate:
-    """Translate by a model; a sentence it can't is copied, and told."""
+def interval(ours: list[str], theirs: list[str], wanted: list[str]) -> str:
+    """Say by how much chrF of one lies above another's, and its 90% interval over draws of the sentences."""
+    draw, found = random.Random(0), []
+    for _ in range(DRAWS):
+        chosen = draw.choices(range(len(wanted)), k=len(wanted))
+        one, other = (
+            sacrebleu.corpus_chrf([said[at] for at in chosen], [[wanted[at] for at in chosen]]).score
+            for said in (ours, theirs)
+        )
+        found.append(one - other)
+    found.sort()
+    return f"{found[DRAWS // 20]:+.1f} to {found[-DRAWS // 20]:+.1f}"
+
+
+def by_model(name: str, beams: int) -> Translate:
+    """Translate by a model, with so many beams where it is our own."""
     engine = open_engine(name)
+    # The product has one number of beams; here it is what is judged.
+    chidu.inference.translator_of = lambda engine: translator_of(engine, beams)  # type: ignore[assignment]
 
     def said(text: str, way: Way) -> str:
         return translate(text, source=way[0], target=way[1], engine=engine).translation.strip()
@@ -160,43 +224,116 @@ def by_model(name: str) -> Translate:
     return said
 
 
+def by_prompt(name: str, pairs: Iterable[tuple[str, str]]) -> Translate:
+    """Translate by a model that was taught no translation, shown a few pairs; chats as a chat, others as a text."""
+    engine = open_engine(name)
+    clear = [pair for pair in pairs if 40 <= len(pair[0]) <= 100 and "⟦" not in pair[0]]
+    shown = sorted(clear, key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())[:EXAMPLES]
+
+    def said(text: str, way: Way) -> str:
+        source, target = (LANGUAGES[code] for code in way)
+        examples = [pair if way[0] == "en" else pair[::-1] for pair in shown]
+        sampling = Sampling(max_tokens=160, temperature=0.0, stop=("\n",))
+        asked = f"Translate from {source} to {target}: "
+        turns = [
+            Message(role, content)
+            for one, other in examples
+            for role, content in (("user", asked + one), ("assistant", other))
+        ]
+        try:
+            pieces = list(engine.write(Conversation((*turns, Message("user", asked + text))), sampling))
+        except ChatError:
+            lines = "".join(f"{source}: {one}\n{target}: {other}\n\n" for one, other in examples)
+            pieces = list(engine.write(f"{lines}{source}: {text}\n{target}:", sampling))
+        return "".join(piece.text for piece in pieces).strip()
+
+    return said
+
+
+class Kept:
+    """What models said, a file each, so that a benchmark that was stopped goes on."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def said(self, name: str, way: Way, sources: list[str], by: Callable[[], Translate]) -> list[str]:
+        """Return the translations of sentences: those that are kept, and the others by the model."""
+        path = None if self.folder is None else self.folder / f"{name}-{way[0]}-{way[1]}.jsonl"
+        known = {line["source"]: line["said"] for line in read_lines(path)} if path and path.is_file() else {}
+        left = [text for text in dict.fromkeys(sources) if text not in known]
+        translate = by() if left else None
+        for text in left:
+            assert translate is not None
+            known[text] = translate(text, way)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"source": text, "said": known[text]}, ensure_ascii=False) + "\n")
+        return [known[text] for text in sources]
+
+
 def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what is measured."""
     pairs = clean_pairs(options.pairs)
     kept = [] if options.held_out is None else [(line["en"], line["zh"]) for line in read_lines(options.held_out)]
     known = set(pairs) - set(kept)
-    table = PhraseTable([each for each in pairs if each in known])
-    yield from judge("the Handbook", judged(options.handbook, pairs, options.sentences), table, options)
+    taught = [each for each in pairs if each in known]
+    table = PhraseTable(taught)
+    book = judged(options.handbook, pairs, options.sentences)
+    print(f"of {len(book)}: {alike(book, pairs)}", file=sys.stderr)
+    yield from judge("the Handbook", book, table, taught, options)
     if kept:
-        yield from judge("held-out pairs", kept[: options.sentences], table, options)
+        yield from judge("held-out pairs", kept[: options.sentences], table, taught, options)
 
 
 def judge(
-    text: str, book: list[tuple[str, str]], table: PhraseTable, options: argparse.Namespace
+    text: str,
+    book: list[tuple[str, str]],
+    table: PhraseTable,
+    taught: list[tuple[str, str]],
+    options: argparse.Namespace,
 ) -> Iterator[dict[str, Any]]:
     """Yield what is measured on the sentences of a text, both ways."""
+    keep = Kept(options.said)
     for way in WAYS:
         first, second = (0, 1) if way[0] == "en" else (1, 0)
         sources, wanted = [pair[first] for pair in book], [pair[second] for pair in book]
         copied = scores(sources, wanted, way[1])
-        phrases = scores([table(text, way) for text in sources], wanted, way[1])
+        phrases = [table(text, way) for text in sources]
+        rated = scores(phrases, wanted, way[1])
         name = f"{text}, {way[0]} to {way[1]}"
-        note = f"{len(book)} sentences; BLEU {phrases[1]:.2f}, {copied[1]:.2f} copied"
-        ratio = phrases[0] / max(copied[0], 0.01)
-        yield row(f"{name}: phrase table, chrF", phrases[0], copied[0], ratio, "", "", note, "copying")
+        note = f"{len(book)} sentences; BLEU {rated[1]:.2f}, {copied[1]:.2f} copied"
+        yield row(
+            f"{name}: phrase table, chrF", rated[0], copied[0], rated[0] / max(copied[0], 0.01), "", "", note, "copying"
+        )
+        asked: list[tuple[str, int, str, Callable[[], Translate]]] = []
         for model in options.model:
-            said_by = by_model(model)
+            short = Path(model).parent.parent.name or model
+            for beams in options.beams:
+                by = partial(by_model, model, beams)
+                asked.append((f"{short}, beams {beams}", len(book), f"{short}-{beams}", by))
+        for model in options.prompted:
+            short = Path(model).stem
+            by = partial(by_prompt, model, taught)
+            what = f"{short} (shown {EXAMPLES} pairs; the product refuses it)"
+            asked.append((what, min(len(book), options.prompted_sentences), f"{short}-prompted", by))
+        for what, count, label, by in asked:
             try:
-                said = [said_by(text, way) for text in sources]
+                said = keep.said(label, way, sources[:count], by)
             except ChiduError as error:
-                print(f"{model}, {name}: {error}", file=sys.stderr)
+                print(f"{what}, {name}: {error}", file=sys.stderr)
                 continue
-            chrf, bleu = scores(said, wanted, way[1])
-            note = f"BLEU {bleu:.2f}, {phrases[1]:.2f} by phrases; Marian {MARIAN}"
-            what = f"{name}: {Path(model).parent.parent.name or model}, chrF"
-            yield row(what, chrf, phrases[0], chrf / max(phrases[0], 0.01), "above", "", note, "phrase table")
-            for asked, ours, theirs in list(zip(sources, said, wanted, strict=True))[: options.show]:
-                print(f"  {asked}\n  → {ours}\n  = {theirs}", file=sys.stderr)
+            theirs = scores(phrases[:count], wanted[:count], way[1])
+            chrf, bleu = scores(said, wanted[:count], way[1])
+            note = (
+                f"{count} sentences; above the table by {interval(said, phrases[:count], wanted[:count])}; "
+                f"BLEU {bleu:.2f}, {theirs[1]:.2f} by phrases; Marian {MARIAN}"
+            )
+            yield row(
+                f"{name}: {what}, chrF", chrf, theirs[0], chrf / max(theirs[0], 0.01), "above", "", note, "phrase table"
+            )
+            for source, ours, people in list(zip(sources, said, wanted, strict=False))[: options.show]:
+                print(f"  {source}\n  → {ours}\n  = {people}", file=sys.stderr)
 
 
 if __name__ == "__main__":
@@ -205,15 +342,20 @@ if __name__ == "__main__":
     parser.add_argument("--write", type=Path, help="write the pairs that are there into this folder, and end")
     parser.add_argument("--libreoffice", type=Path, help="folder with en-US and zh-CN of LibreOffice's help")
     parser.add_argument("--catalogues", type=Path, nargs="*", default=[], help=".mo or .po, or folders of them")
+    parser.add_argument("--manuals", nargs="*", default=[], help=f"KIND=FOLDER; kinds: {', '.join(KINDS)}")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="what the models were taught")
     parser.add_argument("--handbook", type=Path, help="folder with en-US and zh-CN of the Debian Handbook")
     parser.add_argument("--held-out", type=Path, help="pairs/held_out.jsonl of the work folder: judged too")
-    parser.add_argument("--model", nargs="*", default=[])
+    parser.add_argument("--model", nargs="*", default=[], help="models that translate")
+    parser.add_argument("--prompted", nargs="*", default=[], help="models that chat, or go on from a text")
+    parser.add_argument("--prompted-sentences", type=int, default=60)
+    parser.add_argument("--beams", type=int, nargs="*", default=[4], help="of our own models")
+    parser.add_argument("--said", type=Path, help="folder where translations are kept between calls")
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--show", type=int, default=0, help="sentences to print with their translations")
     given = parser.parse_args()
     if given.write is not None:
-        write_pairs(given.write, given.libreoffice, given.catalogues)
+        write_pairs(given)
     elif not given.pairs or given.handbook is None:
         parser.error("name --pairs and --handbook, or --write")
     else:

@@ -211,18 +211,35 @@ def test_a_model_that_writes_nothing_leaves_the_sentence(monkeypatch: pytest.Mon
     found = translated("A sentence.\n")
     assert (found.translation, found.left) == (
         "A sentence.\n",
-        (LeftAlone("A sentence.", 1, "the model wrote nothing"),),
+        (LeftAlone("A sentence.", 1, "the model wrote nothing", 1),),
     )
 
 
 def test_languages_are_detected_and_what_is_in_the_target_stays(planted: Planted) -> None:
     found = translated("This is a sentence in English, and quite a long one.\n\n这一句已经是中文了。\n", source=None)
     assert (found.source, found.target, found.detected) == ("en", "zh", True)
-    assert found.left == (LeftAlone("这一句已经是中文了。", 3, "in Chinese already"),)
+    assert found.left == (LeftAlone("这一句已经是中文了。", 3, "in Chinese already", 1),)
     found = translated("这是一句话。README 在这里。", source=None, target="en")
     assert (found.source, found.detected) == ("zh", True)
     assert found.translation == "XXXXX。 XXXXXX XXX。"
     assert detect_language("Das ist ein Satz in deutscher Sprache, der lang genug ist.") == "de"
+
+
+def test_paths_and_flags_in_prose_stay(planted: Planted) -> None:
+    found = translated("See docs/x.md, ./run.sh and ~/.config/a.toml, or read and/or write [it](../y.md) --fast.\n")
+    for path in ("docs/x.md", "./run.sh", "~/.config/a.toml", "(../y.md)", "--fast"):
+        assert path in found.translation
+    assert "and/or" not in found.translation
+    assert [each.text for each in found.left] == ["docs/x.md", "./run.sh", "~/.config/a.toml", "--fast"]
+    assert sum(each.sentences for each in found.left) == 0
+
+
+def test_sentences_that_are_left_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Planted(more="\n\n# "))
+    found = translated("One sentence. And `code`. Another one.\n\n已经是中文的一句话。\n")
+    assert [(each.why, each.sentences) for each in found.left] == [
+        ("its Markdown would not have survived", 3), ("in Chinese already", 1),
+    ]  # fmt: skip
 
 
 def test_a_long_text_is_read_in_parts_and_progress_told(planted: Planted) -> None:

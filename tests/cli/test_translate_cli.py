@@ -37,9 +37,12 @@ def test_files_texts_and_pipes_are_translated(call: Call, monkeypatch: pytest.Mo
     Path("a.md").write_text("# A title\n\nSome words.  \nUse `code`.\n", encoding="utf-8")
     told = call("translate", "a.md", *words)
     assert (told.code, told.out) == (0, "# A TITLE\n\nSOME WORDS.  \nUSE `code`.\n")
-    assert told.err.splitlines()[-1] == "en to de: 3 sentences; left as they were: 1"
+    assert told.err.splitlines()[-1] == (
+        "en to de: 3 sentences; left as they were: 0 sentences, and 1 piece of code and the like"
+    )
     assert call("translate", "a.md", *words, "--output", "b.md").out == ""
     assert Path("b.md").read_text() == told.out
+    assert sorted(path.name for path in Path().iterdir()) == ["a.md", "b.md"]
     assert call("translate", "Some words.", *words).out == "SOME WORDS.\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"From a pipe.\n")))
     assert call("translate", *words).out == "FROM A PIPE.\n"
@@ -50,6 +53,48 @@ def test_files_texts_and_pipes_are_translated(call: Call, monkeypatch: pytest.Mo
         {"source": "This is surely an English sentence.", "translation": document["translation"], "line": 1}
     ]
     assert "detected en to de" in told.err
+
+
+@pytest.mark.usefixtures("shouter")
+def test_the_text_is_never_its_own_output(call: Call) -> None:
+    Path("a.md").write_text("Some words.\n")
+    Path("folder").mkdir()
+    Path("same.md").hardlink_to("a.md")
+    Path("link.md").symlink_to("a.md")
+    for output in ("a.md", "folder/../a.md", "same.md", "link.md"):
+        told = call("translate", "a.md", "--to", "de", "--from", "en", "--model", "shouter", "--output", output)
+        assert f"--output is the text itself, {Path(output)}: name another file" in told.complaint
+    assert Path("a.md").read_text() == "Some words.\n"
+
+
+def test_a_translation_that_is_stopped_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Stopped(Shouter):
+        def __call__(self, sentence: str, source: str, target: str) -> str:
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            asked.append(sentence)
+            return sentence.upper()
+
+    monkeypatch.setattr(chidu.inference, "translator_of", lambda engine: engine)
+    text = "\n\n".join(f"Sentence {word}." for word in ("one", "two", "three", "four", "five"))
+    Path("a.md").write_text(text)
+    words = ["translate", "a.md", "--to", "de", "--from", "en", "--model", "m", "--output", "b.md"]
+    monkeypatch.setattr(chidu.inference, "open_engine", lambda _name: Stopped())
+    assert call(*words).code != 0
+    assert Path("b.md.part").is_file()
+    assert not Path("b.md").exists()
+    asked.clear()
+    told = call(*words)
+    assert told.code == 0
+    assert asked == ["Sentence four.", "Sentence five."]
+    assert Path("b.md").read_text() == text.upper()
+    assert "3 sentences of b.md.part taken: going on behind them" in told.err
+    assert not Path("b.md.part").exists()
+    Path("b.md.part").write_text("my own notes")
+    assert "b.md.part is no translation under way: move it" in call(*words).complaint
+    assert Path("b.md.part").read_text() == "my own notes"
 
 
 @pytest.mark.usefixtures("shouter")

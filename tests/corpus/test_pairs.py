@@ -45,6 +45,21 @@ def test_pairs_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
     assert {each.languages for each in found if isinstance(each, Pair)} == {("en", "zh")}
 
 
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("See docs/x.md, or ./run.sh.", ["docs/x.md", "./run.sh"]),
+        ("查看docs/img/a.png中的~/.config/b.toml，", ["docs/img/a.png", "~/.config/b.toml"]),
+        ("在/usr/bin中用--help或--color=auto，", ["/usr/bin", "--help", "--color=auto"]),
+        ("Edit /etc/apt/sources.list.", ["/etc/apt/sources.list"]),
+        ("and/or, read/write, TCP/IP, 3.5/4.0, km/h.", []),
+        ("http://a.b/docs/x.md。", ["http://a.b/docs/x.md"]),
+    ],
+)
+def test_paths_are_no_prose(text: str, held: list[str]) -> None:
+    assert [found[0] for found in NO_PROSE.finditer(text)] == held
+
+
 def test_plural_forms_are_pairs_too(tmp_path: Path) -> None:
     found = polib.POFile()
     found.metadata = {"Language": "zh_CN"}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from chidu.apps import markdown
+from chidu.apps.kept_sentences import Keep, KeptTranslator
 from chidu.apps.markdown import Mark, Passage
 from chidu.apps.sentences import boundaries
 from chidu.corpus import LANGUAGES, check_language, is_chinese
@@ -60,6 +61,8 @@ class LeftAlone:
     why: str
     """`code`, `html`, `image`, `address`, `front matter`; `in Chinese already` and the like; or that its Markdown would
     not have survived."""
+    sentences: int = 0
+    """How many of the text's sentences it is; 0 where it is none, but code or the like."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,21 @@ class Translation:
 
 
 def translate(
-    text: str, *, target: str, source: str | None = None, engine: Engine, progress: Progress | None = None
+    text: str,
+    *,
+    target: str,
+    source: str | None = None,
+    engine: Engine,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Translation:
     """Translate a text (Markdown or plain) with an engine that `open_engine` opened; languages are two-letter codes.
 
-    Without `source` the language is detected. Raises SettingError for a language that is none, TextError where the text
-    is empty, too large or its language can't be told, InputError where the engine can't translate between the two.
+    Without `source` the language is detected. With `keep` each sentence is kept in a file as it is translated, and what
+    a call that was stopped left there is taken from it; `keep.forget()` removes it.
+
+    Raises SettingError for a language that is none, TextError where the text is empty, too large, its language can't be
+    told, or `keep` is somebody's own file, InputError where the engine can't translate between the two.
     """
     from chidu.inference import translator_of
 
@@ -98,9 +110,16 @@ def translate(
         raise SettingError(f"the text is in {target!r}, the language it should be translated into: name another")
     translator = translator_of(engine)
     translator.check(known, target)
-    work = _Work(translator, known, target)
-    written = list(work.parts(text, progress or (lambda _part, _words: None)))
-    return Translation("".join(written), known, target, tuple(work.pairs), tuple(work.left), source is None)
+    tell = progress or (lambda _part, _words: None)
+    if keep is None:
+        return _translation(_Work(translator, known, target), text, tell, source is None)
+    with KeptTranslator(translator, keep, text, known, target) as kept:
+        return _translation(_Work(kept, known, target), text, tell, source is None)
+
+
+def _translation(work: _Work, text: str, tell: Progress, detected: bool) -> Translation:
+    written = list(work.parts(text, tell))
+    return Translation("".join(written), work.source, work.target, tuple(work.pairs), tuple(work.left), detected)
 
 
 def detect_language(text: str) -> str:
@@ -186,7 +205,7 @@ class _Work:
             text = self.glue.join(write(one) for one in translated)
             if _outline(passage, text, references) == wanted:
                 return replace(self.now, text=_in_cell(text) if passage.kind == "cell" else text)
-        return _given_up(kept, passage.line)
+        return _given_up(kept, passage.line, self.now)
 
     def _sentence(self, pieces: Pieces, line: int) -> Pieces:
         """Return a sentence's translation; what is not to be translated comes back as it is."""
@@ -198,7 +217,7 @@ class _Work:
         if not why and not any(isinstance(each, str) and each.strip() for each in found):
             found, why = pieces, "the model wrote nothing"
         if why:
-            self.now.left.append(LeftAlone(_plain(pieces), line, why))
+            self.now.left.append(LeftAlone(_plain(pieces), line, why, 1))
             return pieces
         self.done += 1
         self.now.pairs.append(SentencePair(_plain(pieces), _plain(found), line))
@@ -257,9 +276,11 @@ class _Edit:
     left: list[LeftAlone] = field(default_factory=list)
 
 
-def _given_up(edit: _Edit, line: int) -> _Edit:
-    why = "its Markdown would not have survived"
-    return _Edit(edit.start, edit.end, edit.before, edit.before, [], [LeftAlone(edit.before, line, why)])
+def _given_up(edit: _Edit, line: int, tried: _Edit) -> _Edit:
+    """Return an edit that leaves its passage as it was, with all the sentences that another one tried to change."""
+    sentences = len(tried.pairs) + sum(each.sentences for each in tried.left)
+    left = LeftAlone(edit.before, line, "its Markdown would not have survived", sentences)
+    return _Edit(edit.start, edit.end, edit.before, edit.before, [], [left])
 
 
 def _edited(part: str, edits: Sequence[_Edit]) -> str:
@@ -283,7 +304,7 @@ def _safe(part: str, edits: list[_Edit], references: dict[str, Any]) -> list[_Ed
         if edit.text == edit.before or markdown.outline(_edited(part, [*safe, edit]), references) == wanted:
             safe.append(edit)
         else:
-            safe.append(_given_up(edit, edit.pairs[0].line))
+            safe.append(_given_up(edit, edit.pairs[0].line, edit))
     return safe
 
 

@@ -5,6 +5,7 @@ sampling.py    how a token is drawn, and how tokens become text
 constraint.py  JSON that fits a schema
 own.py         models of our own layouts
 decoder.py     one token after another, for those
+beam.py        the best of several texts followed at once
 hub.py         whatever transformers opens
 gguf.py        GGUF files, by llama.cpp
 translation.py sentences from one language to another

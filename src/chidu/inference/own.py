@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from chidu.errors import InputError
+from chidu.errors import ContextError, InputError
+from chidu.inference.beam import beam_search
 from chidu.inference.decoder import Decoder
 from chidu.inference.engine import Conversation, Prompt, check_length, check_tokens, no_chat, room
-from chidu.inference.sampling import Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
+from chidu.inference.sampling import HALF, Piece, Sampling, Token, follow, open_vocabulary, pieces, weigh
 from chidu.inference.translation import TranslationForm
 from chidu.model.conversion import load_model
 from chidu.model.transformer import KeyValues, Transformer
@@ -87,6 +88,19 @@ class OwnEngine:
         reader = _Reader(self.model) if self.model.shape.is_gpt2 else Decoder(self.model)
         tokens = follow(reader, prefix, most, sampling, lambda: self.vocabulary)
         return pieces(tokens, self.decode, lambda token: token == END, sampling, len(prefix))
+
+    def write_best(self, prefix: Sequence[int], most: int, beams: int) -> str:
+        """Return the best text of at most `most` tokens that follows tokens, by `beam_search`.
+
+        Raises ContextError where the context is full before it ends.
+        """
+        free = room(len(prefix), self.context_length, Sampling(max_tokens=most))
+        best = beam_search(self.model, prefix, free, beams, END)
+        if not best.is_ended and free < most:
+            raise ContextError(
+                f"the text and what follows it are longer than the {self.context_length} tokens there are"
+            )
+        return self.decode(best.tokens).rstrip(HALF)
 
     @torch.inference_mode()
     def score(self, prompt: Prompt, top: int = 0) -> list[Token]:

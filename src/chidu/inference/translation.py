@@ -31,6 +31,9 @@ __all__ = ["FORM_FILE", "TranslationForm", "Translator", "translator_of"]
 FORM_FILE = "translation.json"
 FORMAT = 1
 
+BEAMS = 4
+"""Texts that a model of our own follows at once; see LOG.md for what they are worth."""
+
 NLLB = {
     "ar": "arb_Arab", "cs": "ces_Latn", "da": "dan_Latn", "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn",
     "es": "spa_Latn", "fi": "fin_Latn", "fr": "fra_Latn", "he": "heb_Hebr", "hi": "hin_Deva", "hu": "hun_Latn",
@@ -103,11 +106,11 @@ class Translator(Protocol):
         ...
 
 
-def translator_of(engine: Engine) -> Translator:
-    """Return what translates with an engine."""
+def translator_of(engine: Engine, beams: int = BEAMS) -> Translator:
+    """Return what translates with an engine; `beams` are the texts that a model of our own follows at once."""
     form = getattr(engine, "translation", None)
     if form is not None:
-        return _Taught(cast("OwnEngine", engine), form)
+        return _Taught(cast("OwnEngine", engine), form, beams)
     if getattr(engine, "is_seq2seq", False):
         return _SeqToSeq(cast("HubEngine", engine))
     return _Chat(engine)
@@ -116,8 +119,8 @@ def translator_of(engine: Engine) -> Translator:
 class _Taught:
     """A model of our own that was taught pairs."""
 
-    def __init__(self, engine: OwnEngine, form: TranslationForm) -> None:
-        self.engine, self.form, self.name = engine, form, engine.name
+    def __init__(self, engine: OwnEngine, form: TranslationForm, beams: int) -> None:
+        self.engine, self.form, self.beams, self.name = engine, form, beams, engine.name
 
     def check(self, source: str, target: str) -> None:
         _check_known(self.name, self.form.languages, source, target)
@@ -127,7 +130,7 @@ class _Taught:
         if way is None:
             raise InputError(f"{self.name}: its tokenizer has no {direction(target)}: it was changed")
         read = [END_OF_TEXT_ID, *self.engine.encode_text(sentence), way]
-        return _written(self.engine, read, 16 + 2 * len(read))
+        return self.engine.write_best(read, 16 + 2 * len(read), self.beams).strip()
 
 
 class _SeqToSeq:

@@ -11,8 +11,8 @@ __all__ = ["distances", "entropies"]
 
 
 def distances(chances: Tensor, others: Tensor) -> Tensor:
-    """Return the Jensen–Shannon distance (root of the divergence, nats) of each row [n, V] from one distribution [V], or
-    from the row beside it [n, V]."""
+    """Return the Jensen–Shannon distance (root of the divergence, nats) of each row [n, V] from one distribution [V],
+    or from the row beside it [n, V]."""
     middle = (chances + others) / 2
     divergence = entropies(middle) - (entropies(chances) + entropies(others)) / 2
     found: Tensor = divergence.clamp(min=0).sqrt()
