@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chidu.apps import KeptParts, WrittenSummary, sentences, write_summary
+from chidu.apps import KeptPieces, WrittenSummary, sentences, write_summary
 from chidu.apps.abstracting import go_on_from
 from chidu.apps.supporting import borne_out_by
 from chidu.errors import ContextError, SettingError, TextError
@@ -139,27 +139,27 @@ def test_a_long_text_is_read_in_parts_that_fit() -> None:
 
 
 def test_what_was_kept_is_not_asked_again(tmp_path: Path) -> None:
-    path, text = tmp_path / "summary.parts", long_text()
-    whole = summary_of(text, Teller(), percent=5, model="a", kept=KeptParts(path))
+    path, text = tmp_path / "summary.part", long_text()
+    whole = summary_of(text, Teller(), percent=5, model="a", kept=KeptPieces(path))
     assert whole.kept_parts == 0
     idle = Teller()
-    again = summary_of(text, idle, percent=5, model="a", kept=KeptParts(path))
+    again = summary_of(text, idle, percent=5, model="a", kept=KeptPieces(path))
     assert (again.written, again.kept_parts, idle.asked) == (whole.written, whole.parts, [])
-    other = summary_of(text, Teller(), percent=5, model="b", kept=KeptParts(path))
+    other = summary_of(text, Teller(), percent=5, model="b", kept=KeptPieces(path))
     assert other.kept_parts == 0
     text = text.replace("Paragraph 399", "The last")
-    changed = summary_of(text, Teller(), percent=5, model="a", kept=KeptParts(path))
+    changed = summary_of(text, Teller(), percent=5, model="a", kept=KeptPieces(path))
     assert changed.kept_parts == changed.parts - 1
 
 
 def test_a_torn_line_costs_its_part_alone(tmp_path: Path) -> None:
-    path, text = tmp_path / "summary.parts", long_text()
-    whole = summary_of(text, Teller(), percent=5, model="a", kept=KeptParts(path))
+    path, text = tmp_path / "summary.part", long_text()
+    whole = summary_of(text, Teller(), percent=5, model="a", kept=KeptPieces(path))
     content = path.read_bytes()
     path.write_bytes(content[:-30])
-    again = summary_of(text, Teller(), percent=5, model="a", kept=KeptParts(path))
+    again = summary_of(text, Teller(), percent=5, model="a", kept=KeptPieces(path))
     assert (again.written, again.kept_parts) == (whole.written, whole.parts - 1)
-    assert summary_of(text, Teller(), model="a", kept=KeptParts(path)).kept_parts == whole.parts
+    assert summary_of(text, Teller(), model="a", kept=KeptPieces(path)).kept_parts == whole.parts
 
 
 def test_a_killed_summary_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
@@ -168,12 +168,12 @@ def test_a_killed_summary_goes_on_and_comes_out_the_same(tmp_path: Path) -> None
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from test_abstracting import *\n"
-        "summary_of(long_text(), Teller(dies_at=6), percent=5, model='a', kept=KeptParts(Path(sys.argv[2])))\n"
+        "summary_of(long_text(), Teller(dies_at=6), percent=5, model='a', kept=KeptPieces(Path(sys.argv[2])))\n"
     )
-    path = tmp_path / "summary.parts"
+    path = tmp_path / "summary.part"
     ended = subprocess.run([sys.executable, "-c", program, str(Path(__file__).parent), str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
-    found = summary_of(long_text(), Teller(), percent=5, model="a", kept=KeptParts(path))
+    found = summary_of(long_text(), Teller(), percent=5, model="a", kept=KeptPieces(path))
     assert found.kept_parts == 6
     whole = summary_of(long_text(), Teller(), percent=5, model="a")
     assert (found.written, found.text) == (whole.written, whole.text)

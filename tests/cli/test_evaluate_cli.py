@@ -93,11 +93,11 @@ def test_a_written_summary_is_kept_until_its_output_is_there(
         # Killed before the output is there: what was written is beside it.
         with pytest.raises(TypeError):
             call(*words, "--json")
-    assert (tmp_path / "short.md.parts").read_bytes().count(b"\n") > 0
+    assert (tmp_path / "short.md.part").read_bytes().count(b"\n") > 0
     told = call(*words)
     assert told.code == 0
     assert "kept from before" in told.err
-    assert not (tmp_path / "short.md.parts").exists()
+    assert not (tmp_path / "short.md.part").exists()
     assert (tmp_path / "short.md").read_text("utf-8").startswith("# One\n")
     document = json.loads(call("summarize", "long.md", "--model", saved, "--json").out)
     assert document["model"] == str(saved)

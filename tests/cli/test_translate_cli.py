@@ -90,10 +90,10 @@ def test_a_translation_that_is_stopped_goes_on(call: Call, monkeypatch: pytest.M
     assert told.code == 0
     assert asked == ["Sentence four.", "Sentence five."]
     assert Path("b.md").read_text() == text.upper()
-    assert "3 sentences of b.md.part taken: going on behind them" in told.err
+    assert "3 sentences in b.md.part: going on behind them" in told.err
     assert not Path("b.md.part").exists()
     Path("b.md.part").write_text("my own notes")
-    assert "b.md.part is no translation under way: move it" in call(*words).complaint
+    assert "b.md.part was not left by work under way: move it" in call(*words).complaint
     assert Path("b.md.part").read_text() == "my own notes"
 
 

@@ -9,13 +9,11 @@ marked (supporting.py).
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chidu.apps.keeping import KeptPieces
 from chidu.apps.sentences import Sentence, sentences
 from chidu.apps.summarizing import in_sections, keep, wanted
 from chidu.apps.supporting import borne_out_by
@@ -23,12 +21,12 @@ from chidu.corpus import is_chinese
 from chidu.errors import ChatError, ContextError, TextError
 from chidu.inference.engine import Conversation, Message
 from chidu.inference.sampling import Sampling
-from chidu.runs.record import fingerprint, parse_json
+from chidu.runs.record import fingerprint
 
 if TYPE_CHECKING:
     from chidu.inference import Engine
 
-__all__ = ["KeptParts", "Written", "WrittenSummary", "go_on_from", "write_summary"]
+__all__ = ["Written", "WrittenSummary", "go_on_from", "write_summary"]
 
 Progress = Callable[[float, str], None]
 
@@ -92,39 +90,6 @@ def _marked(one: Written) -> Sentence:
     return Sentence(f"{said.text} {mark}", said.first_line, said.last_line, said.headings, said.paragraph)
 
 
-class KeptParts:
-    """A file of what was written of parts: a line each, whole or not read. Without a path nothing outlives this."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        self._found: dict[str, str] = {}
-        if path is None or not path.exists():
-            return
-        whole = path.read_bytes()
-        for line in whole.split(b"\n"):
-            try:
-                key, written = parse_json(line)
-                self._found[str(key)] = str(written)
-            except (ValueError, TypeError):
-                continue  # the last one may be torn: its part is written again
-
-    def get(self, key: str) -> str | None:
-        """Return what was written of a part, None where nothing was yet."""
-        return self._found.get(key)
-
-    def put(self, key: str, written: str) -> None:
-        """Keep what was written of a part: it is on the disk when this returns."""
-        self._found[key] = written
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # A line end first: what a killed process left torn must not swallow this one.
-        with self.path.open("ab") as file:
-            file.write(f"\n{json.dumps([key, written], ensure_ascii=False)}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-
-
 def write_summary(
     text: str,
     engine: Engine,
@@ -132,7 +97,7 @@ def write_summary(
     percent: float | None = None,
     *,
     model: str = "",
-    kept: KeptParts | None = None,
+    kept: KeptPieces | None = None,
     progress: Progress | None = None,
 ) -> WrittenSummary:
     """Have a text summarised by a model: so many sentences, or so many in a hundred of the text's; 5 where neither is
@@ -146,7 +111,7 @@ def write_summary(
     found = sentences(text)
     if not found:
         raise TextError("the text has no sentence: there is nothing to summarise")
-    kept = kept or KeptParts()
+    kept = KeptPieces() if kept is None else kept
     parts = list(_parts(found, _room(engine)))
     written: list[Written] = []
     before = 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from chidu.apps import markdown
-from chidu.apps.kept_sentences import Keep, KeptTranslator
+from chidu.apps.keeping import KeptPieces, KeptTranslator
 from chidu.apps.markdown import Mark, Passage
 from chidu.apps.sentences import boundaries
 from chidu.corpus import LANGUAGES, check_language, is_chinese
@@ -87,15 +87,16 @@ def translate(
     source: str | None = None,
     engine: Engine,
     progress: Progress | None = None,
-    keep: Keep | None = None,
+    model: str = "",
+    kept: KeptPieces | None = None,
 ) -> Translation:
     """Translate a text (Markdown or plain) with an engine that `open_engine` opened; languages are two-letter codes.
 
-    Without `source` the language is detected. With `keep` each sentence is kept in a file as it is translated, and what
-    a call that was stopped left there is taken from it; `keep.forget()` removes it.
+    Without `source` the language is detected. With `kept` each sentence is kept as it is translated, and what a call
+    that was stopped left there is taken from it, where `model` tells that it was the same one's.
 
-    Raises SettingError for a language that is none, TextError where the text is empty, too large, its language can't be
-    told, or `keep` is somebody's own file, InputError where the engine can't translate between the two.
+    Raises SettingError for a language that is none, TextError where the text is empty, too large, or its language can't
+    be told, InputError where the engine can't translate between the two.
     """
     from chidu.inference import translator_of
 
@@ -111,15 +112,9 @@ def translate(
     translator = translator_of(engine)
     translator.check(known, target)
     tell = progress or (lambda _part, _words: None)
-    if keep is None:
-        return _translation(_Work(translator, known, target), text, tell, source is None)
-    with KeptTranslator(translator, keep, text, known, target) as kept:
-        return _translation(_Work(kept, known, target), text, tell, source is None)
-
-
-def _translation(work: _Work, text: str, tell: Progress, detected: bool) -> Translation:
-    written = list(work.parts(text, tell))
-    return Translation("".join(written), work.source, work.target, tuple(work.pairs), tuple(work.left), detected)
+    work = _Work(translator if kept is None else KeptTranslator(translator, kept, model), known, target)
+    written = "".join(work.parts(text, tell))
+    return Translation(written, known, target, tuple(work.pairs), tuple(work.left), source is None)
 
 
 def detect_language(text: str) -> str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from chidu.cli.output import check_output, kept_beside
 from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
-    from chidu.apps import Sentence, Summary, WrittenSummary
+    from chidu.apps import KeptPieces, Sentence, Summary, WrittenSummary
 
 __all__ = ["command"]
 
@@ -52,14 +53,18 @@ def command(
     from chidu.runs.record import write_atomic
 
     texts = [(str(path), read_text(path)) for path in files or []] or [("stdin", read_stdin())]
+    if output is not None:
+        check_output(output, *(files or []))
     if model is not None and embedder != "none":
         raise SettingError("--embedder chooses among the text's own sentences: give it or --model, not both")
     found: Sequence[tuple[str, Summary | WrittenSummary]]
+    kept = None
     if model is None:
         found = _keep(texts, sentences, percent, embedder)
         told: dict[str, Any] = {"embedder": embedder}
     else:
-        found = _write(texts, sentences, percent, model, output)
+        kept = kept_beside(output)
+        found = _write(texts, sentences, percent, model, kept)
         told = {"model": model}
     if as_json:
         documents = [_document(name, summary) for name, summary in found]
@@ -69,8 +74,8 @@ def command(
         shown = "\n\n".join(parts)
     if output is not None:
         write_atomic(output, f"{shown}\n")
-        if model is not None:
-            _state(output).unlink(missing_ok=True)
+        if kept is not None:
+            kept.forget()
     else:
         typer.echo(shown if as_json else plain(shown))
     if not as_json:
@@ -101,19 +106,18 @@ def _keep(texts: Texts, sentences: int | None, percent: float | None, embedder: 
 
 
 def _write(
-    texts: Texts, sentences: int | None, percent: float | None, model: str, output: Path | None
+    texts: Texts, sentences: int | None, percent: float | None, model: str, kept: KeptPieces
 ) -> list[tuple[str, WrittenSummary]]:
     from chidu.cli.voice import open_voice
     from chidu.errors import MissingPackageError
 
     try:
-        from chidu.apps import KeptParts, write_summary
+        from chidu.apps import write_summary
         from chidu.inference import model_identity, open_engine
 
         engine = open_engine(model)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "search", "having a summary written") from error
-    kept = KeptParts(None if output is None else _state(output))
     identity = model_identity(model)
     with open_voice() as voice:
         return [
@@ -129,11 +133,6 @@ def _write(
             )
             for name, text in texts
         ]  # fmt: skip
-
-
-def _state(output: Path) -> Path:
-    """Return where what was written of each part is kept, until all is there."""
-    return output.with_name(f"{output.name}.parts")
 
 
 def _named(name: str, make: Callable[[], Found]) -> Found:

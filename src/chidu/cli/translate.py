@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.output import check_output, kept_beside
 from chidu.cli.plain import plain_on_terminal
 from chidu.cli.summarize import decoded, read_bytes, read_stdin_bytes
 from chidu.cli.undertaking import DEFAULT_FOLDER
@@ -42,11 +41,11 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Translate a text sentence by sentence; code, links and other Markdown stay as they are."""
-    from chidu.apps import Keep, translate
+    from chidu.apps import translate
     from chidu.cli.voice import open_voice
     from chidu.corpus import check_language
     from chidu.errors import MissingPackageError, SettingError
-    from chidu.inference import open_engine
+    from chidu.inference import model_identity, open_engine
     from chidu.runs.record import write_atomic
     from chidu.units import count_of
 
@@ -55,27 +54,26 @@ def command(
     target = check_language(to, "--to")
     known = None if source is None else check_language(source, "--from")
     said = _text(text)
-    if output is not None and _is_read(text, output):
-        raise SettingError(f"--output is the text itself, {output}: name another file")
+    if output is not None:
+        check_output(output, *([] if text is None else [Path(text)]))
     name = model or default_model(work)
     try:
         engine = open_engine(name)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "translating") from error
     with open_voice() as voice:
-        # Beside a device or a pipe nothing is kept.
-        is_file = output is not None and (output.is_file() or not output.exists())
-        keep = Keep(part_of(output), _digest(name), voice.say) if output is not None and is_file else None
+        kept = kept_beside(output)
+        if kept:
+            voice.say(f"{count_of(len(kept), 'sentence')} in {kept.path}: going on behind them")
         found = translate(
-            said, target=target, source=known, engine=engine, keep=keep,
+            said, target=target, source=known, engine=engine, model=model_identity(name), kept=kept,
             progress=lambda done, words: voice.progress("translate", done, words, None),
         )  # fmt: skip
         voice.progress("translate", 1.0, "", None)
     shown = json.dumps(_document(engine.name, found), ensure_ascii=False) if as_json else found.translation
     if output is not None:
         write_atomic(output, shown)
-        if keep is not None:
-            keep.forget()
+        kept.forget()
     else:
         sys.stdout.write(plain_on_terminal(shown if shown.endswith("\n") else f"{shown}\n"))
     left = sum(each.sentences for each in found.left)
@@ -99,32 +97,6 @@ def default_model(work: Path) -> str:
             "with --model (a Marian, M2M or NLLB folder, or a large chat model)"
         )
     return str(folder)
-
-
-def part_of(output: Path) -> Path:
-    """Return where sentences are kept while a file is under way: beside it, so that it is found again."""
-    return output.with_name(f"{output.name}.part")
-
-
-def _is_read(text: str | None, output: Path) -> bool:
-    """True where the text comes from the file that is to be written, by whatever name."""
-    try:
-        to = output.stat()
-        read = os.fstat(sys.stdin.fileno()) if text is None else Path(text).stat()
-    # No such file; a text is no path; what is piped in may be no file at all.
-    except (OSError, ValueError):
-        return False
-    return os.path.samestat(to, read) and stat.S_ISREG(to.st_mode)
-
-
-def _digest(model: str) -> str:
-    """Return what tells a model from others: the content of its files, or else its name."""
-    from chidu.runs.record import file_digest, fingerprint
-
-    path = Path(model)
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    found = [(str(each.relative_to(path)), file_digest(each)) for each in files if each.is_file()]
-    return fingerprint(found or model)
 
 
 def _text(given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Sentences kept while a text is translated: killed wherever it is, what goes on ends as what was never stopped."""
+"""Pieces kept while a text is at work: killed wherever it is, what goes on ends as what was never stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chidu.inference
-from chidu.apps import Keep, translate
+from chidu.apps import KeptPieces, translate
 from chidu.errors import TextError
 
 TEXT = "\n\n".join(f"Sentence {number}, with `code {number}` and [a link](docs/{number}.md)." for number in range(12))
@@ -35,25 +35,26 @@ class Numbered:
         return f"{sentence} 译{len(sentence)}"
 
 
-def translated(translator: Numbered, keep: Keep | None, text: str = TEXT) -> str:
+def translated(translator: Numbered, path: Path | None, text: str = TEXT, model: str = "m") -> str:
     engine: Any = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chidu.inference, "translator_of", lambda _engine: translator)
-        return translate(text, target="zh", source="en", engine=engine, keep=keep).translation
+        kept = KeptPieces(path)
+        return translate(text, target="zh", source="en", engine=engine, model=model, kept=kept).translation
 
 
 @pytest.mark.parametrize("dies_at", [0, 1, 7, 11])
 def test_a_killed_translation_ends_as_one_that_was_not(tmp_path: Path, dies_at: int) -> None:
-    keep = Keep(tmp_path / "out.part", "m")
+    path = tmp_path / "out.part"
     child = os.fork()
     if child == 0:
-        translated(Numbered(dies_at), keep)
+        translated(Numbered(dies_at), path)
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     second = Numbered()
-    assert translated(second, keep) == translated(Numbered(), None)
+    assert translated(second, path) == translated(Numbered(), None)
     assert second.asked == 12 - dies_at
-    keep.forget()
+    KeptPieces(path).forget()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,30 +63,26 @@ def test_a_killed_translation_ends_as_one_that_was_not(tmp_path: Path, dies_at: 
 def test_a_torn_file_costs_work_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, cut: int, more: bytes
 ) -> None:
-    keep = Keep(tmp_path_factory.mktemp("torn") / "out.part", "m")
-    wanted = translated(Numbered(), keep)
-    content = keep.path.read_bytes()
+    path = tmp_path_factory.mktemp("torn") / "out.part"
+    wanted = translated(Numbered(), path)
+    content = path.read_bytes()
     head = len(content.splitlines(keepends=True)[0])
-    keep.path.write_bytes(content[: min(cut, len(content))] + (more if cut > head else b""))
-    assert translated(Numbered(), keep) == wanted
-    assert keep.path.read_bytes() == content
+    path.write_bytes(content[: min(cut, len(content))] + (more if cut > head else b""))
+    assert translated(Numbered(), path) == wanted
+    assert path.read_bytes() == content
 
 
-def test_another_text_model_or_language_begins_anew(tmp_path: Path) -> None:
-    keep = Keep(tmp_path / "out.part", "m")
-    translated(Numbered(), keep)
-    for other, text in ((Keep(keep.path, "another"), TEXT), (keep, f"{TEXT}\n")):
-        told: list[str] = []
+def test_only_what_is_new_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "out.part"
+    translated(Numbered(), path)
+    for model, text, new in (("another", TEXT, 12), ("m", TEXT, 0), ("m", f"{TEXT} One more is here.", 1)):
         translator = Numbered()
-        translated(translator, Keep(other.path, other.model, told.append), text)
-        assert (translator.asked, told) == (12, [])
-    told = []
-    translated(Numbered(), Keep(keep.path, "m", told.append), f"{TEXT}\n")
-    assert told == [f"12 sentences of {keep.path} taken: going on behind them"]
+        assert translated(translator, path, text, model) == translated(Numbered(), None, text)
+        assert translator.asked == new
 
 
 def test_somebodys_own_file_stays(tmp_path: Path) -> None:
     (tmp_path / "out.part").write_text("notes")
-    with pytest.raises(TextError, match="is no translation under way: move it"):
-        translated(Numbered(), Keep(tmp_path / "out.part", "m"))
+    with pytest.raises(TextError, match="was not left by work under way: move it"):
+        translated(Numbered(), tmp_path / "out.part")
     assert (tmp_path / "out.part").read_text() == "notes"
