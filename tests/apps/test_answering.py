@@ -229,7 +229,7 @@ def test_probabilities_leave_a_rest_for_none(embedder: str | None) -> None:
     assert judgement.by_vectors == (embedder == "e5")
     assert len(judgement.passage) == len(FEATURES) - 2 * (not judgement.by_vectors)
     assert 0.05 < judgement.threshold < 0.95
-    found = Found((), 40, 0, {"tea": 3.0}, frozenset())
+    found = Found((), 40, 0, {"tea": 3.0}, frozenset(), 3.0)
     hits = [hit(0.3 - 0.01 * place, place) for place in range(1, 31)]
     chances = judgement.probabilities("tea", found, hits)
     assert len(chances) == 10

@@ -201,7 +201,7 @@ def test_watching_sees_which_study_and_how_far(made: tuple[Path, Paper, list[str
     assert picture.study is not None
     assert (
         str(picture.study)
-        == f"study self-averaging (1 of 5) · {len(rungs) - 1} of {len(rungs)} runs done · training w0012"
+        == f"study self-averaging (1 of 4) · {len(rungs) - 1} of {len(rungs)} runs done · training w0012"
     )
     assert picture.seconds_left is not None
     assert picture.as_dict()["study"]["done"] == len(rungs) - 1
