@@ -207,7 +207,7 @@ def test_watching_sees_which_study_and_how_far(made: tuple[Path, Paper, list[str
     assert picture.as_dict()["study"]["done"] == len(rungs) - 1
     html = (tmp_path / "live.html").read_text(encoding="utf-8")
     assert f"“自平均”研究：{len(rungs)} 次训练已完成 {len(rungs) - 1} 次。" in html
-    assert "这是 5 项研究中的第 1 项。" in html
+    assert "这是 4 项研究中的第 1 项。" in html
     after = read_picture(folder)
     assert (after.state, after.go_on) == ("finished", "")
 
