@@ -25,8 +25,8 @@ from chidu.work.results import study_part
 ENGLISH, CHINESE = texts("en"), texts("zh")
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>{effect}{{ 7*7 }}"
 REASON = (
-    "9 minutes of training are too few for 5 seeds of the smallest sizes on this machine, which need about 20: give more "
-    "--minutes, or wait until other programs leave it alone"
+    "9 minutes of training are too few for 5 seeds of the smallest sizes on this machine, which need about 20: give "
+    "more --minutes, or wait until other programs leave it alone"
 )
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NAMES = re.compile(
@@ -64,10 +64,7 @@ def whole(language: Any = "en", **changes: Any) -> PaperContent:
         study_part("structure", planted("fails")),
         study_part("context", planted("fails")),
         study_part("limits", planted("undecided")),
-        replace(
-            study_part("another", None),
-            reason="notes.csv: no column 'model': which rows are of what model, it must say",
-        ),
+        replace(study_part("another", None), reason=REASON),
         study_part("cost", {**planted("holds"), "verdict": None, "threshold": None}),
     )
     published = {
