@@ -136,3 +136,9 @@ def test_wrong_input_is_named() -> None:
     for count, percent in ((0, None), (None, 0), (None, 101), (None, float("nan"))):
         with pytest.raises(SettingError, match="is needed"):
             summarize(TEXT, count, percent)
+
+
+@pytest.mark.parametrize("mark", ["1.", "12)", "-", "3."])
+def test_the_mark_of_an_item_is_no_sentence_of_its_own(mark: str) -> None:
+    found = sentences(f"{mark} Close the lid. Wait.\n{mark} 先关上盖子。再等。")
+    assert [one.text for one in found] == [f"{mark} Close the lid.", "Wait.", f"{mark} 先关上盖子。", "再等。"]

@@ -68,6 +68,11 @@ def test_wrong_input_is_one_line(call: Call, pairs: Path, saved: Path, tmp_path:
     for words, why in (
         (["--apps", "--models", "none", "--app", "talk"], "--app talk: no such application"),
         (["--apps", "--models", "none", "--pairs", pairs], "name it with --app"),
+        (["--apps", "--models", "none", "--app", "search", "--output", "."], "--output: . is a folder"),
+        (
+            ["--apps", "--models", "none", "--app", "answer", "--pairs", bad, "--output", bad],
+            f"--output is the text itself, {bad}: name another file",
+        ),
         (
             ["--apps", "--models", "none", "--app", "answer", "--pairs", bad],
             "bad.jsonl, line 1: 'answers' must be",
@@ -79,6 +84,7 @@ def test_wrong_input_is_one_line(call: Call, pairs: Path, saved: Path, tmp_path:
         ([saved, "--text", tmp_path / "none.txt"], "none.txt is no file"),
     ):
         assert why in call("evaluate", *words).complaint
+    assert bad.read_text("utf-8") == '{"question": 1}\n'
     assert call("evaluate", saved, "--items", "2").code == 2
     assert not (tmp_path / "chidu-work").exists()
 

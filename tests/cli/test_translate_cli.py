@@ -108,6 +108,7 @@ def test_texts_that_are_none_and_languages_unknown_are_named(call: Call) -> None
         (["blob", "--to", "zh"], "blob is binary (holds NUL bytes)"),
         (["latin", "--to", "zh"], "latin is not UTF-8 (unexpected end of data at byte 3): convert it"),
         (["blank", "--to", "zh"], "the text has no words"),
+        (["", "--to", "zh"], "the text has no words"),
         (["large", "--to", "zh"], "large has 51.0 MB, more than 20.0 MB: cut it"),
         (["folder", "--to", "zh"], "folder is no file"),
         (["A text."], "--to is missing"),

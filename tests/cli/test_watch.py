@@ -135,6 +135,9 @@ def test_what_can_not_be_watched_is_one_line(call: Call, tmp_path: Path) -> None
     assert "is no work folder" in call("watch", "--work", "other").complaint
     planted.until_target(tmp_path / "work")
     assert "is a folder: name a file in it" in call("watch", "--work", "work", "--page", ".").complaint
+    (tmp_path / "notes.md").write_text("mine")
+    assert "notes.md is a file that is no page" in call("watch", "--work", "work", "--page", "notes.md").complaint
+    assert (tmp_path / "notes.md").read_text() == "mine"
     assert call("watch", "--every", "0").code == 2
 
 

@@ -81,7 +81,13 @@ def _cut(paragraph: int, lines: list[Line], headings: tuple[str, ...]) -> Iterat
         whole += glue
         starts.append((len(whole), line.number))
         whole += said
-    for start, end in boundaries(whole, "zh" if is_chinese(whole) else "en"):
+    # The number of an item would else be a sentence of its own: it belongs to the first one.
+    item = _ITEM.match(whole)
+    begun = item.end() if item else 0
+    for start, end in [
+        (begun + start if place else 0, begun + end)
+        for place, (start, end) in enumerate(boundaries(whole[begun:], "zh" if is_chinese(whole) else "en"))
+    ]:
         said = whole[start:end]
         if _WORD.search(said):
             begin, last = start + len(said) - len(said.lstrip()), start + len(said.rstrip()) - 1

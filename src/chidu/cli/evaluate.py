@@ -120,8 +120,11 @@ def _apps(
         from chidu.apps.judging import APPS, judge_apps, read_pairs
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "evaluate", "judging applications") from error
+    from chidu.cli.output import check_output
     from chidu.runs.record import write_atomic
 
+    if output is not None:
+        check_output(output, *([] if path is None else [path]))
     for each in only or []:
         if each not in APPS:
             raise SettingError(f"--app {each}: no such application{nearest(each, APPS)}: one of {', '.join(APPS)}")

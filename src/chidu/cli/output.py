@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from chidu.apps import KeptPieces
 
-__all__ = ["check_output", "kept_beside"]
+__all__ = ["check_output", "check_page", "kept_beside"]
 
 
 def check_output(output: Path, *read: Path) -> None:
     """Raise SettingError where a file that is read, or piped in where none is, is the one to be written, by whatever
-    name."""
+    name; and where it is a folder."""
     from chidu.errors import SettingError
 
+    if output.is_dir():
+        raise SettingError(f"--output: {output} is a folder: name a file in it")
     for path in read or (None,):
         try:
             to = output.stat()
@@ -39,3 +41,15 @@ def kept_beside(output: Path | None) -> KeptPieces:
 
     is_file = output is not None and (output.is_file() or not output.exists())
     return KeptPieces(output.with_name(f"{output.name}.part") if output is not None and is_file else None)
+
+
+def check_page(page: Path) -> None:
+    """Raise SettingError where a page to be written is a folder, or a file that is no page: it would be lost."""
+    from chidu.errors import SettingError
+
+    if page.is_dir():
+        raise SettingError(f"--page: {page} is a folder: name a file in it")
+    if page.is_file() and page.stat().st_size:
+        with page.open("rb") as file:
+            if not file.read(9).lower().startswith(b"<!doctype"):
+                raise SettingError(f"--page: {page} is a file that is no page, and would be lost: name another")

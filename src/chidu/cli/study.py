@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chidu.cli import stages
+from chidu.cli.output import check_page
 from chidu.cli.undertaking import DEFAULT_FOLDER, check_other_text, check_text
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+TIMING = "timing a few steps of each size: what fits the minutes is told when that is done"
+
 
 def command(
-    name: Annotated[
-        str, typer.Argument(help="self-averaging, structure, limits, stability, context, cost; all of them")
-    ],
+    name: Annotated[str, typer.Argument(help="self-averaging, structure, limits, stability, context, cost; or all")],
     text: stages.Text = None,
     folder: stages.Folder = DEFAULT_FOLDER,
     minutes: Annotated[float, typer.Option(help="Wall time, 1 to 600; text that is not there yet included.")] = 10.0,
@@ -165,11 +166,10 @@ def _all(
 
 
 def _check_page(page: Path, source: Path | None) -> None:
-    """Refuse a page that is a folder, or the table itself."""
+    """Refuse a page that is a folder, somebody's own file, or the table itself."""
     from chidu.errors import SettingError
 
-    if page.is_dir():
-        raise SettingError(f"--page: {page} is a folder: name a file in it")
+    check_page(page)
     if source is not None and page.resolve() == source.resolve():
         raise SettingError(f"--page: {page} is the table that is read, and would be lost: name another file")
 
@@ -187,6 +187,7 @@ def _make_all(
     own = settings.seed if seed is None else seed
     with open_voice() as voice, open_place(on) as place:
         if dry_run:
+            voice.say(TIMING)
             _tell_division(*preview_all(folder, settings, minutes, own, place), as_json)
             return None
         with open_work_folder(folder):
@@ -270,6 +271,7 @@ def _undertake(
     own = settings.seed if seed is None else seed
     with open_voice() as voice, open_place(on) as place:
         if dry_run:
+            voice.say(TIMING)
             expected, words = preview_study(folder, settings, chosen, minutes, own, place)
             _tell_cost(chosen, expected, words, as_json)
             return

@@ -104,7 +104,7 @@ def _text(given: str | None) -> str:
     if given is None:
         return decoded("stdin", read_stdin_bytes("translate"))
     # No path has a line end or is so long; and some systems raise where one asks.
-    is_path = "\n" not in given and len(given) < 1024 and "\0" not in given and Path(given).exists()
+    is_path = given.strip() and "\n" not in given and len(given) < 1024 and "\0" not in given and Path(given).exists()
     if is_path:
         return decoded(given, read_bytes(Path(given)))
     from chidu.errors import TextError

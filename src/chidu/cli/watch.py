@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chidu.cli.output import check_page
 from chidu.cli.undertaking import DEFAULT_FOLDER
-from chidu.errors import SettingError, WorkFolderError
+from chidu.errors import WorkFolderError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,8 +96,7 @@ class PageWriter:
     """Writes the live page now and then, and once more at the end, when it need not reload."""
 
     def __init__(self, work: Path, page: Path, language: str | None) -> None:
-        if page.is_dir():
-            raise SettingError(f"--page: {page} is a folder: name a file in it")
+        check_page(page)
         self.work, self.page, self.language = work, page, language
         self.written = -float("inf")
 

@@ -45,5 +45,5 @@ STUDIES = {study.name: study for study in (SELF_AVERAGING, STRUCTURE, LIMITS, ST
 def study_of(name: str) -> Study:
     """Return a study by its name. Raises SettingError naming the nearest."""
     if name not in STUDIES:
-        raise SettingError(f"study: no study {name!r}{nearest(name, STUDIES)}; there are {', '.join(STUDIES)}")
+        raise SettingError(f"study: no study {name!r}{nearest(name, STUDIES)}; there are {', '.join(STUDIES)}, and all")
     return STUDIES[name]

@@ -1,8 +1,9 @@
 """What an application makes of each pair, with a model or without one: as JSON, so that it can be kept.
 
 With a model the applications do what their verbs do. Models that were taught no chat, which `chidu answer` refuses, are
-let go on from the passages and the question. A causal model searches by ranking anew the five passages that BM25 has
-first, by how likely it holds the question to be after each (Ponte and Croft, 1998; Sachan et al., 2204.07496).
+let go on from the passages and the question. A causal model searches by ranking anew the five passages that the search
+without a model has first, by how likely it holds the question to be after each (Ponte and Croft, 1998; Sachan et
+al., 2204.07496).
 Beside that, how likely a model holds the right text to be after what it was given: it moves long before a score does.
 """
 
@@ -24,9 +25,11 @@ from chidu.apps.translating import translate
 from chidu.corpus import is_chinese
 from chidu.errors import ChatError, ContextError, InputError, TextError
 from chidu.evaluation.likelihood import likelihood
+from chidu.index import GivenTexts
 from chidu.inference import open_embedder, open_engine
 
 if TYPE_CHECKING:
+    from chidu.index import Found
     from chidu.inference import Embedder, Engine
 
 __all__ = ["BASELINES", "WITHOUT", "Subject", "ask_baseline", "asked", "open_subject"]
@@ -119,6 +122,9 @@ def ask_baseline(pairs: Pairs) -> list[Item]:
         return [{"said": next((each.text for each in sentences(one.text)), "")} for one in pairs.texts]
     if pairs.app == "translate":
         return [{"said": one.source} for one in pairs.sentences]
+    if pairs.app == "search":
+        given = GivenTexts(pairs.documents)
+        return [_names(given.search(one.question, most=_TOP)) for one in pairs.questions]
     return list(asked(pairs, nobody, lambda _done, _words: None))
 
 
@@ -175,11 +181,11 @@ def _gone_on(engine: Engine, question: str, passages: list[str]) -> str:
 
 
 def _ranked(pairs: Pairs, one: Question, subject: Subject) -> Item:
-    found = search_texts(pairs.documents, one.question, subject.embedder, _TOP).found
-    names = list(dict.fromkeys(hit.file for hit in found.hits))
+    found = _names(search_texts(pairs.documents, one.question, subject.embedder, _TOP).found)
     engine = subject.engine
     if engine is None:
-        return {"ranked": names}
+        return found
+    names = found["ranked"]
     weighed = {
         document.name: _weighed(engine, f"{document.text}\n\nQuestion: ", one.question)
         for document in pairs.documents
@@ -189,6 +195,10 @@ def _ranked(pairs: Pairs, one: Question, subject: Subject) -> Item:
         raise InputError(f"{engine.name} can't weigh a question after a passage, by which it would rank them")
     first = sorted(names[:_ANEW], key=lambda name: float(weighed[name]["nats"]))
     return {"ranked": [*first, *names[_ANEW:]], **weighed[one.documents[0]]}
+
+
+def _names(found: Found) -> Item:
+    return {"ranked": list(dict.fromkeys(hit.file for hit in found.hits))}
 
 
 def _weighed(engine: Engine, before: str, reference: str) -> Item:
