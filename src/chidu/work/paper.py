@@ -42,7 +42,7 @@ __all__ = ["Outcome", "Paper", "divide", "judge_table", "preview_all", "study_al
 ALL = Path("studies") / "all"
 """Where a work folder keeps how the minutes were divided, and the page."""
 PAGE = "page.html"
-WEIGHTS = {"self-averaging": 10.0, "structure": 5.0, "context": 3.0, "stability": 2.0, "limits": 1.0}
+WEIGHTS = {"self-averaging": 10.0, "structure": 5.0, "context": 5.0, "stability": 2.0, "limits": 1.0}
 """How the minutes are shared out among studies that make runs, beyond what each needs to plan and to measure. Those
 that ask the models of `self-averaging` train little of their own."""
 OTHER_WEIGHT = 2.0
