@@ -23,6 +23,7 @@ def test_nothing_steers_and_nothing_moves(text: str) -> None:
     assert len(found) == len(text)
     left = {character for character in found.replace("\r\n", "") if ord(character) < 32 or 127 <= ord(character) < 160}
     assert left <= {"\n", "\t"}
+    assert not set(found) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
     assert [one for one, other in zip(text, found, strict=True) if one != other and one.isprintable()] == []
 
 

@@ -7,8 +7,9 @@ import sys
 
 __all__ = ["plain", "plain_on_terminal"]
 
-_STEERS = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tabs and line ends: they move the cursor, change colours, set the title, type for the user."""
+_STEERS = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tabs and line ends: they move the cursor, change colours, set the title, type for the user.
+And those that turn the direction of writing, so that a text reads as what it is not (CVE-2021-42574)."""
 
 
 def plain(text: str) -> str:

@@ -45,13 +45,14 @@ NO_PROSE = re.compile(
     r"%(?:\d+\$)?(?:\([\w.-]+\))?[-+#0]?\d*(?:\.\d+)?(?:hh?|ll?|z|j)?[diouxXeEfgGcspq](?![a-z])|%\d\b|%\{\w+\}|%[-\w]+%"
     r"|\$?\{[^{}\s]*\}|\$\(?[A-Za-z_]\w*\)?|</?[A-Za-z][^<>]*>|&\w+;"
     r"|(?:https?|ftp)://[^\s\u3000<>\"，。；）)]*[^\s\u3000<>\"，。；）).,;:!?]"
-    r"|(?<![\w-])--?[A-Za-z][\w-]*(?:=[\w./:,@%+-]*\w)?|(?<!\w)(?:/[\w.+-]+){2,}(?<!\.)|⟦\d+⟧"
-    r"|(?<![\w./~-])(?:~|\.\.?)(?:/\.?[\w+-][\w.+-]*)+(?<!\.)/?"
-    r"|(?<![\w./~-])\.?(?:[\w+-][\w.+-]*/)+[\w+-][\w.+-]*\.[a-z][a-z0-9]{0,7}(?![\w/])",
+    r"|(?<![\w-])--?[A-Za-z][\w-]*(?:=[\w./:,@%+-]*\w)?|(?<!\w)(?:/[\w.+-]+){2,}(?<!\.)(?::\d+)*|⟦\d+⟧"
+    r"|(?<![\w./~-])(?:~|\.\.?)(?:/\.?[\w+-][\w.+-]*)+(?<!\.)/?(?::\d+)*"
+    r"|(?<![\w./~-])\.?(?:[\w+-][\w.+-]*/)+[\w+-][\w.+-]*\.[a-z][a-z0-9]{0,7}(?![\w/])(?::\d+)*",
     re.ASCII,
 )
 """Places for values, tags, addresses, flags, paths (those that begin with /, ~, . or .., and those that end in a file's
-name with a dot): what a translation leaves as it is. A Chinese character is no part of any."""
+name with a dot; a line's number behind one too): what a translation leaves as it is. A
+Chinese character is no part of any."""
 _ACCELERATOR = re.compile(r"\s?\((?:_|&|~)[A-Za-z0-9]\)|(?<!\w)[_&~](?=\w)|(?<=[A-Za-z])[_&~](?=[a-z])")
 """Marks of the key that opens an entry of a menu."""
 
