@@ -14,6 +14,7 @@ from chidu.report.content import Language
 
 __all__ = ["LANGUAGES", "Texts", "check_language", "texts"]
 
+_NAMED = re.compile(r"\{(\w+)\}")
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
@@ -22,7 +23,9 @@ class Texts(dict[str, str]):
 
     def __init__(self, sentences: Mapping[str, str], said: Mapping[str, str]) -> None:
         super().__init__(sentences)
-        self._said = [(_pattern(english), sentence) for english, sentence in said.items()]
+        # Those that say most themselves first: a `{name}` of others would swallow it.
+        own = sorted(said.items(), key=lambda pair: -len(_NAMED.sub("", pair[0])))
+        self._said = [(_pattern(english), sentence) for english, sentence in own]
 
     def say(self, english: str) -> str:
         """Return what another room wrote in the page's language; as it stands where no pattern matches."""
@@ -34,7 +37,7 @@ class Texts(dict[str, str]):
 
 def _pattern(english: str) -> re.Pattern[str]:
     """Compile a sentence: ``{name}`` in it stands for any text."""
-    parts = re.split(r"\{(\w+)\}", english)
+    parts = _NAMED.split(english)
     return re.compile("".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)))
 
 

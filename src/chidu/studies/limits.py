@@ -188,15 +188,16 @@ def _reach_words(reach: Sequence[Reach]) -> str:
         return ""
     more = [each.task for each in reach if each.by_tokens.low > 0]
     never = [
-        f"{each.task} (at most {100 * each.last.high:.0f}% right at the largest, chance {100 * each.chance:.0f}%)"
+        f"{each.task} ({100 * each.last.high:.0f}%, {100 * each.chance:.0f}%)"
         for each in reach
         if not each.is_above_chance
     ]
     first, last = reach[0].cells[0].tokens, reach[0].cells[-1].tokens
     return (
         f" From {format_count(first)} to {format_count(last)} tokens surely rising with tokens: "
-        f"{', '.join(more) or 'none'}. Not told to be above chance at any size and length seen here: "
-        f"{', '.join(never) or 'none'}."
+        f"{', '.join(more) or 'none'}. Not told to be above chance at any size and length seen here"
+        + (" (of right answers the most that the interval allows at the largest size, and chance): " if never else ": ")
+        + f"{', '.join(never) or 'none'}."
     )
 
 
