@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -22,3 +23,24 @@ def map_here(
 
         found.append(function(item, emit))
     return found
+
+
+class Here:
+    """This process as a place: one item after another, whatever its cores."""
+
+    def __init__(self, cores: int = 2) -> None:
+        self.cores = cores
+
+    def check(self, folder: Path) -> None:
+        """Find nothing wrong."""
+
+    def map(
+        self,
+        function: Callable[[Any, Any], Any],
+        items: Sequence[Any],
+        on_event: Any = None,
+        after: Any = None,
+        grace: float = 0.0,
+    ) -> list[Any]:
+        """Do as a place's `map` does, in this process."""
+        return map_here(function, items, 1, on_event)

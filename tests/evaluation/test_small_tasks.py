@@ -18,7 +18,7 @@ from chidu.evaluation.pairs import CHINESE, ENGLISH, article, chinese_pairs, eng
 from chidu.evaluation.scoring import Asked, ask, score_items
 from chidu.evaluation.tasks import TASKS, Item, make_items
 from chidu.inference.own import OwnEngine
-from in_process import map_here
+from in_process import Here
 
 LINES = [
     f"The {noun} stood behind the old {place} for many years before {who} came and opened a small {last}. And more."
@@ -30,15 +30,6 @@ LINES = [
         strict=True,
     )
 ]
-
-
-class Here:
-    """This process as a place."""
-
-    cores = 1
-
-    def map(self, function: object, items: list[object], on_event: object = None) -> list[object]:
-        return map_here(function, items, 1, on_event)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -204,4 +195,4 @@ def test_what_the_text_holds_is_found(tmp_path: Path, chunk: int, monkeypatch: p
     texts = ['a house\nwith two "doors"', "我把书看完了。", *LINES]
     path.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), "utf-8")
     asked = ['house\nwith two "d', "我把书看完了。", LINES[3][20:68], "我把看完了书。", "not there"]
-    assert found_in_text(asked, path, Here()) == set(asked[:3])  # type: ignore[arg-type]
+    assert found_in_text(asked, path, Here(1)) == set(asked[:3])  # type: ignore[arg-type]

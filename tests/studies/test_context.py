@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from chidu.studies.study import Means
 from chidu.tokens import pack, train_tokenizer
 from chidu.training import probe
 from chidu.training.rungs import Text
-from in_process import map_here
+from in_process import Here
 
 STUDY = STUDIES["context"]
 WINDOWS = np.array([1.0, 4, 16, 64, 256, 1024])
@@ -207,18 +207,6 @@ def test_a_transformer_is_given_the_last_words_alone(monkeypatch: pytest.MonkeyP
         assert found["distance"] == pytest.approx(float(distances(stacked, stacked.mean(dim=0)).mean()), abs=1e-5)
 
 
-class Here:
-    """This process as a place."""
-
-    cores = 1
-
-    def map(
-        self, function: Callable[[Any, Any], Any], items: Sequence[Any], on_event: Any = None, after: Any = None,
-        grace: float = 0.0,
-    ) -> list[Any]:  # fmt: skip
-        return map_here(function, items, 1, on_event)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _shrunk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -252,7 +240,7 @@ def means(saved: Path, text_folder: Path, tmp_path_factory: pytest.TempPathFacto
         pack(folder / "tokenizer.json", folder / f"{name}.jsonl", folder / f"{name}.bin", 1)
     text = Text(folder / "train.bin", folder / "held_out.bin", 128)
     return Means(
-        folder / "runs", text, "text", 300, (Recipe(300, 32, 32),), 100_000, folder, 120.0, 0, Here(),  # type: ignore[arg-type]
+        folder / "runs", text, "text", 300, (Recipe(300, 32, 32),), 100_000, folder, 120.0, 0, Here(1),  # type: ignore[arg-type]
         lambda _fraction, _words: None,
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from chidu.tokens import pack, train_tokenizer
 from chidu.training import probe
 from chidu.training.loop import Trainer, trained_model
 from chidu.training.rungs import Text
-from in_process import map_here
+from in_process import Here
 
 STUDY = STUDIES["structure"]
 FEW = ("base", "deep", "no positions", "tied")
@@ -84,18 +84,6 @@ def test_a_variant_trains_and_comes_back_from_its_weights(layout: str, tmp_path:
 def test_a_work_folder_can_not_ask_for_a_variant() -> None:
     with pytest.raises(SettingError, match="layout"):
         Settings(recipe={"layout": "qwen3 with gelu"})
-
-
-class Here:
-    """This process as a place."""
-
-    cores = 2
-
-    def map(
-        self, function: Callable[[Any, Any], Any], items: Sequence[Any], on_event: Any = None, after: Any = None,
-        grace: float = 0.0,
-    ) -> list[Any]:  # fmt: skip
-        return map_here(function, items, 1, on_event)
 
 
 @pytest.fixture(scope="module", autouse=True)

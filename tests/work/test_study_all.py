@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
-from test_study_stage import Here, shrink
+from test_study_stage import shrink
 
 import chidu.studies
 from chidu.errors import StoppedError, TextError
@@ -21,11 +21,13 @@ from chidu.runs.live import LiveRecord
 from chidu.runs.record import read_json
 from chidu.runs.settings import read_settings, write_settings
 from chidu.studies import STUDIES, Study, cost, limits, published, seeds
+from chidu.studies.seeds import SeedsPlan
 from chidu.studies.study import Means, OwnRuns, Seeds
 from chidu.work.paper import Outcome, Paper, divide, judge_table, preview_all, study_all, write_page
 from chidu.work.results import study_parts, write_live_page
 from chidu.work.study import POOL
 from chidu.work.watching import read_picture
+from in_process import Here
 
 MINUTES = 6.0
 
@@ -233,6 +235,19 @@ def test_the_verb_ends_with_verdicts_and_page(
     assert told["limits"]["verdict"] in ("holds", "fails", "undecided")
     assert told["context"]["verdict"] is None
     assert told["context"]["reason"]
+
+
+def test_before_any_run_the_plan_is_told_that_will_be_made(
+    made: tuple[Path, Paper, list[str], list[str]], tmp_path: Path
+) -> None:
+    plans = {
+        name: str(SeedsPlan.from_dict(read_json(made[0] / "studies" / name / "plan.json")))
+        for name in ("self-averaging", "limits")
+    }
+    shutil.copytree(made[0], tmp_path / "work")
+    shutil.rmtree(tmp_path / "work" / "studies")
+    _, words = preview_all(tmp_path / "work", read_settings(tmp_path / "work"), MINUTES, 0, Here())
+    assert {name: words[name] for name in plans} == plans
 
 
 @pytest.mark.parametrize("minutes", [1.0, 3.0, 60.0, 600.0])

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,30 +30,11 @@ from chidu.training import probe
 from chidu.work import run
 from chidu.work.study import POOL, RUNS_TABLE, cost, preview_cost, preview_study, study
 from chidu.work.undertaking import stage_settings
-from in_process import map_here
+from in_process import Here
 
 SELF_AVERAGING = STUDIES["self-averaging"]
 STEP = 0.1
 """Seconds that a step is said to take."""
-
-
-class Here:
-    """This process as a place."""
-
-    cores = 2
-
-    def check(self, folder: Path) -> None:
-        """Find nothing wrong."""
-
-    def map(
-        self,
-        function: Callable[[Any, Any], Any],
-        items: Sequence[Any],
-        on_event: Any = None,
-        after: Any = None,
-        grace: float = 0.0,
-    ) -> list[Any]:
-        return map_here(function, items, 1, on_event)
 
 
 def shrink(change: Callable[[Any, str, Any], None] = setattr) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chidu.evaluation.attribution import free_places, log_probabilities
+from chidu.evaluation.resampling import interval
 from chidu.evaluation.white_box import WhiteBox
 
 __all__ = ["DRAWN", "LEVEL", "SHARE", "Deletion", "Margin", "deleted", "margin"]
@@ -99,7 +100,7 @@ def margin(named: Sequence[float], random: Sequence[float], seed: int = 0, level
     low = high = None
     if len(differences) >= FEWEST:
         rows = np.random.default_rng(seed).integers(0, len(differences), (RESAMPLES, len(differences)))
-        low, high = np.quantile(differences[rows].mean(axis=1), [(1 - level) / 2, (1 + level) / 2]).tolist()
+        low, high = interval(differences[rows].mean(axis=1), level)
     return Margin(
         float(np.mean(named)), float(np.mean(random)), float(differences.mean()), low, high, level, len(differences)
     )

@@ -352,6 +352,7 @@ def preview_all(
     shares = divide(minutes - sum(stages.values()) / 60, {})
     words: dict[str, str] = {}
     sizes: tuple[RunConfig, ...] = ()
+    planned: frozenset[str] = frozenset()
     for name, chosen in ordered_studies().items():
         record = Record.read(folder / "studies" / name)
         if record is not None and (chosen.is_report or (
@@ -364,7 +365,8 @@ def preview_all(
         if chosen.is_report:
             words[name] = "none; it looks at runs that are there"
             continue
-        share = Sharing(60 * shares[name], sizes if chosen.measure is not None else (), keeps_weights(chosen))
+        taken = () if chosen.measure is None else first_sizes(folder, chosen, seed) or sizes
+        share = Sharing(60 * shares[name], taken, keeps_weights(chosen), planned)
         try:
             if chosen.own_runs is not None:
                 words[name] = chosen.own_runs.plan(
@@ -373,7 +375,9 @@ def preview_all(
             else:
                 found = plan(folder, settings, place or Local(), chosen, share, seed, amounts, inputs)
                 words[name] = str(found)
-                sizes = sizes or tuple(rung.config for rung in found.rungs if rung.config.seed == seed)
+                if name == FIRST:
+                    sizes = tuple(rung.config for rung in found.rungs if rung.config.seed == seed)
+                    planned = frozenset(rung.name for rung in found.rungs)
         except ChiduError as error:
             words[name] = f"none: {' '.join(str(error).split())}"
     return stages, words

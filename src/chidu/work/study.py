@@ -65,6 +65,8 @@ class Sharing:
     """Sizes and lengths that an earlier study has trained: taken, where it can, since their runs cost nothing."""
     keeps_weights: bool = False
     """True where a later study asks the models that this one trains."""
+    planned: frozenset[str] = frozenset()
+    """Names of runs that an earlier study will have trained: where only the cost is told, none is trained yet."""
 
 
 def undertake(
@@ -261,7 +263,9 @@ def plan(
         lambda configs: speed(tuple(configs)),
         chosen.seeds,
         share.sizes or [run.config for run in found],
-        lambda rung: is_there(folder, rung, [] if needs_weights else found, needs_weights),
+        lambda rung: (
+            rung.name in share.planned or is_there(folder, rung, [] if needs_weights else found, needs_weights)
+        ),
     )
 
 
