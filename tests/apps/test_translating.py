@@ -198,6 +198,35 @@ def test_marks_that_do_not_come_back_cost_quality_and_nothing_else(monkeypatch: 
     assert translator.asked == ["Use ⟦0⟧ and ⟦1⟧ now.", "Use", "and", "now."]
 
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Deaf(Planted):
+    """Loses each control character, as most tokenizers do."""
+
+    def __call__(self, sentence: str, source: str, target: str) -> str:
+        return super().__call__(CONTROLS.sub("", sentence), source, target)
+
+
+def test_control_characters_of_prose_stay_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = use(monkeypatch, Deaf())
+    found = translated("The order \x1b[1;31mbold\x1b[0m rings\x07 here. \u202eTurned\u202c and \x9b0m.")
+    assert translator.asked == ["The order ⟦0⟧bold⟦1⟧ rings⟦2⟧ here.", "⟦0⟧Turned⟦1⟧ and ⟦2⟧0m."]
+    assert found.translation == (
+        "译译译 译译译译译 \x1b[1;31m译译译译\x1b[0m 译译译译译\x07 译译译译.\u202e译译译译译译\u202c 译译译 \x9b0译."
+    )
+    translator = use(monkeypatch, Deaf(loses="⟦1⟧"))
+    assert translated("The \x1b[1mbold\x1b[0m one.").translation == "译译译 \x1b[1m译译译译\x1b[0m 译译译."
+
+
+@given(st.text(st.sampled_from("ab. *`\n\x1b\x07\x9b\u202e\u202c[0m⟦⟧"), max_size=40))
+def test_no_control_character_is_lost(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, Deaf())
+        text = f"Words to begin with. {text}"
+        assert CONTROLS.findall(translated(text).translation) == CONTROLS.findall(text)
+
+
 def test_a_sentence_longer_than_the_context_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     translator = use(monkeypatch, Planted(longest=30))
     found = translated("These are many words, and more of them come, and they go on.")

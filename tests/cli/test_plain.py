@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,8 +15,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from chidu.cli import app, fail
-from chidu.cli.plain import plain, plain_on_terminal
+from chidu.cli.plain import json_text, plain, plain_on_terminal
 
+Call = Any
+
+SOURCE = Path(__file__).parents[2] / "src" / "chidu"
 STEERING = "\x1b]0;owned\x07\x1b[2J\x9b31m\rgone\x7f\x08"
 
 
@@ -46,3 +52,51 @@ def test_errors_and_searches_are_plain(tmp_path: Path, capsys: pytest.CaptureFix
     assert shown.exit_code == 0
     assert "kettle" in shown.stdout
     assert not {"\x1b", "\x07", "\x9b"} & set(shown.output)
+
+
+@given(st.recursive(st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_documents_steer_nothing_and_say_the_same(value: object) -> None:
+    for indent in (None, 1):
+        found = json_text(value, indent)
+        assert json.loads(found) == value
+        assert plain(found) == found
+        found.encode()
+
+
+def test_documents_stay_readable() -> None:
+    assert json_text({"text": "尺度 café \x9b31m\x7f\u202e\ud800"}) == (
+        r'{"text": "尺度 café \u009b31m\u007f\u202e\ud800"}'
+    )
+
+
+def test_every_document_of_the_command_line_is_written_so() -> None:
+    writers = [path.name for path in SOURCE.glob("cli/*.py") if re.search(r"json\.dumps?\(", path.read_text())]
+    assert writers == ["plain.py"]
+
+
+def test_a_summary_keeps_control_characters_and_shows_them(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    prose = "The order \x1b[1mbold\x1b[0m makes letters bold\x9b0m.  \r\n\r\nA second\x07 sentence \u202estands here.\n"
+    Path("a.txt").write_bytes(prose.encode())
+    whole = "The order \x1b[1mbold\x1b[0m makes letters bold\x9b0m.\n\nA second\x07 sentence \u202estands here.\n"
+    assert call("summarize", "a.txt").out == whole
+    assert call("summarize", "a.txt", "--output", "b.txt").out == ""
+    assert Path("b.txt").read_text() == whole
+    (found,) = json.loads(call("summarize", "a.txt", "--json").out)["summaries"]
+    assert (found["summary"], found["sentences"][1]["first_line"]) == (whole.rstrip(), 3)
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    call("summarize", "a.txt")
+    assert screen.getvalue() == (
+        "The order ␛[1mbold␛[0m makes letters bold�0m.\n\nA second␇ sentence �stands here.\n"
+    )
+
+
+def test_a_place_steers_nothing(call: Call) -> None:
+    Path("kept").mkdir()
+    Path("kept", "a\u202eb\x1b[2J\nc.md").write_text("# When it\u202e leaks\n\nThe kettle is red.\n")
+    for verb in ("search", "answer"):
+        told = call(verb, "is the kettle red?", "kept", "--embedder", "none", "--index", "i")
+        assert told.code == 0
+        assert re.search(r"kept/a�b␛\[2J␊c\.md:(1-)?3  When it� leaks\n", told.out)
+        assert not {"\x1b", "\u202e"} & set(told.out + told.err)

@@ -31,6 +31,9 @@ Progress = Callable[[float, str], None]
 _PART = 50_000
 """Characters of a text that are read at once: some ten pages."""
 _MARK = re.compile(r"⟦(\d+)⟧")
+_HELD = re.compile("⟦\\d+⟧|(\x1b\\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069])")
+"""What is kept from a model that Markdown takes for words: our own marks, since they would be taken for it, and a
+terminal's orders, control characters and turns of the direction of writing, since most models would lose them."""
 _LETTER = re.compile(r"[^\W\d_]")
 _HAN = re.compile("[\u3400-\u9fff]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -321,10 +324,9 @@ def _sentences(passage: Passage, language: str) -> Iterator[Pieces]:
     held = sorted(
         [
             *passage.marks,
-            # What looks like our own marks is kept out of their way.
             *(
-                Mark(each.start(), each.end(), "character")
-                for each in _MARK.finditer(passage.text)
+                Mark(each.start(), each.end(), "character", each[1] is not None)
+                for each in _HELD.finditer(passage.text)
                 if not any(mark.start < each.end() and each.start() < mark.end for mark in passage.marks)
             ),
         ],

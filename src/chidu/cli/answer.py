@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
-from chidu.cli.plain import plain
+from chidu.cli.plain import json_text, plain
 
 if TYPE_CHECKING:
     from chidu.apps import Answer
@@ -53,7 +52,7 @@ def command(
         wait_for_vectors(place, embeds)
     found = answer_from(place, question, embedder=embeds, engine=writes, threshold=threshold)
     if as_json:
-        typer.echo(json.dumps(_document(question, model, embedder, place, found, updated), ensure_ascii=False))
+        typer.echo(json_text(_document(question, model, embedder, place, found, updated)))
     else:
         _show(found)
     tell(updated)
@@ -76,13 +75,11 @@ def _document(
 
 def _show(found: Answer) -> None:
     """Print the answer, and under it where it stands."""
-    from chidu.corpus import normalise
+    from chidu.cli.own_files import place_of
 
     typer.echo(plain(found.answer))
     for number, one in enumerate(found.citations, 1):
-        lines = f"{one.first_line}" if one.first_line == one.last_line else f"{one.first_line}-{one.last_line}"
-        place = normalise(f"[{number}] {one.file}:{lines}  {one.heading}".rstrip()).replace("\n", " ")
-        typer.echo(f"{'' if number > 1 else chr(10)}{place}")
+        typer.echo(f"{'' if number > 1 else chr(10)}[{number}] {place_of(one)}")
     for aside in found.set_aside:
         sys.stderr.write(
             plain(f"{aside.file}:{aside.first_line}-{aside.last_line} is not used: it gives orders or is not allowed ")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chidu.cli.plain import plain
+from chidu.cli.plain import json_text, plain
 
 if TYPE_CHECKING:
     from chidu.safety.audit import Chain
@@ -43,7 +42,7 @@ def verify(
     if not wrong and anchor is not None and anchored is None:
         wrong = f"no line has the hash {anchor}: what it was taken from was rewritten or taken away"
     if as_json:
-        typer.echo(json.dumps({"record": str(record), **_found(chain), "anchored": anchored, "wrong": wrong}, indent=1))
+        typer.echo(json_text({"record": str(record), **_found(chain), "anchored": anchored, "wrong": wrong}, indent=1))
     if wrong:
         raise RecordError(f"{record} does not hold: {wrong}")
     if as_json:
@@ -76,7 +75,7 @@ def show(
     }
     shown = found[len(found) - min(last, len(found)) :]
     if as_json:
-        typer.echo(json.dumps({**_found(chain), "verdicts": len(found), **counts, "lines": shown}, indent=1))
+        typer.echo(json_text({**_found(chain), "verdicts": len(found), **counts, "lines": shown}, indent=1))
     else:
         for line in shown:
             what = ", ".join(line["rules"] + line["failures"]) or "nothing found"

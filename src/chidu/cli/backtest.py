@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
+
 __all__ = ["command"]
 
 
@@ -23,7 +25,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fit below several cuts of cost, forecast the dearer runs, compare."""
-    import json
 
     from chidu.cli.notes import tell
     from chidu.laws import backtest
@@ -34,4 +35,4 @@ def command(
     for note in table.notes:
         tell(note)
     score = backtest(table, law, resamples, level=level, seed=seed, weighting=weighting)
-    typer.echo(json.dumps(score.as_dict(), indent=2, ensure_ascii=False) if as_json else str(score))
+    typer.echo(json_text(score.as_dict(), indent=2) if as_json else str(score))

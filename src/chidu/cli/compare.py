@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
+
 if TYPE_CHECKING:
     from chidu.runs.ladder import Ladder
 
@@ -34,7 +36,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Compare two recipes at a scale that neither has reached."""
-    import json
 
     from chidu.laws import compare
     from chidu.laws.reading import column_names, count_of_flag, point_of
@@ -43,7 +44,7 @@ def command(
     point = {name: count_of_flag(name, text) for name, text in given.items() if text is not None} | point_of(at)
     (first, a), (second, b) = _recipes(tables, column_names(columns), by, between)
     found = compare(a, b, point or None, law, resamples, level=level, seed=seed, names=(first, second))
-    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.as_dict(), indent=2) if as_json else str(found))
 
 
 def _recipes(

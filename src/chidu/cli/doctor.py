@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from chidu.cli.plain import json_text
 
 __all__ = ["command"]
 
@@ -42,7 +43,7 @@ def command(
     """Say what is here: versions, cores, memory, free disk, GPU, and what to install for what."""
     found = {**describe_machine(), "verbs": {name: describe_verbs(*need) for name, need in PURPOSES.items()}}
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json_text(found, indent=1))
         return
     for name in ("chidu", "python", "system", "cores", "memory_bytes", "free_disk_bytes", "gpu", "bf16"):
         typer.echo(f"{name:16} {readable(name, found[name])}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 __all__ = ["command"]
@@ -74,9 +74,11 @@ def _own_model(work: Path) -> str:
 def _model(name: str, paths: Sequence[Path] | None, items: int, work: Path, seed: int, as_json: bool) -> None:
     from chidu.cli.summarize import read_text
     from chidu.cli.voice import open_voice
+    from chidu.corpus import normalise
     from chidu.errors import MissingPackageError
 
-    texts = {str(path): read_text(path) for path in paths or []} or _own_texts()
+    # As a training text is, so that a loss speaks of the same characters.
+    texts = {str(path): normalise(read_text(path)) for path in paths or []} or _own_texts()
     try:
         from chidu.evaluation.model_evaluation import evaluate_model
         from chidu.evaluation.tasks import items_of
@@ -89,7 +91,7 @@ def _model(name: str, paths: Sequence[Path] | None, items: int, work: Path, seed
             name, lambda: open_engine(name), texts, items_of(items, seed, paragraphs), work / _FOLDER, seed,
             lambda what, done, words: voice.progress(what, done, words, None),
         )  # fmt: skip
-    typer.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.as_dict()) if as_json else str(found))
 
 
 def _own_texts() -> dict[str, str]:
@@ -139,4 +141,4 @@ def _apps(
         )  # fmt: skip
     if output is not None:
         write_atomic(output, found.csv())
-    typer.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.as_dict()) if as_json else str(found))

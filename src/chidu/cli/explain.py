@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chidu.cli.generate import default_model
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
             progress=lambda done, words: voice.progress("explain", done, words, None),
         )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps({**found.as_dict(), "without_origin": without}, ensure_ascii=False))
+        typer.echo(json_text({**found.as_dict(), "without_origin": without}))
         return
     from rich.console import Console
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 __all__ = ["command"]
@@ -36,7 +36,7 @@ def command(
     made = export_work(work, to, output or work / "export" / to)
     if as_json:
         told = {"ladder": str(made.ladder), "target": made.target and str(made.target), "runs": made.runs}
-        typer.echo(json.dumps({"to": to, **told, "show": made.show}, ensure_ascii=False, indent=1))
+        typer.echo(json_text({"to": to, **told, "show": made.show}, indent=1))
         return
     typer.echo(f"wrote {count_of(len(made.runs), 'run')} for {to} into {made.ladder.parent}")
     typer.echo(f"see them:      {made.show}")
@@ -50,7 +50,7 @@ def _folder(work: Path, output: Path, as_json: bool) -> None:
     export_folder(work, output)
     told = {"to": "huggingface", "folder": str(output)}
     text = f"wrote {output}\nuse it:        chidu generate --model {shlex.quote(str(output))} TEXT"
-    typer.echo(json.dumps(told, ensure_ascii=False, indent=1) if as_json else text)
+    typer.echo(json_text(told, indent=1) if as_json else text)
 
 
 def _gguf(work: Path, output: Path, kind: str, as_json: bool) -> None:
@@ -69,4 +69,4 @@ def _gguf(work: Path, output: Path, kind: str, as_json: bool) -> None:
     card = export_gguf(work, output, kind)
     told = {"to": "gguf", "file": str(output), "card": str(card), "type": kind, "bytes": output.stat().st_size}
     text = f"wrote {output} ({kind}) and {card}\nuse it:        chidu generate --model {shlex.quote(str(output))} TEXT"
-    typer.echo(json.dumps(told, ensure_ascii=False, indent=1) if as_json else text)
+    typer.echo(json_text(told, indent=1) if as_json else text)

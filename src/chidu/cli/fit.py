@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
+
 __all__ = ["command"]
 
 
@@ -38,7 +40,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Fit a law to finished runs."""
-    import json
 
     from chidu.cli.notes import tell
     from chidu.laws import fit
@@ -47,7 +48,7 @@ def command(
     from chidu.runs.ladder import Ladder
 
     if laws:
-        typer.echo(json.dumps(laws_document(), indent=2, ensure_ascii=False) if as_json else laws_text())
+        typer.echo(json_text(laws_document(), indent=2) if as_json else laws_text())
         return
     if runs is None:
         raise typer.BadParameter("name a table of runs, as in chidu fit runs.csv, or --laws to list the laws")
@@ -78,4 +79,4 @@ def command(
         document, text = document | {"views": seen.as_dict()}, f"{text}\n\n{seen}"
     if output is not None:
         text += f"\nwritten    {output}"
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
+    typer.echo(json_text(document, indent=2) if as_json else text)

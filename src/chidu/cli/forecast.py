@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chidu.cli.plain import json_text
+
 if TYPE_CHECKING:
     from chidu.laws import Fit
     from chidu.runs.ladder import Ladder
@@ -39,7 +41,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Forecast the loss of a run, with an interval; write it down before the run, score it after."""
-    import json
 
     from chidu.laws.reading import column_names
     from chidu.runs.history import check_forecast_path
@@ -69,7 +70,7 @@ def command(
             check_forecast_path(record)
         fit, where = _asked(source, params, tokens, flops, at, points, law, names, seed, resamples)
         document, text = _forecast(fit, where, level, record)
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
+    typer.echo(json_text(document, indent=2) if as_json else text)
 
 
 def _refuse(flag: str, others: dict[str, object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chidu.cli.plain import plain_on_terminal
+from chidu.cli.plain import json_text, plain_on_terminal
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def command(
             show(prompt, pieces)
     if as_json:
         document = {"model": engine.name, "prompt": prompt, "text": found[0]["text"], "texts": found}
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        typer.echo(json_text(document))
 
 
 def read_schema(path: Path | None) -> str | None:

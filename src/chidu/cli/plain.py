@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from typing import Any
 
-__all__ = ["plain", "plain_on_terminal"]
+__all__ = ["json_text", "plain", "plain_on_terminal"]
 
 _STEERS = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tabs and line ends: they move the cursor, change colours, set the title, type for the user.
 And those that turn the direction of writing, so that a text reads as what it is not (CVE-2021-42574)."""
+
+_ESCAPED = re.compile(f"{_STEERS.pattern}|[\ud800-\udfff]")
+"""What JSON would let through raw; the other control characters it escapes by itself."""
 
 
 def plain(text: str) -> str:
@@ -23,6 +28,19 @@ def plain(text: str) -> str:
 def plain_on_terminal(text: str) -> str:
     """Return a text as `plain` has it where stdout is a terminal; in a file it is data, and stays as it is."""
     return plain(text) if sys.stdout.isatty() else text
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as the JSON document that `--json` prints: readable, and what would steer stands as ``\u009b``.
+
+    Whoever reads the document gets the characters as they were. Half of a surrogate pair is written so too.
+    """
+    # Only strings hold such characters: what is around them is ASCII, with line ends alone.
+    return _ESCAPED.sub(_escape, json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
 
 
 def _picture(match: re.Match[str]) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
+
 if TYPE_CHECKING:
     from chidu.runs.cluster import ClusterPlan
 
@@ -50,7 +52,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Plan a run: params, tokens and loss for a budget of flops, money or hours (give one); and its cluster."""
-    import json
 
     from chidu.cli.notes import tell
     from chidu.errors import SettingError
@@ -64,7 +65,7 @@ def command(
                 "or a run for a cluster: --params 7B --tokens 2T --gpu a100 --devices 64"
             )
         alone = cluster.plan(_count("params", params) or 0.0, _count("tokens", tokens) or 0.0)
-        typer.echo(json.dumps(alone.as_dict(), indent=2, ensure_ascii=False) if as_json else str(alone))
+        typer.echo(json_text(alone.as_dict(), indent=2) if as_json else str(alone))
         return
     for flag, value in (("--params", params), ("--tokens", tokens)):
         if value is not None:
@@ -98,7 +99,7 @@ def command(
     if gpu is not None:
         there = cluster.plan(plan.params, plan.tokens)
         document, text = document | {"cluster": there.as_dict()}, f"{text}\n\n{there}"
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
+    typer.echo(json_text(document, indent=2) if as_json else text)
 
 
 @dataclass(frozen=True)

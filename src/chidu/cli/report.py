@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from chidu.cli.plain import json_text
 
 if TYPE_CHECKING:
     from chidu.report import ReportContent
@@ -53,7 +54,7 @@ def command(
         )
         write_report(page, content)
     written = {"report": str(page.resolve()), "bytes": page.stat().st_size}
-    typer.echo(json.dumps(written, ensure_ascii=False) if as_json else f"wrote {written['report']}")
+    typer.echo(json_text(written) if as_json else f"wrote {written['report']}")
 
 
 def _saved(path: Path, language: str) -> ReportContent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.own_files import EmbedderOption, IndexOption, WaitOption
-from chidu.cli.plain import plain
+from chidu.cli.plain import json_text, plain
 
 if TYPE_CHECKING:
     from chidu.apps import Searched
@@ -41,7 +40,7 @@ def command(
         wait_for_vectors(place, model)
     searched = search(place, query, model, top)
     if as_json:
-        typer.echo(json.dumps(_document(query, embedder, place, searched, updated), ensure_ascii=False))
+        typer.echo(json_text(_document(query, embedder, place, searched, updated)))
     else:
         for number, hit in enumerate(searched.found.hits, 1):
             _show(number, hit)
@@ -71,12 +70,10 @@ def _document(query: str, embedder: str, place: Path, searched: Searched, update
 
 
 def _show(number: int, hit: Hit) -> None:
-    """Print a passage under its place: `file:first-last` and its headings."""
-    from chidu.corpus import normalise
+    """Print a passage under its place."""
+    from chidu.cli.own_files import place_of
 
-    lines = f"{hit.first_line}" if hit.first_line == hit.last_line else f"{hit.first_line}-{hit.last_line}"
-    place = normalise(f"{hit.file}:{lines}  {hit.heading}".rstrip()).replace("\n", " ")
-    typer.echo(f"{number}  {place}")
+    typer.echo(f"{number}  {place_of(hit)}")
     for line in hit.text.splitlines():
         typer.echo(plain(f"   {line}".rstrip()))
     typer.echo()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
 from chidu.cli.processes import in_processes
 from chidu.cli.undertaking import DEFAULT_FOLDER, undertake
 
@@ -159,7 +159,7 @@ def train_on_pairs(
     with open_voice() as voice, open_work_folder(folder):
         found = train_translation(folder, settings, voice)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        typer.echo(json_text(found, indent=1))
         return
     languages = " and ".join(found["languages"])
     typer.echo(

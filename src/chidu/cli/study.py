@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from chidu.cli import stages
 from chidu.cli.output import check_page
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER, check_other_text, check_text
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _cost(
 def _tell_record(folder: Path, name: str, record: Record, as_json: bool) -> None:
     """Print what a study of a work folder came to."""
     if as_json:
-        typer.echo(json.dumps({**record.result, "minutes": record.seconds / 60}, ensure_ascii=False, indent=1))
+        typer.echo(json_text({**record.result, "minutes": record.seconds / 60}, indent=1))
     else:
         typer.echo((folder / "studies" / name / "verdict.txt").read_text(encoding="utf-8").rstrip())
 
@@ -114,7 +114,7 @@ def _judge(chosen: Study, path: Path, columns: list[str] | None, seed: int, as_j
     verdict = chosen.verdict(table, seed)
     if as_json:
         found = verdict.as_dict()
-        typer.echo(json.dumps({**found, "minutes": 0.0}, ensure_ascii=False, indent=1))
+        typer.echo(json_text({**found, "minutes": 0.0}, indent=1))
     else:
         typer.echo(str(verdict))
 
@@ -201,7 +201,7 @@ def _tell_division(expected: dict[str, float], words: dict[str, str], as_json: b
     from chidu.units import format_seconds
 
     if as_json:
-        typer.echo(json.dumps({"runs": words, "stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
+        typer.echo(json_text({"runs": words, "stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
         return
     for name, seconds in expected.items():
         # A stage without words is one of the text's: 0 seconds say that it is there.
@@ -220,7 +220,7 @@ def _tell_all(paper: Paper, page: Path, as_json: bool) -> None:
             "verdicts": [each.as_dict() for each in paper.outcomes],
             "page": where,
         }
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        typer.echo(json_text(told, indent=1))
         return
     for each in paper.outcomes:
         if each.verdict is None:
@@ -289,7 +289,7 @@ def _tell_cost(chosen: Study, expected: dict[str, float], words: str, as_json: b
     from chidu.units import format_seconds
 
     if as_json:
-        typer.echo(json.dumps({"runs": words, "stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
+        typer.echo(json_text({"runs": words, "stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
         return
     typer.echo(chosen.stated())
     typer.echo(f"runs       {words}")

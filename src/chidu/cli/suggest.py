@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from chidu.cli.plain import json_text
+
 __all__ = ["command"]
 
 
@@ -28,7 +30,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Choose the next runs: those that most sharpen the forecast at a target, within a budget."""
-    import json
 
     from chidu.cli.notes import tell
     from chidu.errors import SettingError
@@ -61,4 +62,4 @@ def command(
     )
     if output is not None:
         Ladder(found.table).write(output)
-    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else str(found))
+    typer.echo(json_text(found.as_dict(), indent=2) if as_json else str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from chidu.cli.output import check_output, kept_beside
-from chidu.cli.plain import plain
+from chidu.cli.plain import json_text, plain, plain_on_terminal
 
 if TYPE_CHECKING:
     from chidu.apps import KeptPieces, Sentence, Summary, WrittenSummary
@@ -68,7 +67,7 @@ def command(
         told = {"model": model}
     if as_json:
         documents = [_document(name, summary) for name, summary in found]
-        shown = json.dumps({**told, "summaries": documents}, ensure_ascii=False)
+        shown = json_text({**told, "summaries": documents})
     else:
         parts = [f"{name}:\n\n{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
         shown = "\n\n".join(parts)
@@ -77,7 +76,8 @@ def command(
         if kept is not None:
             kept.forget()
     else:
-        typer.echo(shown if as_json else plain(shown))
+        # Not by echo, which takes colours out of what goes to a file.
+        sys.stdout.write(plain_on_terminal(f"{shown}\n"))
     if not as_json:
         for name, summary in found:
             sys.stderr.write(plain(f"{name}: {_counted(summary)}\n"))
@@ -178,13 +178,17 @@ def _placed(sentence: Sentence) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of text, normalised. Raises TextError where it is none, or above 20 MB."""
-    return _normalised(decoded(str(path), read_bytes(path)))
+    """Read a file of text. Raises TextError where it is none, or above 20 MB."""
+    from chidu.corpus import as_written
+
+    return as_written(decoded(str(path), read_bytes(path)))
 
 
 def read_stdin() -> str:
-    """Read what is piped in, normalised. Raises TextError where nothing is."""
-    return _normalised(decoded("stdin", read_stdin_bytes("summarize")))
+    """Read what is piped in. Raises TextError where nothing is."""
+    from chidu.corpus import as_written
+
+    return as_written(decoded("stdin", read_stdin_bytes("summarize")))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -221,9 +225,3 @@ def decoded(name: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
 
-
-def _normalised(text: str) -> str:
-    from chidu.corpus import normalise
-
-    # Line by line, so that lines keep their numbers.
-    return "\n".join(normalise(line) for line in text.splitlines())

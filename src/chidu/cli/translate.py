@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chidu.cli.output import check_output, kept_beside
-from chidu.cli.plain import plain_on_terminal
+from chidu.cli.plain import json_text, plain_on_terminal
 from chidu.cli.summarize import decoded, read_bytes, read_stdin_bytes
 from chidu.cli.undertaking import DEFAULT_FOLDER
 
@@ -70,7 +69,7 @@ def command(
             progress=lambda done, words: voice.progress("translate", done, words, None),
         )  # fmt: skip
         voice.progress("translate", 1.0, "", None)
-    shown = json.dumps(_document(engine.name, found), ensure_ascii=False) if as_json else found.translation
+    shown = json_text(_document(engine.name, found)) if as_json else found.translation
     if output is not None:
         write_atomic(output, shown)
         kept.forget()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from chidu.cli import stages
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER, check_other_text, check_text
 
 __all__ = ["command"]
@@ -42,7 +42,7 @@ def command(
     if dry_run:
         expected = preview_tuning(folder, settings, minutes)
         if as_json:
-            typer.echo(json.dumps({"stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
+            typer.echo(json_text({"stages": expected, "minutes": sum(expected.values()) / 60}, indent=1))
             return
         for name, seconds in expected.items():
             typer.echo(f"{name:10} {'done already' if not seconds else 'about ' + format_seconds(seconds)}")
@@ -52,7 +52,7 @@ def command(
         work = run(folder, settings, voice, "tokens")
         record = tune(work, minutes, settings.seed if seed is None else seed)
     if as_json:
-        typer.echo(json.dumps(record.result, ensure_ascii=False, indent=1))
+        typer.echo(json_text(record.result, indent=1))
     elif record.result["recipe"]:
         typer.echo(
             f"a better recipe: {', '.join(f'{name} = {value:g}' for name, value in record.result['recipe'].items())}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from chidu.cli.plain import json_text
 from chidu.units import format_bytes, format_level, format_seconds
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def undertake(
             write_settings(folder, settings)
             work = run(folder, settings, voice, last, recollect, place, crew)
     if as_json:
-        typer.echo(
-            json.dumps(summary(folder) if last == "report" else stage_results(work), ensure_ascii=False, indent=1)
-        )
+        typer.echo(json_text(summary(folder) if last == "report" else stage_results(work), indent=1))
     else:
         tell_end(work, last)
 
@@ -123,7 +121,7 @@ def tell_preview(found: Any, last: str, as_json: bool) -> None:
     wanted = list(STAGES)[: list(STAGES).index(last) + 1]
     stages = {name: seconds for name, seconds in found.stages.items() if name in wanted}
     if as_json:
-        typer.echo(json.dumps({**found.as_dict(), "stages": stages, "minutes": sum(stages.values()) / 60}, indent=1))
+        typer.echo(json_text({**found.as_dict(), "stages": stages, "minutes": sum(stages.values()) / 60}, indent=1))
         return
     for name, seconds in stages.items():
         typer.echo(f"{name:10} {'done already' if not seconds else 'about ' + format_seconds(seconds)}")

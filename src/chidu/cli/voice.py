@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from chidu.cli.plain import plain
 from chidu.units import format_seconds, time_left
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class LineVoice:
 
     def say(self, text: str) -> None:
         """Tell one line."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(plain(f"{text}\n"))
         sys.stderr.flush()
 
     def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
@@ -73,10 +74,10 @@ class BarVoice:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         self.bar: Progress = Progress(
-            TextColumn("{task.fields[stage]}"),
+            TextColumn("{task.fields[stage]}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
@@ -87,7 +88,7 @@ class BarVoice:
 
     def say(self, text: str) -> None:
         """Tell one line, above the bar."""
-        self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.bar.console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
         """Move the bar."""

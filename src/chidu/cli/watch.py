@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chidu.cli.output import check_page
+from chidu.cli.plain import json_text
 from chidu.cli.undertaking import DEFAULT_FOLDER
 from chidu.errors import WorkFolderError
 
@@ -50,7 +50,7 @@ def command(
         if writer is not None:
             writer.write(picture)
         if as_json:
-            typer.echo(json.dumps(picture.as_dict(), ensure_ascii=False, indent=1))
+            typer.echo(json_text(picture.as_dict(), indent=1))
         else:
             print_picture(picture)
         return

@@ -5,7 +5,7 @@ from chidu.corpus.document import Document, Dropped
 from chidu.corpus.installed import SNAPSHOT, installed_documentation
 from chidu.corpus.languages import LANGUAGES, check_language
 from chidu.corpus.lines import read_lines
-from chidu.corpus.normalise import is_chinese, normalise
+from chidu.corpus.normalise import as_written, is_chinese, normalise
 from chidu.corpus.pairs import NO_PROSE, Pair, build_pairs, pair_files, read_pairs
 from chidu.corpus.text_files import fingerprint_paths, text_bytes, text_files
 
@@ -16,6 +16,7 @@ __all__ = [
     "Document",
     "Dropped",
     "Pair",
+    "as_written",
     "build_corpus",
     "build_pairs",
     "check_language",

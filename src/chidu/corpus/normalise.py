@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-__all__ = ["cut", "is_chinese", "normalise"]
+__all__ = ["as_written", "cut", "is_chinese", "normalise"]
 
 _LINE_END = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
@@ -39,6 +39,16 @@ def normalise(text: str) -> str:
         text = unicodedata.normalize("NFC", text)
     text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     return _BLANK_LINES.sub("\n\n\n", text).lstrip("\n").rstrip()
+
+
+def as_written(text: str) -> str:
+    r"""Return the text in NFC, with ``\n`` as line end and no blanks at line ends: for what is quoted with its line.
+
+    Unlike `normalise` it keeps all lines, and the control characters that a text may be about. Half of a surrogate pair
+    becomes U+FFFD.
+    """
+    whole = unicodedata.normalize("NFC", _SURROGATE.sub("\ufffd", _LINE_END.sub("\n", text)))
+    return "\n".join([line.rstrip(" \t") for line in whole.split("\n")])
 
 
 def cut(text: str, longest: int) -> Iterator[str]:

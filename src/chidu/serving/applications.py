@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from chidu.corpus import check_language, normalise
+from chidu.corpus import as_written, check_language
 from chidu.errors import (
     ChatError,
     ContextError,
@@ -145,9 +145,7 @@ class Applications:
 
         embedder = self._vectors(asked.model) if asked.model else None
         text = await self._guarding.text(work.told, asked.text, "text")
-        # Line by line, so that lines keep their numbers.
-        text = "\n".join(normalise(line) for line in text.split("\n"))
-        found = await work.run(summarize, text, asked.sentences, asked.percent, embedder, work.tell)
+        found = await work.run(summarize, as_written(text), asked.sentences, asked.percent, embedder, work.tell)
         places = ("first_line", "last_line")
         return {
             "model": asked.model,
