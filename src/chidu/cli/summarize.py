@@ -224,4 +224,3 @@ def decoded(name: str, content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
-
