@@ -24,6 +24,8 @@ LEAST_SEEDS, LEAST_SIZES = 5, 5
 WANTED_SEEDS = 12
 """With five sizes over a factor of thirteen these find strong self-averaging (γ = 1) in 95 of 100 studies."""
 MOST_SEEDS = 64
+BATCHES = (0.25, 4.0)
+"""Times the recipe's batch: over a factor of 16, nine seeds of two sizes tell the batch's exponent to about 0.4."""
 CLOSE = 0.0025
 """A ladder's rung should be known to a quarter of a per cent: extrapolation magnifies its error three- to fivefold."""
 
@@ -131,7 +133,7 @@ SELF_AVERAGING = Study(
     why="ten times the params take a quarter off the spread (standard deviation × 0.75); 1 is strong self-averaging",
     level=0.9,
     judge=judge,
-    seeds=Seeds(LEAST_SEEDS, WANTED_SEEDS, MOST_SEEDS),
+    seeds=Seeds(LEAST_SEEDS, WANTED_SEEDS, MOST_SEEDS, batches=BATCHES),
     measure=measure,
     needs_weights=False,
     measure_part=0.12,

@@ -283,7 +283,7 @@ def runs_behind(folder: Path, outcomes: Mapping[str, Outcome]) -> int:
         path = folder / "studies" / name / "plan.json"
         planned = read_json(path) if path.exists() and outcome.verdict is not None else {}
         if "rungs" in planned:
-            names |= {each["name"] for each in planned["rungs"]}
+            names |= {each["name"] for each in (*planned["rungs"], *planned.get("others", ()))}
         elif planned and outcome.verdict is not None:
             others += int(outcome.verdict["runs"])
     return len(names) + others
@@ -377,7 +377,7 @@ def preview_all(
                 words[name] = str(found)
                 if name == FIRST:
                     sizes = tuple(rung.config for rung in found.rungs if rung.config.seed == seed)
-                    planned = frozenset(rung.name for rung in found.rungs)
+                    planned = frozenset(rung.name for rung in found.all_rungs)
         except ChiduError as error:
             words[name] = f"none: {' '.join(str(error).split())}"
     return stages, words
