@@ -260,13 +260,14 @@ def report(work: Work, seed: int) -> Record | None:
 
 def compared(work: Work, seed: int, outcomes: Mapping[str, Outcome]) -> tuple[Published | None, str]:
     """Compare the runs with what was published; None with the reason where that can't be."""
+    from chidu.studies.batches import one_batch
     from chidu.studies.published import HEAD, compare_published
 
     table = table_of(work)
     if table is None:
         return None, NOTHING
     heads = {each.name: each.config.shape.vocabulary * each.config.shape.width for each in table.runs}
-    read = Ladder.read(table.path)
+    read = one_batch(Ladder.read(table.path))
     columns: dict[str, Any] = {**read.columns, HEAD: [heads[name] for name in read.columns["run"].tolist()]}
     structure = outcomes["structure"].verdict if "structure" in outcomes else None
     try:

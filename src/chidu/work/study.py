@@ -123,13 +123,17 @@ def cost_of(
     power: Power | None,
     seed: int,
 ) -> Record:
-    """Report what the runs of a table cost, in `studies/cost`; `dearest` is run a little where energy can be read."""
+    """Report what the runs of a table cost, in `studies/cost`; `dearest` is run a little where energy can be read.
+
+    Of a table with several batches those of most runs are looked at: the report's law knows of no batch.
+    """
+    from chidu.studies.batches import one_batch
     from chidu.studies.cost import Terms, cost_study
     from chidu.studies.energy import measured_power
 
     def make(own: Path) -> dict[str, Any]:
         terms = Terms(power or measured_power(dearest, Local()), price)
-        return judged(own, cost_study(terms), Ladder.read(table), seed)
+        return judged(own, cost_study(terms), one_batch(Ladder.read(table)), seed)
 
     settings = {"price": price, "watts": None if power is None else power.watts, "seed": seed}
     return run_stage(folder / "studies" / "cost", settings, inputs, make, voice.say).record
