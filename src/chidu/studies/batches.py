@@ -140,7 +140,9 @@ def batch_notes(whole: Spread, judged: Spread, found: dict[str, Any] | None) -> 
     if judged is not whole:
         batch, others = judged.batch[0], int(whole.count.sum() - judged.count.sum())
         if others:
-            said.append(f"the verdict is of batches of {batch:g} tokens; {others} runs at other batches are no part of it")
+            said.append(
+                f"the verdict is of batches of {batch:g} tokens; {others} runs at other batches are no part of it"
+            )
     elif len(np.unique(whole.batch)) > 1:
         said.append(
             "no batch has sizes enough by itself: the exponent is of runs at several batches"

@@ -124,7 +124,7 @@ class SeedsPlan:
         seeds = len(self.others) // (len(batches) * len(widths))
         return (
             f"; and {len(self.others)} runs at batches of {' and '.join(map(str, batches))} tokens: {seeds} seeds of "
-            f"{'widths' if len(widths) > 1 else 'width'} {' and '.join(map(str, widths))}, as many tokens as the longest"
+            f"{'widths' if len(widths) > 1 else 'width'} {' and '.join(map(str, widths))}, tokens of the longest"
         )
 
 
@@ -191,9 +191,7 @@ def plan_seeds(
     return _with_others(best, purse, speed, asked) if seeds.batches else best.plan
 
 
-def _best(
-    recipes: Sequence[Recipe], purse: Purse, speed: Speed, asked: Asked, ladder: Sequence[RunConfig]
-) -> Offer:
+def _best(recipes: Sequence[Recipe], purse: Purse, speed: Speed, asked: Asked, ladder: Sequence[RunConfig]) -> Offer:
     """Return the offer of the ladder's sizes, or of the largest that leave the wanted seeds, or that of most seeds."""
 
     def offer(sizes: Sizes) -> Offer:

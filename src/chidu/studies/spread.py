@@ -79,9 +79,7 @@ class Spread:
 
     def select(self, chosen: NDArray[np.bool_]) -> Spread:
         """Return some of the cells."""
-        arrays = {
-            each.name: getattr(self, each.name)[chosen] for each in fields(self) if each.name != "log_losses"
-        }
+        arrays = {each.name: getattr(self, each.name)[chosen] for each in fields(self) if each.name != "log_losses"}
         return Spread(**arrays, log_losses=tuple(compress(self.log_losses, chosen)))
 
 
