@@ -172,7 +172,8 @@ def study_charts(part: StudyPart, text: Texts) -> tuple[Chart, ...]:
         return ()
     draw = DRAWERS.get(part.name)
     main = None if draw is None else draw(part, text)
-    return tuple(chart for chart in (main, effect_chart(part, text)) if chart is not None)
+    more = batch_chart(part, text) if part.name == "self-averaging" else None
+    return tuple(chart for chart in (main, more, effect_chart(part, text)) if chart is not None)
 
 
 def effect_chart(part: StudyPart, text: Texts) -> Chart | None:
@@ -225,9 +226,14 @@ class Series:
 
 
 def drawn_series(
-    part: StudyPart, text: Texts, series: Iterable[Series], axes: tuple[str, str], scales: tuple[str, str]
+    part: StudyPart,
+    text: Texts,
+    series: Iterable[Series],
+    axes: tuple[str, str],
+    scales: tuple[str, str],
+    kind: str = "study",
 ) -> Chart | None:
-    """Return a chart of series; None where no series has two points."""
+    """Return a chart of series, named by kind and study; None where no series has two points."""
     kept = [each for each in series if len(each.points) > 1]
     if not kept:
         return None
@@ -252,7 +258,7 @@ def drawn_series(
     said = caption(part, text)
     shown = text["a_study"].format(name=name_of(part, text), x=axes[0], y=axes[1])
     grid = Grid.of(shown, (text["c_series"], *axes), rows)
-    return Chart(f"study-{study_key(part)}", f"{shown} {said}", figure(traces, x_axis, y_axis), grid, caption=said)
+    return Chart(f"{kind}-{study_key(part)}", f"{shown} {said}", figure(traces, x_axis, y_axis), grid, caption=said)
 
 
 def axis(title: str, sets: Sequence[tuple[tuple[float, float], ...]], place: int, scale: str) -> dict[str, Any]:
@@ -296,6 +302,22 @@ def self_averaging_chart(part: StudyPart, text: Texts) -> Chart | None:
     if len(lengths) > 8 or not lengths:
         series = [Series(text["measured"], points(rows, "params", "spread_percent"), 0)]
     return drawn_series(part, text, series, (text["params"], text["d_spread"]), ("log", "log"))
+
+
+def batch_chart(part: StudyPart, text: Texts) -> Chart | None:
+    """The spread over seeds against the batch, a colour a size, and the fitted law; None where there is one batch."""
+    found = ((part.verdict or {}).get("findings") or {}).get("batch")
+    rows = rows_of(found.get("points")) if isinstance(found, Mapping) else []
+    series = []
+    sizes = sorted({params for row in rows if (params := number(row.get("params"))) is not None})
+    for place, size in enumerate(sizes[:8]):
+        own = [row for row in rows if number(row.get("params")) == size]
+        most = max(number(row.get("tokens")) or 0.0 for row in own)
+        own = [row for row in own if number(row.get("tokens")) == most]
+        name = text["d_size"].format(params=format_count(size))
+        series.append(Series(name, points(own, "batch_tokens", "spread_percent"), place))
+        series.append(Series("", points(own, "batch_tokens", "law_percent"), place, is_line=True))
+    return drawn_series(part, text, series, (text["d_batch"], text["d_spread"]), ("log", "log"), "batch")
 
 
 def structure_chart(part: StudyPart, text: Texts) -> Chart | None:

@@ -21,8 +21,9 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 class Texts(dict[str, str]):
     """The page's sentences by name, and the program's own English in the page's language."""
 
-    def __init__(self, sentences: Mapping[str, str], said: Mapping[str, str]) -> None:
+    def __init__(self, sentences: Mapping[str, str], said: Mapping[str, str], items: Mapping[str, str]) -> None:
         super().__init__(sentences)
+        self._items = [(_pattern(english), item) for english, item in items.items()]
         # Those that say most themselves first: a `{name}` of others would swallow it.
         own = sorted(said.items(), key=lambda pair: -len(_NAMED.sub("", pair[0])))
         self._said = [(_pattern(english), sentence) for english, sentence in own]
@@ -31,8 +32,25 @@ class Texts(dict[str, str]):
         """Return what another room wrote in the page's language; as it stands where no pattern matches."""
         for pattern, sentence in self._said:
             if match := pattern.fullmatch(english):
-                return sentence.format(**match.groupdict())
+                found = match.groupdict()
+                return sentence.format(
+                    **{name: self._list(each) if name == "told" else each for name, each in found.items()}
+                )
         return english
+
+    def _list(self, told: str) -> str:
+        """Return a list of numbers, which stands in a sentence as `{told}`, in the page's language."""
+        for mark in ("; ", ", "):
+            said = [self._item(each) for each in told.split(mark)]
+            if None not in said:
+                return self["between_items"].join(each for each in said if each)
+        return told
+
+    def _item(self, english: str) -> str | None:
+        for pattern, item in self._items:
+            if match := pattern.fullmatch(english):
+                return item.format(**match.groupdict())
+        return None
 
 
 def _pattern(english: str) -> re.Pattern[str]:
@@ -58,5 +76,5 @@ def texts(language: str) -> Texts:
 def _read(language: Language) -> Texts:
     file = importlib.resources.files("chidu.report") / "templates" / f"{language}.toml"
     content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    said = content.pop("said", {})
-    return Texts(content, said)
+    said, items = content.pop("said", {}), content.pop("items", {})
+    return Texts(content, said, items)

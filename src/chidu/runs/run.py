@@ -58,6 +58,9 @@ class Run:
     """Steps whose batch moved no weight, for its loss or gradient was off."""
     rollbacks: tuple[tuple[int, int], ...] = ()
     """Steps at which the run was astray, and those it was taken back to."""
+    gradient_norms: tuple[tuple[int, float, float], ...] = ()
+    """Norm of the gradient before it is clipped, at the points of the curve: step, mean and largest since the last
+    point; empty in runs made before it was kept."""
 
     def row(self) -> dict[str, Any]:
         """Return the run as one row of a Ladder."""
@@ -99,6 +102,8 @@ class Run:
             values["loss_by_position"] = tuple(PositionLoss(**each) for each in values.get("loss_by_position", ()))
             values["passed_over"] = tuple(int(step) for step in values.get("passed_over", ()))
             values["rollbacks"] = tuple((int(astray), int(to)) for astray, to in values.get("rollbacks", ()))
+            norms = values.get("gradient_norms", ())
+            values["gradient_norms"] = tuple((int(step), float(mean), float(most)) for step, mean, most in norms)
             return cls(**values)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise WorkFolderError(

@@ -9,7 +9,7 @@ over the weights (tr Σ), and the square of the mean gradient, both without bias
 gradient noise scale (McCandlish et al., 1812.06162): the batch at which luck and signal are equal. Batches are disjoint
 and drawn at random, so theory says 1/batch; what is measured is told beside it.
 
-Runs without kept weights (a ladder's) are passed over.
+Runs without kept weights (a ladder's) are passed over, and so are those at another batch than the first run's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ def measure(models: Models) -> Ladder:
     """Return the table of the runs, and beside it what those with weights tell; other cells are empty."""
     table = Ladder.from_runs(models.runs)
     held_out, most = models.tokens / "held_out.bin", max(run.config.tokens for run in models.runs)
-    there = [place for place, path in enumerate(models.weights) if path.exists()]
+    batch = models.runs[0].config.batch_tokens
+    there = [
+        place
+        for place, (run, path) in enumerate(zip(models.runs, models.weights, strict=True))
+        if path.exists() and run.config.batch_tokens == batch
+    ]
     work = [
         (run, str(models.weights[place]), str(held_out), TOKENS, GRADIENTS if run.config.tokens == most else 0)
         for place, run in enumerate(models.runs)

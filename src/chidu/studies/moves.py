@@ -35,7 +35,17 @@ from chidu.studies.study import Models
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["COLUMNS", "Text", "changed", "clause_ends", "largest_rise", "measure", "swapped", "texts_of"]
+__all__ = [
+    "COLUMNS",
+    "Text",
+    "changed",
+    "clause_ends",
+    "largest_norm_rise",
+    "largest_rise",
+    "measure",
+    "swapped",
+    "texts_of",
+]
 
 Whole = NDArray[np.int64]
 
@@ -59,7 +69,7 @@ BEFORE = 16
 """Points of a training curve that the next one is held against."""
 COLUMNS = (
     "params", "tokens", "seed", "kind", "by", "item", "distance", "control", "even_distance", "even_control",
-    "entropy", "steps", "passed_over", "rollbacks", "rise",
+    "entropy", "steps", "passed_over", "rollbacks", "rise", "norm_rise",
 )  # fmt: skip
 
 
@@ -168,7 +178,7 @@ def texts_of(models: Models) -> Text:
 
 def measure(models: Models) -> Ladder:
     """Ask the longest-trained models for their outputs, and return how far each change moves them: a row for each
-    model, change and text; the last four columns tell of the model's training."""
+    model, change and text; the last five columns tell of the model's training."""
     models.tell(0.0, "changing the prompts")
     text, done = texts_of(models), 0
     work = [(run, str(path), text) for run, path in models.longest]
@@ -204,7 +214,8 @@ def _add(
     """Add a row a text, for distances and controls [4, texts]."""
     config = run.config
     first = (config.shape.params, config.tokens, config.seed, kind, by)
-    last = (_short(entropy), config.steps, len(run.passed_over), len(run.rollbacks), _short(largest_rise(run.curve)))
+    rises = (_short(largest_rise(run.curve)), _short(largest_norm_rise(run.gradient_norms)))
+    last = (_short(entropy), config.steps, len(run.passed_over), len(run.rollbacks), *rises)
     for item, measured in enumerate(values.T.tolist()):
         for name, cell in zip(COLUMNS, (*first, item, *map(_short, measured), *last), strict=True):
             columns[name].append(cell)
@@ -220,6 +231,16 @@ def largest_rise(curve: Sequence[tuple[int, float]]) -> float:
     losses = [loss for _, loss in curve]
     rises = (losses[at] - float(np.mean(losses[at - BEFORE : at])) for at in range(BEFORE, len(losses)))
     return max(0.0, max(rises, default=0.0))
+
+
+def largest_norm_rise(norms: Sequence[tuple[int, float, float]]) -> float:
+    """Return the largest norm of a gradient over the median of the points' means before it; NaN where none was kept.
+
+    The first points, of the warm-up, are not told: norms fall by much there.
+    """
+    found = [most / float(np.median([mean for _, mean, _ in norms[at - BEFORE : at]]))
+             for at, (_, _, most) in enumerate(norms) if at >= BEFORE]  # fmt: skip
+    return max(found, default=float("nan"))
 
 
 def _between(ours: Outputs, theirs: Outputs) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from chidu.runs.ladder import Ladder
+from chidu.studies.batches import batch_notes, batch_words, of_batches, of_one_batch
 from chidu.studies.beneath import beneath, beneath_words, measure
 from chidu.studies.spread import Spread, SpreadLaw, fit_spread, spread_over_seeds
 from chidu.studies.study import Seeds, Study
@@ -24,25 +25,29 @@ LEAST_SEEDS, LEAST_SIZES = 5, 5
 WANTED_SEEDS = 12
 """With five sizes over a factor of thirteen these find strong self-averaging (γ = 1) in 95 of 100 studies."""
 MOST_SEEDS = 64
+BATCHES = (0.25, 4.0)
+"""Times the recipe's batch: over a factor of 16, nine seeds of two sizes tell the batch's exponent to about 0.4."""
 CLOSE = 0.0025
 """A ladder's rung should be known to a quarter of a per cent: extrapolation magnifies its error three- to fivefold."""
 
 
 def judge(study: Study, runs: Ladder, seed: int) -> Verdict:
     """Return the verdict on a table of runs with `loss`, `params`, `tokens` and `seed`."""
-    spread = spread_over_seeds(runs, LEAST_SEEDS, LEAST_SIZES)
-    law = fit_spread(spread, study.level, seed)
+    whole = spread_over_seeds(runs, LEAST_SEEDS, LEAST_SIZES)
+    spread = of_one_batch(whole, LEAST_SIZES)
+    law = fit_spread(spread, study.level, seed, with_batch=True)
+    batches = of_batches(runs, whole, study.level, seed)
     below = beneath(runs, study.level)
     effect, low, high = (float(each[0]) for each in (law.exponents, law.low, law.high))
     return study.concluded(
         effect,
         low,
         high,
-        meaning=" ".join(filter(None, [meaning(spread, law), beneath_words(below)])),
+        meaning=" ".join(filter(None, [meaning(spread, law), batch_words(batches), beneath_words(below)])),
         runs=int(spread.count.sum()),
         rows=rows(spread, law),
-        findings={**findings(spread, law), **below},
-        notes=notes(spread, law),
+        findings={**findings(spread, law), "batch": batches, **below},
+        notes=(*notes(spread, law), *batch_notes(whole, spread, batches)),
     )
 
 
@@ -55,12 +60,18 @@ def rows(spread: Spread, law: SpreadLaw) -> list[dict[str, float]]:
             "seeds": int(count),
             "loss": float(loss),
             "spread_percent": 100 * math.sqrt(variance),
-            "law_percent": 100 * law.deviation([params, tokens][: len(law.names)]),
+            "law_percent": 100 * law.deviation([place[name] for name in law.names]),
         }
-        for params, tokens, count, loss, variance in zip(
-            spread.params, spread.tokens, spread.count, spread.loss, spread.variance, strict=True
+        for params, tokens, count, loss, variance, place in zip(
+            spread.params, spread.tokens, spread.count, spread.loss, spread.variance, places(spread), strict=True
         )
     ]
+
+
+def places(spread: Spread) -> list[dict[str, float]]:
+    """Return where each cell is, by the names that a law may read."""
+    told = zip(spread.params.tolist(), spread.tokens.tolist(), spread.batch.tolist(), strict=True)
+    return [dict(zip(("params", "tokens", "batch_tokens"), each, strict=True)) for each in told]
 
 
 def findings(spread: Spread, law: SpreadLaw) -> dict[str, Any]:
@@ -113,9 +124,10 @@ def meaning(spread: Spread, law: SpreadLaw) -> str:
         f"multiply the spread by {per_decade:.2f}. "
     )
     if "tokens" in law.names:
+        at = law.names.index("tokens")
         said += (
-            f"With tokens the variance goes as their power {-law.exponents[1]:+.2f} "
-            f"({-law.high[1]:+.2f} to {-law.low[1]:+.2f}). "
+            f"With tokens the variance goes as their power {-law.exponents[at]:+.2f} "
+            f"({-law.high[at]:+.2f} to {-law.low[at]:+.2f}). "
         )
     return said + (
         f"To know each rung's loss to {100 * CLOSE:g}% (standard error) a ladder needs "
@@ -131,7 +143,7 @@ SELF_AVERAGING = Study(
     why="ten times the params take a quarter off the spread (standard deviation × 0.75); 1 is strong self-averaging",
     level=0.9,
     judge=judge,
-    seeds=Seeds(LEAST_SEEDS, WANTED_SEEDS, MOST_SEEDS),
+    seeds=Seeds(LEAST_SEEDS, WANTED_SEEDS, MOST_SEEDS, batches=BATCHES),
     measure=measure,
     needs_weights=False,
     measure_part=0.12,

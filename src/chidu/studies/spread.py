@@ -1,7 +1,8 @@
 """The law of a spread: how the variance of the loss over replicates goes with params and tokens.
 
 A cell is one training told in full but for its seed; its runs are replicates. In each cell the variance of log loss (so
-of the loss relative to its mean) is estimated; the law is log variance = a - γ log params - δ log tokens.
+of the loss relative to its mean) is estimated; the law is log variance = a - γ log params - δ log tokens, and, where
+runs at several batches are asked how it goes with the batch, - β log batch.
 
 **Estimate.** A sample variance of ν degrees of freedom is σ² χ²/ν. The law is fitted by that likelihood, the gamma's
 with known shape ν/2, rather than by a line through log variances: it wastes nothing (at ν = 4 a line has 1.3 times its
@@ -22,7 +23,8 @@ widened for it. With t-distributed seeds of six degrees of freedom an interval o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,8 @@ class Spread:
     """(cells,) mean over replicates"""
     variance: Floats
     """(cells,) sample variance of log loss"""
+    batch: Floats
+    """(cells,) tokens in a step; 1 where the table does not tell"""
     count: Whole
     """(cells,) replicates"""
     family: Whole
@@ -73,15 +77,21 @@ class Spread:
         """Degrees of freedom of each variance."""
         return (self.count - 1).astype(np.float64)
 
+    def select(self, chosen: NDArray[np.bool_]) -> Spread:
+        """Return some of the cells."""
+        arrays = {each.name: getattr(self, each.name)[chosen] for each in fields(self) if each.name != "log_losses"}
+        return Spread(**arrays, log_losses=tuple(compress(self.log_losses, chosen)))
+
 
 @dataclass(frozen=True)
 class SpreadLaw:
-    """Variance of log loss = scale × (params / centre)^-γ × (tokens / centre)^-δ, with intervals."""
+    """Variance of log loss = scale × (params / centre)^-γ × (tokens / centre)^-δ × (batch / centre)^-β, with
+    intervals."""
 
     names: tuple[str, ...]
-    """`params`, and `tokens` where the cells can tell the two apart."""
+    """`params`, and `tokens` and `batch_tokens` where they are asked for and the cells can tell them apart."""
     exponents: Floats
-    """(names,) γ, δ: positive where the spread shrinks"""
+    """(names,) γ, δ, β: positive where the spread shrinks"""
     low: Floats
     high: Floats
     level: float
@@ -110,6 +120,7 @@ def spread_over_seeds(table: Ladder, least_seeds: int, least_sizes: int) -> Spre
     left.
     """
     loss, params, tokens = (table.numbers(name) for name in ("loss", "params", "tokens"))
+    batch = table.numbers("batch_tokens") if "batch_tokens" in table else np.ones(len(table))
     seeds = replicates(table)
     told = np.column_stack([table.numbers(name, positive=False) for name in TOLD if name in table])
     _, cell = np.unique(told, axis=0, return_inverse=True)
@@ -146,6 +157,7 @@ def spread_over_seeds(table: Ladder, least_seeds: int, least_sizes: int) -> Spre
         tokens=np.array([tokens[each[0]] for each in rows]),
         loss=np.array([loss[each].mean() for each in rows]),
         variance=variance,
+        batch=np.array([batch[each[0]] for each in rows]),
         count=np.array([len(each) for each in rows]),
         family=np.array([family[each[0]] for each in rows]),
         log_losses=tuple(dict(zip(seeds[each].tolist(), logs[each].tolist(), strict=True)) for each in rows),
@@ -159,9 +171,12 @@ def replicates(table: Ladder) -> NDArray[np.str_]:
     return table.columns["seed"].astype(str)
 
 
-def fit_spread(spread: Spread, level: float = 0.9, seed: int = 0, draws: int = DRAWS) -> SpreadLaw:
-    """Fit the law of a spread, with intervals of this level from so many simulated ladders."""
-    names, design, centre = _design(spread)
+def fit_spread(
+    spread: Spread, level: float = 0.9, seed: int = 0, draws: int = DRAWS, with_batch: bool = False
+) -> SpreadLaw:
+    """Fit the law of a spread, with intervals of this level from so many simulated ladders; `with_batch` the batch has
+    an exponent too, where the cells can tell it."""
+    names, design, centre = _design(spread, with_batch)
     freedom = spread.freedom
     found = likeliest(spread.variance, freedom, design)
     fitted = np.exp(design @ found)
@@ -209,15 +224,21 @@ def likeliest(variance: Floats, freedom: Floats, design: Floats) -> Floats:
     return np.asarray(coefficients)
 
 
-def _design(spread: Spread) -> tuple[tuple[str, ...], Floats, Floats]:
+def _design(spread: Spread, with_batch: bool) -> tuple[tuple[str, ...], Floats, Floats]:
     """Return the names of what the law reads, its columns centred with a 1 before them, and their centres."""
-    params, tokens = np.log(spread.params), np.log(spread.tokens)
-    centred = [params - params.mean(), tokens - tokens.mean()]
-    left = centred[1] - centred[0] * (centred[0] @ centred[1]) / (centred[0] @ centred[0])
-    is_apart = left @ left > APART * (centred[1] @ centred[1]) > 0
-    kept = 2 if is_apart else 1
-    columns = np.column_stack([np.ones(len(params)), *centred[:kept]])
-    return ("params", "tokens")[:kept], columns, np.exp([params.mean(), tokens.mean()][:kept])
+    names, columns, centres = ["params"], [np.ones(len(spread.params)), _centred(spread.params)], [spread.params]
+    more = {"tokens": spread.tokens, **({"batch_tokens": spread.batch} if with_batch else {})}
+    for name, values in more.items():
+        own, known = _centred(values), np.column_stack(columns)
+        left = own - known @ np.linalg.lstsq(known, own, rcond=None)[0]
+        if left @ left > APART * (own @ own) > 0:
+            names, columns, centres = [*names, name], [*columns, own], [*centres, values]
+    return tuple(names), np.column_stack(columns), np.exp([np.log(each).mean() for each in centres])
+
+
+def _centred(values: Floats) -> Floats:
+    logs = np.log(values)
+    return np.asarray(logs - logs.mean())
 
 
 def _misfit(variance: Floats, fitted: Floats, freedom: Floats) -> Floats:

@@ -239,8 +239,9 @@ def entropies(table: Ladder) -> list[dict[str, float]]:
     return [{"params": float(each), "entropy": float(values[params == each].mean())} for each in np.unique(params)]
 
 
-def spikes(table: Ladder) -> list[dict[str, float]]:
-    """Return how often batches were passed over in training, by size and rate, and the largest rise of its loss."""
+def spikes(table: Ladder) -> list[dict[str, float | None]]:
+    """Return how often batches were passed over in training, by size and rate, and the largest rise of its loss and of
+    its gradient's norm (None where that was not kept)."""
     if not all(name in table for name in ("steps", "passed_over", "rollbacks", "rise", "by")):
         return []
     is_rate = table.columns["kind"].astype(str) == "rate"
@@ -248,14 +249,18 @@ def spikes(table: Ladder) -> list[dict[str, float]]:
     told = [
         table.numbers(name, positive=False) for name in ("params", "seed", "steps", "passed_over", "rollbacks", "rise")
     ]
+    # Runs made before norms were kept have none, and a row of NaN is like no other: so they stand as -1.
+    norms = table.columns["norm_rise"].astype(np.float64) if "norm_rise" in table else np.full(len(table), np.nan)
+    told.append(np.where(np.isfinite(norms), norms, -1.0))
     runs = np.unique(np.column_stack([told[0], rate, *told[1:]]), axis=0)
-    found = []
+    found: list[dict[str, float | None]] = []
     for params, factor in np.unique(runs[:, :2], axis=0):
         chosen = runs[(runs[:, 0] == params) & (runs[:, 1] == factor)]
         found.append(
             {"params": float(params), "rate": float(factor), "runs": len(chosen), "steps": int(chosen[:, 3].sum()),
              "passed_over": int(chosen[:, 4].sum()), "rollbacks": int(chosen[:, 5].sum()),
-             "largest_rise": float(chosen[:, 6].max())}
+             "largest_rise": float(chosen[:, 6].max()),
+             "largest_norm_rise": float(chosen[:, 7].max()) if chosen[:, 7].max() >= 0 else None}
         )  # fmt: skip
     return found
 

@@ -94,7 +94,22 @@ def _spikes(spikes: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{passed} of {steps:,} batches{times} (largest rise of the loss {worst['largest_rise']:.2f} nats, at "
             f"{format_count(worst['params'])} params)"
         )
-    return ["Passed over in training for a spike of loss: " + "; ".join(told) + "."]
+    return ["Passed over in training for a spike of loss: " + "; ".join(told) + ".", *_norms(spikes)]
+
+
+def _norms(spikes: Sequence[Mapping[str, Any]]) -> list[str]:
+    known = [each for each in spikes if each.get("largest_norm_rise") is not None]
+    if not known:
+        return []
+    told = []
+    for rate in sorted({each["rate"] for each in known}):
+        worst = max((each for each in known if each["rate"] == rate), key=lambda each: each["largest_norm_rise"])
+        times = "" if rate == 1 else f" with {rate:g} times the rates"
+        told.append(f"{worst['largest_norm_rise']:.3g} times at {format_count(worst['params'])} params{times}")
+    return [
+        "The norm of the gradient, before it was clipped, came to so many times the median of the 16 points before: "
+        + "; ".join(told) + "."
+    ]  # fmt: skip
 
 
 def notes(found: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:

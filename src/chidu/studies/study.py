@@ -28,6 +28,8 @@ class Seeds:
     most: int
     rates: tuple[float, ...] = ()
     """Factors on the recipe's learning rates at which the longest run of the first seed is trained too."""
+    batches: tuple[float, ...] = ()
+    """Factors on the batch at which the longest runs of some sizes are trained too, where the time allows."""
 
 
 @dataclass(frozen=True)

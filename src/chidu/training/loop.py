@@ -79,7 +79,9 @@ class Trainer(Underway):
         return loss.detach()
 
     def _move(self) -> bool:
-        return self.optimiser.step(self.step)
+        moved = self.optimiser.step(self.step)
+        self.norm = self.optimiser.norm
+        return moved
 
     def _pass_over(self) -> None:
         self.team.wait()

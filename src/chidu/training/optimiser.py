@@ -95,6 +95,8 @@ class Optimiser:
                 groups.append({"params": [own], "name": group, "part": part, "weight_decay": decay})
         betas, epsilon = (BETAS, EPSILON) if is_muon else (ADAMW_BETAS, ADAMW_EPSILON)
         self.adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon, fused=True)
+        self.norm = math.nan
+        """Of the last gradient, before it was clipped."""
         self._begin_at(0)
 
     def _begin_at(self, step: int) -> None:
@@ -115,7 +117,8 @@ class Optimiser:
 
         Moves nothing, and returns False, where the gradient is not finite.
         """
-        if not math.isfinite(float(self.weights.clip(self.config.gradient_clip))):
+        self.norm = float(self.weights.clip(self.config.gradient_clip))
+        if not math.isfinite(self.norm):
             return False
         factor = rate_factor(self.config, step)
         for group in self.adam.param_groups:

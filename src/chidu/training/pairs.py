@@ -186,6 +186,7 @@ def _measured(work: Work, trainer: Trainer, held_out: PairFile) -> Run:
         * config.batch_tokens
         * config.shape.flops_per_token(),
         curve=tuple(trainer.curve),
+        gradient_norms=tuple(trainer.curve.norms),
         passed_over=tuple(trainer.steadiness.passed_over),
         rollbacks=trainer.course.rollbacks,
     )

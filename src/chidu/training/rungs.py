@@ -300,6 +300,7 @@ def finished_run(
         * config.batch_tokens
         * config.shape.flops_per_token(),
         curve=tuple(trainer.curve),
+        gradient_norms=tuple(trainer.curve.norms),
         passed_over=tuple(trainer.steadiness.passed_over),
         rollbacks=trainer.course.rollbacks,
     )

@@ -101,7 +101,9 @@ class ShardedTrainer(Underway):
         return total
 
     def _move(self) -> bool:
-        return self.optimiser.step(self.step)
+        moved = self.optimiser.step(self.step)
+        self.norm = self.optimiser.norm
+        return moved
 
     def _pass_over(self) -> None:
         self.optimiser.forget_gradient()

@@ -64,6 +64,8 @@ class ShardedOptimiser:
                 groups.append({"params": [own], "name": name, "rate": self.rates[group], "weight_decay": decay})
         betas, epsilon = (BETAS, EPSILON) if is_muon else (ADAMW_BETAS, ADAMW_EPSILON)
         self.adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=epsilon, fused=True) if groups else None
+        self.norm = math.nan
+        """Of the last gradient, before it was clipped."""
         self.begin_at(0)
 
     def begin_at(self, step: int) -> None:
@@ -89,7 +91,8 @@ class ShardedOptimiser:
 
         Moves nothing, and returns False, where the gradient is not finite, in any process.
         """
-        if not math.isfinite(float(self.clip(self.config.gradient_clip))):
+        self.norm = float(self.clip(self.config.gradient_clip))
+        if not math.isfinite(self.norm):
             return False
         factor = rate_factor(self.config, step)
         if self.adam is not None:

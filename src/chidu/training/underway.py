@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -78,6 +79,8 @@ class Underway(ABC):
         self.course = Course()
         self.heard = Heard(float("nan"), False, False)
         """At the last step."""
+        self.norm = math.nan
+        """Of the gradient that `_move` was asked to move by last, before it was clipped."""
 
     def advance(self, batches: Batches, is_due: bool = False) -> float:
         """Take one step; return its training loss, which may be no number. Raises AstrayError.
@@ -87,7 +90,7 @@ class Underway(ABC):
         """
         config = self.config
         batch = batches.batch(self.course.place(self.step), config.sequences, config.shape.context_length, config.seed)
-        self.heard = self._differentiate(batch, is_stop_asked(), is_due)
+        self.heard, self.norm = self._differentiate(batch, is_stop_asked(), is_due), math.nan
         found = self.steadiness.judge(self.step, self.heard.loss)
         if found is Step.TAKE and not self._move():
             found = self.steadiness.pass_over(self.step)
@@ -99,7 +102,7 @@ class Underway(ABC):
         if found is Step.PASS_OVER:
             self._pass_over()
         self.step += 1
-        self.curve.note(self.step, self.heard.loss)
+        self.curve.note(self.step, self.heard.loss, self.norm)
         return self.heard.loss
 
     @abstractmethod
@@ -108,7 +111,10 @@ class Underway(ABC):
 
     @abstractmethod
     def _move(self) -> bool:
-        """Move the weights by that gradient; return False, in all processes, where it is not finite and none moved."""
+        """Move the weights by that gradient; return False, in all processes, where it is not finite and none moved.
+
+        Leaves the gradient's norm, before it is clipped, in `norm`.
+        """
 
     @abstractmethod
     def _pass_over(self) -> None:

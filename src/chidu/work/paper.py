@@ -260,13 +260,14 @@ def report(work: Work, seed: int) -> Record | None:
 
 def compared(work: Work, seed: int, outcomes: Mapping[str, Outcome]) -> tuple[Published | None, str]:
     """Compare the runs with what was published; None with the reason where that can't be."""
+    from chidu.studies.batches import one_batch
     from chidu.studies.published import HEAD, compare_published
 
     table = table_of(work)
     if table is None:
         return None, NOTHING
     heads = {each.name: each.config.shape.vocabulary * each.config.shape.width for each in table.runs}
-    read = Ladder.read(table.path)
+    read = one_batch(Ladder.read(table.path))
     columns: dict[str, Any] = {**read.columns, HEAD: [heads[name] for name in read.columns["run"].tolist()]}
     structure = outcomes["structure"].verdict if "structure" in outcomes else None
     try:
@@ -283,7 +284,7 @@ def runs_behind(folder: Path, outcomes: Mapping[str, Outcome]) -> int:
         path = folder / "studies" / name / "plan.json"
         planned = read_json(path) if path.exists() and outcome.verdict is not None else {}
         if "rungs" in planned:
-            names |= {each["name"] for each in planned["rungs"]}
+            names |= {each["name"] for each in (*planned["rungs"], *planned.get("others", ()))}
         elif planned and outcome.verdict is not None:
             others += int(outcome.verdict["runs"])
     return len(names) + others
@@ -377,7 +378,7 @@ def preview_all(
                 words[name] = str(found)
                 if name == FIRST:
                     sizes = tuple(rung.config for rung in found.rungs if rung.config.seed == seed)
-                    planned = frozenset(rung.name for rung in found.rungs)
+                    planned = frozenset(rung.name for rung in found.all_rungs)
         except ChiduError as error:
             words[name] = f"none: {' '.join(str(error).split())}"
     return stages, words

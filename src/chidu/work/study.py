@@ -123,13 +123,17 @@ def cost_of(
     power: Power | None,
     seed: int,
 ) -> Record:
-    """Report what the runs of a table cost, in `studies/cost`; `dearest` is run a little where energy can be read."""
+    """Report what the runs of a table cost, in `studies/cost`; `dearest` is run a little where energy can be read.
+
+    Of a table with several batches those of most runs are looked at: the report's law knows of no batch.
+    """
+    from chidu.studies.batches import one_batch
     from chidu.studies.cost import Terms, cost_study
     from chidu.studies.energy import measured_power
 
     def make(own: Path) -> dict[str, Any]:
         terms = Terms(power or measured_power(dearest, Local()), price)
-        return judged(own, cost_study(terms), Ladder.read(table), seed)
+        return judged(own, cost_study(terms), one_batch(Ladder.read(table)), seed)
 
     settings = {"price": price, "watts": None if power is None else power.watts, "seed": seed}
     return run_stage(folder / "studies" / "cost", settings, inputs, make, voice.say).record
@@ -279,24 +283,24 @@ def make_runs(
     """
     from chidu.training.rungs import TRUNK, run_path, train_ladder
 
-    pool = work.folder / POOL
+    pool, planned = work.folder / POOL, plan.all_rungs
     needs_weights = keeps_weights or (chosen.measure is not None and chosen.needs_weights)
     if needs_weights:
-        for rung in plan.rungs:
+        for rung in planned:
             if not is_there(work.folder, rung, [], True):
                 run_path(pool, rung.name).unlink(missing_ok=True)
     else:
-        adopt(plan.rungs, ladder_runs(work.folder, work.settings, inputs), pool)
-    missing = {rung.group for rung in plan.rungs if not run_path(pool, rung.name).exists()}
-    rungs = [rung for rung in plan.rungs if rung.group in missing]
-    if len(rungs) < len(plan.rungs):
-        work.voice.say(f"{chosen.name}: {len(plan.rungs) - len(rungs)} of {len(plan.rungs)} runs are there already")
+        adopt(planned, ladder_runs(work.folder, work.settings, inputs), pool)
+    missing = {rung.group for rung in planned if not run_path(pool, rung.name).exists()}
+    rungs = [rung for rung in planned if rung.group in missing]
+    if len(rungs) < len(planned):
+        work.voice.say(f"{chosen.name}: {len(planned) - len(rungs)} of {len(planned)} runs are there already")
     steps = StepCounter(work, chosen.name, rungs, plan.seconds)
     train_ladder(rungs, work.text, pool, steps, work.place, keeps_weights or chosen.measure is not None)
     for trunk in pool.glob(f"*{TRUNK}"):
         shutil.rmtree(trunk)
     work.progress(chosen.name, 1.0, "", None)
-    return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in plan.rungs]
+    return [Run.from_dict(read_json(run_path(pool, rung.name))) for rung in planned]
 
 
 def ladder_runs(folder: Path, settings: Settings, inputs: Mapping[str, str]) -> list[Run]:

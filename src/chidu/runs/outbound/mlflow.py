@@ -11,7 +11,7 @@ from typing import TypeVar
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from chidu.runs.outbound.outgoing import CURVE, Outgoing
+from chidu.runs.outbound.outgoing import Outgoing
 
 __all__ = ["write"]
 
@@ -32,7 +32,7 @@ def write(folder: Path, project: str, runs: Sequence[Outgoing]) -> str:
         when = began + number
         tags = {"group": run.group, "mlflow.source.name": "chidu export"}
         made = client.create_run(experiment, start_time=when, tags=tags, run_name=run.name).info.run_id
-        points = [Metric(CURVE, loss, when, step) for step, loss in run.curve]
+        points = [Metric(name, value, when, step) for step, told in run.history.items() for name, value in told.items()]
         points += [Metric(name, value, when, run.steps) for name, value in run.final.items()]
         for metrics in _parts(points, MOST_METRICS):
             client.log_batch(made, metrics=metrics)

@@ -10,10 +10,12 @@ from chidu.runs.cells import flatten
 from chidu.runs.forecast import Score, WrittenForecast
 from chidu.runs.run import Run
 
-__all__ = ["CURVE", "Outgoing", "outgoing_run"]
+__all__ = ["CURVE", "NORM", "Outgoing", "outgoing_run"]
 
 CURVE = "train_loss"
 """Metric of the curve. The held-out loss at the end is `loss`, as in our own tables."""
+NORM = "grad_norm"
+"""Metric of the gradient's norm before it is clipped."""
 MEASURED = ("loss", "loss_standard_error", "bits_per_byte", "seconds", "flops_spent")
 """Columns of a run's row that came of it; all others are its config."""
 
@@ -30,6 +32,16 @@ class Outgoing:
     steps: int
     final: Mapping[str, float]
     """What was measured at the last step."""
+    norms: tuple[tuple[int, float], ...] = ()
+    """(step, mean norm of the gradient since the last point); empty where it was not kept"""
+
+    @property
+    def history(self) -> dict[int, dict[str, float]]:
+        """Return step → metrics, in order."""
+        found: dict[int, dict[str, float]] = {step: {CURVE: loss} for step, loss in self.curve}
+        for step, norm in self.norms:
+            found.setdefault(step, {})[NORM] = norm
+        return dict(sorted(found.items()))
 
 
 def outgoing_run(run: Run, forecast: WrittenForecast | None = None, score: Score | None = None) -> Outgoing:
@@ -43,4 +55,5 @@ def outgoing_run(run: Run, forecast: WrittenForecast | None = None, score: Score
     if score is not None:
         final |= {"forecast_error_percent": score.error_percent, "forecast_inside": float(score.inside)}
     flat = {name: value for name, value in flatten({**config, **more}).items() if value is not None}
-    return Outgoing(run.name, run.group, flat, run.curve, run.config.steps, final)
+    norms = tuple((step, mean) for step, mean, _ in run.gradient_norms)
+    return Outgoing(run.name, run.group, flat, run.curve, run.config.steps, final, norms)

@@ -14,7 +14,7 @@ from tensorboard.plugins.scalar.metadata import create_summary_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from chidu.runs.outbound.outgoing import CURVE, Outgoing
+from chidu.runs.outbound.outgoing import Outgoing
 
 __all__ = ["write"]
 
@@ -42,8 +42,9 @@ def _events(run: Outgoing) -> Iterator[Any]:
     ):
         yield _event(now, 0, tag, metadata.create_summary_metadata(content), 0.0)
     # As tensors of float64: TensorBoard's own `add_scalar` would round to float32.
-    for step, loss in run.curve:
-        yield _event(now, step, CURVE, create_summary_metadata("", ""), loss)
+    for step, told in run.history.items():
+        for name, value in told.items():
+            yield _event(now, step, name, create_summary_metadata("", ""), value)
     for name, value in run.final.items():
         yield _event(now, run.steps, name, create_summary_metadata("", ""), value)
 

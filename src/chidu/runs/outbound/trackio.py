@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from chidu.runs.outbound.outgoing import CURVE, Outgoing
+from chidu.runs.outbound.outgoing import Outgoing
 
 __all__ = ["write"]
 
@@ -18,8 +18,8 @@ def write(folder: Path, project: str, runs: Sequence[Outgoing]) -> str:
     from trackio.sqlite_storage import SQLiteStorage
 
     for run in runs:
-        points = [{CURVE: loss} for _, loss in run.curve] + [dict(run.final)]
-        steps = [*(step for step, _ in run.curve), run.steps]
+        points = [*run.history.values(), dict(run.final)]
+        steps = [*run.history, run.steps]
         config = {**run.config, "_Group": run.group}
         SQLiteStorage.bulk_log(project, run.name, points, steps=steps, config=config)
     return f"{project}.db"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import wandb
 
-from chidu.runs.outbound.outgoing import CURVE, Outgoing
+from chidu.runs.outbound.outgoing import Outgoing
 
 __all__ = ["write"]
 
@@ -31,8 +31,8 @@ def write(folder: Path, project: str, runs: Sequence[Outgoing]) -> str:
             mode="offline",
             settings=settings,
         )
-        for step, loss in each.curve:
-            run.log({CURVE: loss}, step=step)
+        for step, told in each.history.items():
+            run.log(told, step=step)
         run.log(dict(each.final), step=each.steps)
         run.finish()
     return project
