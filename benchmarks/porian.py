@@ -42,7 +42,7 @@ from chidu.training.sweep import Attempt, sweep
 CONTEXT, HELD_OUT_TOKENS, JUDGED_TOKENS = 128, 65_536, 65_536
 WIDTHS = (12, 20, 28, 40, 56)
 TOKENS = (153_600, 307_200, 614_400)
-GRID = ((0.5, 256), (1.0, 256), (0.5, 512), (1.0, 512), (1.0, 1024), (2.0, 1024))
+GRID = ((0.5, 256), (0.5, 512), (1.0, 512), (1.0, 1024), (2.0, 1024))
 """Factors on the rates, and tokens in a step: small batches want low rates."""
 BATCH = 1024
 """The recipe's."""
@@ -239,7 +239,9 @@ def length_rows(bench: Bench, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
             for width, each in apart.items():
                 yield paired(f"{steps} steps, width {width}: warm-up {warmup}", each, own)
-            yield paired(f"{steps} steps, all widths: warm-up {warmup}", [d for each in apart.values() for d in each], own)
+            yield paired(
+                f"{steps} steps, all widths: warm-up {warmup}", [d for each in apart.values() for d in each], own
+            )
 
 
 def paired(what: str, differences: Sequence[float], own: int) -> dict[str, Any]:
