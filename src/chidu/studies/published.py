@@ -401,7 +401,7 @@ def causes(runs: Ladder, points: Points, seed: int) -> list[Finding]:
     ):
         rows = repeated(runs, every, columns, held)
         if rows is None:
-            why = f"no size and length was run with several values of {TOLD[name]}, one of them at all sizes"
+            why = f"no size and length was run with several values of {TOLD[name]}"
             found.append(not_run(name, said, why))
             continue
         one, best = (every.chosen(each) for each in rows)
