@@ -110,7 +110,7 @@ def test_the_page_of_all_studies_is_drawn_and_no_wider_than_a_phone(tmp_path: Pa
         "document.body.dataset.charts = [...page.querySelectorAll('.chart')]"
         ".filter(chart => chart.querySelector('.main-svg')).length;"
         "document.body.dataset.beside = Math.max(...[...page.querySelectorAll('.prose')]"
-        ".map(table => table.scrollWidth - table.clientWidth))\"></iframe></body>"
+        '.map(table => table.scrollWidth - table.clientWidth))"></iframe></body>'
     )
     html, log = dump(wrapper, tmp_path, "--allow-file-access-from-files")
     assert int(re.findall(r'data-width="(\d+)"', html)[0]) <= 390
