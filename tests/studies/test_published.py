@@ -142,7 +142,7 @@ def test_one_rate_and_batch_for_all_sizes_is_found_to_raise_the_exponent_where_s
     assert found["warmup"].shown is Shown.NOT_RUN
     # All else is read from the best setting of each size and length.
     assert found["beta"].value == pytest.approx(BETA, rel=0.05)
-    assert found["beta"].read.startswith("the additive law of 70 runs")
+    assert found["beta"].read.startswith("the additive law of 80 runs")
 
 
 def test_one_rate_that_harms_all_sizes_alike_raises_nothing() -> None:
