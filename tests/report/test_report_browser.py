@@ -98,15 +98,23 @@ def test_the_page_of_all_studies_is_drawn_and_no_wider_than_a_phone(tmp_path: Pa
     }  # fmt: skip
     parts = tuple(study_part(name, verdict) for name in ("context", HOSTILE))
     page, wrapper = tmp_path / "report.html", tmp_path / "phone.html"
-    write_paper(page, PaperContent(HOSTILE, parts, language=language))
+    finding = {
+        "name": "size", "source": "Kaplan", "said": HOSTILE, "published": "0.73", "value": 0.8, "low": 0.7, "high": 0.9,
+        "shown": "not shown", "read": HOSTILE, "why": HOSTILE,
+    }  # fmt: skip
+    published = {"runs": 24, "level": 0.9, "findings": [finding]}
+    write_paper(page, PaperContent(HOSTILE, parts, published=published, language=language))
     wrapper.write_text(
         "<body><iframe src='report.html' width=390 height=800 style='border:0' onload=\""
         "const page = this.contentDocument; document.body.dataset.width = page.documentElement.scrollWidth;"
         "document.body.dataset.charts = [...page.querySelectorAll('.chart')]"
-        ".filter(chart => chart.querySelector('.main-svg')).length\"></iframe></body>"
+        ".filter(chart => chart.querySelector('.main-svg')).length;"
+        "document.body.dataset.beside = Math.max(...[...page.querySelectorAll('.prose')]"
+        '.map(table => table.scrollWidth - table.clientWidth))"></iframe></body>'
     )
     html, log = dump(wrapper, tmp_path, "--allow-file-access-from-files")
     assert int(re.findall(r'data-width="(\d+)"', html)[0]) <= 390
     assert re.findall(r'data-charts="(\d+)"', html) == ["4"]
+    assert re.findall(r'data-beside="(-?\d+)"', html) == ["0"]
     assert "CONSOLE" not in log
     assert "<title>taken" not in html

@@ -11,7 +11,17 @@ import pytest
 from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
 from chidu.studies import published
-from chidu.studies.published import HEAD, Finding, Shown, chi_square, compare_published, frontier, repeated, shown
+from chidu.studies.published import (
+    HEAD,
+    Finding,
+    Shown,
+    chi_square,
+    compare_published,
+    exponent_moved,
+    frontier,
+    repeated,
+    shown,
+)
 from chidu.studies.published import Points as RunPoints
 
 ALPHA, BETA = 0.34, 0.28
@@ -99,6 +109,61 @@ def test_a_warm_up_too_long_for_small_models_is_found_in_runs_that_have_both() -
     assert found.value is not None
     assert found.read.startswith("35 sizes and lengths: one value for all, against the best of each; from ")
     assert by_name(good)["warmup"].shown is Shown.NOT_RUN
+
+
+def joined(*tables: Ladder) -> Ladder:
+    return Ladder({name: np.concatenate([each.columns[name] for each in tables]) for name in tables[0].columns}, "all")
+
+
+def tuned_or_not(harm: float, seed: int, **rates: float) -> tuple[Ladder, Ladder]:
+    """A ladder of one setting, which suits the largest size and costs small ones `harm`; and one tuned by size."""
+    one = planted(learning_rate=0.005, batch_tokens=256.0, warmup_steps=120.0, seed=float(seed), **rates)
+    # Rates that differ from size to size; batches too, so that the same warm-up has other steps.
+    small = one.numbers("params") < 2e8
+    columns = {
+        **one.columns,
+        "learning_rate": np.where(small, 1e4 / one.numbers("params"), 0.005),
+        "batch_tokens": np.where(small, 1024.0, 256.0),
+        "warmup_steps": np.where(small, 30.0, 120.0),
+    }
+    worse = one.numbers("loss") * (1 + harm * np.log(3e8 / one.numbers("params")))
+    return Ladder({**one.columns, "loss": worse}, "one"), Ladder(columns, "tuned")
+
+
+def test_one_rate_and_batch_for_all_sizes_is_found_to_raise_the_exponent_where_small_sizes_suffer() -> None:
+    pairs = [tuned_or_not(0.1, seed) for seed in (1, 2)]
+    found = by_name(joined(*(table for pair in pairs for table in pair)))
+    tuned = found["tuned"]
+    assert tuned.shown is not Shown.NOT_SHOWN
+    assert tuned.value is not None
+    assert tuned.value > 0.02
+    # The largest size was run with one setting alone: it says nothing of tuning.
+    assert tuned.read.startswith("30 sizes and lengths, 60 runs: one value for all, against the best of each; from 0.4")
+    assert found["warmup"].shown is Shown.NOT_RUN
+    # All else is read from the best setting of each size and length.
+    assert found["beta"].value == pytest.approx(BETA, rel=0.05)
+    assert found["beta"].read.startswith("the additive law of 80 runs")
+
+
+def test_one_rate_that_harms_all_sizes_alike_raises_nothing() -> None:
+    one, tuned = tuned_or_not(0.0, 1)
+    luck = np.random.default_rng(1).normal(0, 0.0005, len(one))
+    worse = Ladder({**one.columns, "loss": one.numbers("loss") * 1.01 * np.exp(luck)}, "one")
+    moved = exponent_moved(worse, tuned)
+    assert moved.shown is not Shown.SHOWN
+    assert abs(moved.value) < 0.02
+    assert moved.low < 0 < moved.high
+    assert by_name(joined(worse, tuned))["tuned"].shown is not Shown.SHOWN
+
+
+def test_of_settings_common_to_all_the_one_that_suits_the_largest_size_is_the_one_for_all() -> None:
+    rates = [planted(learning_rate=rate, batch_tokens=256.0) for rate in (0.001, 0.01)]
+    loss = rates[0].numbers("loss") * np.where(rates[0].numbers("params") < 1e8, 1.02, 0.98)
+    both = joined(Ladder({**rates[0].columns, "loss": loss}, "low"), rates[1])
+    rows = repeated(both, RunPoints.of(both), ("learning_rate", "batch_tokens"))
+    assert rows is not None
+    assert set(both.columns["learning_rate"][rows[0]].tolist()) == {0.001}
+    assert set(both.columns["learning_rate"][rows[1]].tolist()) == {0.001, 0.01}
 
 
 def test_shapes_are_read_from_the_study_of_structure() -> None:

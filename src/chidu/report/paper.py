@@ -167,7 +167,7 @@ def groups(rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], 
     """Return one table a source: a long one would be folded away."""
     sources = list(dict.fromkeys(row["source"] for row in rows))
     return tuple(
-        Grid.of(source, [columns[0], *columns[2:]], [(cell[0], *cell[2:]) for cell in cells if cell[1] == source])
+        Grid.of(source, [columns[0], *columns[2:]], [(cell[0], *cell[2:]) for cell in cells if cell[1] == source], True)
         for source in sources
     )
 

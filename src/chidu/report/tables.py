@@ -46,12 +46,14 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     total: int
     """Rows there were before the table was cut."""
+    is_prose: bool = False
+    """Its cells are sentences: where the page is narrow, the cells of a row stand under each other."""
 
     @classmethod
-    def of(cls, caption: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Grid:
+    def of(cls, caption: str, columns: Iterable[str], rows: Iterable[Iterable[str]], is_prose: bool = False) -> Grid:
         """Make a table, cut where it is too long for a page."""
         cells = tuple(tuple(row) for row in rows)
-        return cls(caption, tuple(columns), cells[:MOST_ROWS], len(cells))
+        return cls(caption, tuple(columns), cells[:MOST_ROWS], len(cells), is_prose)
 
 
 def loss_text(value: float | None) -> str:

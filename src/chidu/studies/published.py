@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +27,7 @@ from chidu.laws import fit
 from chidu.laws.calibration import student
 from chidu.runs.ladder import Ladder
 
-__all__ = ["HEAD", "Finding", "Published", "Shown", "compare_published", "shown"]
+__all__ = ["HEAD", "Finding", "Moved", "Published", "Shown", "compare_published", "exponent_moved", "shown"]
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +39,9 @@ LOSS_EXPONENT, SPENDING_EXPONENT, RATIO = 0.25, 0.1, 2.0
 """Allowed: an exponent of the loss a quarter off, that of the best size a tenth, tokens per param a factor of two."""
 SHAPE_PERCENT = 3.0
 LEAST_CELLS, LEAST_FRONTIER = 8, 4
+WARMUP_STEPS, BATCH = "warmup_steps", "batch_tokens"
+RATES = ("learning_rate", "embedding_learning_rate", "head_learning_rate", BATCH)
+"""Columns that are tuned together: one setting for all sizes has one value in each that a table has."""
 KAPLAN, HOFFMANN = "Kaplan et al. 2020, 2001.08361", "Hoffmann et al. 2022, 2203.15556"
 PORIAN = "Porian et al. 2024, 2406.19146"
 
@@ -220,7 +223,7 @@ def compare_published(runs: Ladder, seed: int = 0, structure: Mapping[str, Any] 
 
     `structure` is the JSON form of that study's verdict. Raises TableError where the runs are too few for any exponent.
     """
-    points = Points.of(runs)
+    points = Points.of(runs.select(settled_rows(runs, Points.of(runs))))
     findings = [*slopes(points), *spending(points, seed), shapes(structure), *causes(runs, points, seed)]
     return Published(runs.source, len(runs), LEVEL, tuple(findings))
 
@@ -391,19 +394,26 @@ def causes(runs: Ladder, points: Points, seed: int) -> list[Finding]:
         found.append(not_run("head", COUNTED, "the head's params are not known"))
     else:
         found.append(moved("head", COUNTED, bare, points, seed, "recounted on the same runs and refits"))
-    for name, said, columns in (
-        ("warmup", WARMUP, ("warmup_steps",)),
-        ("tuned", TUNED, ("learning_rate", "batch_tokens")),
+    every = Points.of(runs)
+    for name, said, columns, held in (
+        ("warmup", WARMUP, (WARMUP_STEPS,), RATES),
+        ("tuned", TUNED, RATES, (WARMUP_STEPS,)),
     ):
-        rows = repeated(runs, points, columns)
+        rows = repeated(runs, every, columns, held)
         if rows is None:
-            why = f"no size and length was run with several values of {' or '.join(columns)}"
+            why = f"no size and length was run with several values of {TOLD[name]}"
             found.append(not_run(name, said, why))
-        else:
-            one, best = (points.chosen(each) for each in rows)
-            why = f"{len(one.loss)} sizes and lengths: one value for all, against the best of each"
-            found.append(moved(name, said, one, best, seed, why))
+            continue
+        one, best = (every.chosen(each) for each in rows)
+        cells = len(np.unique(np.column_stack([one.params, one.tokens]), axis=0))
+        many = "" if len(one.loss) == cells else f", {len(one.loss)} runs"
+        why = f"{cells} sizes and lengths{many}: one value for all, against the best of each"
+        # What is drawn together is a size's runs of one seed, in both alike.
+        found.append(moved(name, said, one, replace(best, group=one.group), seed, why))
     return found
+
+
+TOLD = {"warmup": WARMUP_STEPS, "tuned": f"{RATES[0]} or {BATCH}"}
 
 
 def not_run(name: str, said: str, why: str) -> Finding:
@@ -422,31 +432,122 @@ def moved(name: str, said: str, at_fault: Points, mended: Points, seed: int, why
     return drawn(name, PORIAN, said, RAISES, allowed, first - second, told)
 
 
+Told = tuple[float, ...]
+"""A setting: its values in some columns."""
+Cells = dict[tuple[Any, ...], dict[Told, dict[Any, int]]]
+"""Size, length and what is held fixed → setting → seed → row."""
+
+
 def repeated(
-    runs: Ladder, points: Points, columns: Sequence[str]
+    runs: Ladder, points: Points, columns: Sequence[str], held: Sequence[str] = ()
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return a row of each size and length, first with one setting for all, then the best; None where no setting is
-    common to LEAST_CELLS of them that have several. The common setting is that of the most, then of the longest
-    warm-up or the least rate."""
-    if any(name not in runs for name in columns):
+    """Return rows of each size and length, first with one setting for all, then the best; of both the same seeds.
+
+    `columns` are what is set, those of them that the table has; what is `held` is alike within a size and length. A
+    warm-up is so in steps or, where batches differ, in tokens. None where no setting is common to LEAST_CELLS sizes and
+    lengths that have several. The common setting is that of the most; of warm-ups then the longest, of rates and
+    batches the one that suits the largest size.
+    """
+    names = [name for name in columns if name in runs]
+    if not names:
         return None
-    settings = np.column_stack([runs.numbers(name, False) for name in columns])
-    cells: dict[tuple[float, float], dict[tuple[float, ...], int]] = {}
-    for row, (params, tokens) in enumerate(zip(points.params.tolist(), points.tokens.tolist(), strict=True)):
-        kept = cells.setdefault((params, tokens), {})
-        told = tuple(settings[row].tolist())
-        if told not in kept or points.loss[row] < points.loss[kept[told]]:
-            kept[told] = row
-    several = [each for each in cells.values() if len(each) > 1]
-    counts: dict[tuple[float, ...], int] = {}
-    for each in several:
-        for told in each:
-            counts[told] = counts.get(told, 0) + 1
+    settings = np.column_stack([runs.numbers(name, False) for name in names])
+    found = [several(runs, points, settings, fixed) for fixed in held_fixed(runs, held)]
+    cells = max(found, key=lambda each: sum(len(settings) for settings in each))
+    counts: dict[Told, int] = {}
+    for told in (told for each in cells for told in each):
+        counts[told] = counts.get(told, 0) + 1
     if not counts:
         return None
-    common = max(counts, key=lambda told: (counts[told], told))
-    of_common = [each for each in several if common in each]
-    if len(of_common) < LEAST_CELLS or len({points.params[each[common]] for each in of_common}) < 4:
+    of_most = [told for told, count in counts.items() if count == max(counts.values())]
+    if WARMUP_STEPS in columns:
+        common = max(of_most)
+    else:
+        common = min(of_most, key=lambda told: loss_of_largest(told, cells, points))
+    of_common = [each for each in cells if common in each]
+    places = {(points.params[row], points.tokens[row]) for each in of_common for row in each[common].values()}
+    if len(places) < LEAST_CELLS or len({params for params, _ in places}) < 4:
         return None
-    best = [min(each.values(), key=lambda row: float(points.loss[row])) for each in of_common]
-    return np.array([each[common] for each in of_common]), np.array(best)
+    pairs = []
+    for each in of_common:
+        best = each[min(each, key=lambda told: mean_loss(each[told], points))]
+        pairs += [(row, best[seed]) for seed, row in each[common].items() if seed in best]
+    one, mended = np.array(pairs).T
+    return one, mended
+
+
+def held_fixed(runs: Ladder, held: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    """Return the ways to hold columns, a tuple a row: a warm-up in steps, and in tokens where batches are known."""
+    values = cells_of(runs, [name for name in held if name in runs])
+    if WARMUP_STEPS not in held or WARMUP_STEPS not in runs or BATCH not in runs:
+        return [values]
+    tokens = runs.numbers(WARMUP_STEPS, False) * runs.numbers(BATCH)
+    return [values, [(each,) for each in tokens.tolist()]]
+
+
+def cells_of(runs: Ladder, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the values of some columns, a tuple a row; None stands for an empty cell, so that two are alike."""
+    columns = [[None if is_empty(each) else each for each in runs.columns[name].tolist()] for name in names]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(runs)
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a cell holds nothing."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def several(
+    runs: Ladder, points: Points, settings: Floats, fixed: Sequence[tuple[Any, ...]]
+) -> list[dict[Told, dict[Any, int]]]:
+    """Return the rows of each size and length that was run with several settings: setting → seed → row, the best."""
+    seeds = cells_of(runs, ["seed"] if "seed" in runs else [])
+    cells: Cells = {}
+    for row, (params, tokens) in enumerate(zip(points.params.tolist(), points.tokens.tolist(), strict=True)):
+        cell = cells.setdefault((params, tokens, *fixed[row]), {})
+        kept = cell.setdefault(tuple(settings[row].tolist()), {})
+        if seeds[row] not in kept or points.loss[row] < points.loss[kept[seeds[row]]]:
+            kept[seeds[row]] = row
+    return [each for each in cells.values() if len(each) > 1]
+
+
+def mean_loss(rows: Mapping[Any, int], points: Points) -> float:
+    """Return the mean log loss of a setting's runs."""
+    return float(np.log(points.loss[list(rows.values())]).mean())
+
+
+def loss_of_largest(told: Told, cells: Sequence[Mapping[Told, Mapping[Any, int]]], points: Points) -> float:
+    """Return the mean log loss of a setting at the largest size that has it."""
+    rows = np.array([row for each in cells for row in each.get(told, {}).values()])
+    return float(np.log(points.loss[rows[points.params[rows] == points.params[rows].max()]]).mean())
+
+
+def settled_rows(runs: Ladder, points: Points) -> NDArray[np.int64]:
+    """Return the rows that laws are read from: where a size and length was run with several rates, batches or
+    warm-ups, those of the setting that is best on average."""
+    settings = cells_of(runs, [name for name in (*RATES, WARMUP_STEPS) if name in runs])
+    cells: dict[tuple[float, float], dict[tuple[Any, ...], dict[int, int]]] = {}
+    for row, place in enumerate(zip(points.params.tolist(), points.tokens.tolist(), strict=True)):
+        cells.setdefault(place, {}).setdefault(settings[row], {})[row] = row
+    best = [min(each.values(), key=lambda rows: mean_loss(rows, points)) for each in cells.values()]
+    return np.array(sorted(row for rows in best for row in rows), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far the exponent of the best size lies higher in one ladder than in another of the same sizes and seeds."""
+
+    at_fault: float
+    mended: float
+    value: float
+    low: float
+    high: float
+    shown: Shown
+
+
+def exponent_moved(at_fault: Ladder, mended: Ladder, seed: int = 0) -> Moved:
+    """Compare two ladders whose rows have one order of sizes, lengths and seeds, by common refits. Raises FitError."""
+    one, other = Points.of(at_fault), Points.of(mended)
+    first, second = (Additive.of(each, seed).spending for each in (one, replace(other, group=one.group)))
+    found = drawn("moved", "", "", RAISES, (0.0, math.inf), first - second, "")
+    low, high = (math.nan if each is None else each for each in (found.low, found.high))
+    return Moved(float(first[0]), float(second[0]), float(first[0] - second[0]), low, high, found.shown)
