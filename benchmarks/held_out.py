@@ -1,10 +1,11 @@
 """Does search find English pages for Chinese questions, on pages that chose nothing: the manuals of PostgreSQL and Tcl.
 
 What the commands of PostgreSQL, Tcl and Tk are for, in Chinese (Debian's manpages-zh) and in English
-(postgresql-client-15, tcl8.6-doc, tk8.6-doc), is asked of the beginnings of their English descriptions, as benchmarks/glosses.py asks of 250 other manual pages. They lie in one
-index with those 250 pages, some 400 others and the docstrings of benchmarks/search_quality.py. All pages that there are
-in both languages are asked for; nothing was chosen on them. A hit at 5 is the page itself among the first five. Told
-are BM25 as the rival, and 90% intervals by bootstrap over the questions. The path is `search`'s own.
+(postgresql-client-15, tcl8.6-doc, tk8.6-doc), is asked of the beginnings of their English descriptions, as
+benchmarks/glosses.py asks of 250 other manual pages. They lie in one index with those 250 pages, some 400 others and
+the docstrings of benchmarks/search_quality.py. All pages that there are in both languages are asked for; nothing was
+chosen on them. A hit at 5 is the page itself among the first five. Told are BM25 as the rival, and 90% intervals by
+bootstrap over the questions. The path is `search`'s own.
 
     OMP_NUM_THREADS=1 python benchmarks/held_out.py [--json] [--root FOLDER] [--work FOLDER]
 
@@ -44,7 +45,6 @@ class Asked(NamedTuple):
 def commands(root: Path) -> list[Asked]:
     """Return the pages of these manuals that there are in both languages."""
     known = {one.name for one in pages(root / "usr/share/man/zh_CN")}
-    places = ("usr/share/postgresql/15/man/man[17]/*.gz", "usr/share/man/man3/*.3t*.gz")
     there = {path.name.lower(): path for path in sorted(root.glob("usr/share/postgresql/15/man/man[17]/*.gz"))}
     there |= {path.name: path for path in sorted(root.glob("usr/share/man/man3/*.3t*.gz"))}
     found = []
@@ -59,7 +59,7 @@ def commands(root: Path) -> list[Asked]:
         ]
         said = page_section(theirs, "DESCRIPTION")
         if all(told) and len(said) >= SHORTEST and re.search("[\u4e00-\u9fff]", told[1].group(2)):
-            found.append(Asked(path.name.split(".")[0], said[:LONGEST], told[0].group(2), told[1].group(2)))
+            found.append(Asked(path.name.removesuffix(".gz"), said[:LONGEST], told[0].group(2), told[1].group(2)))
     if not found:
         raise SystemExit(f"no page in both languages below {root}: apt-get install manpages-zh and the others")
     return found
@@ -69,7 +69,7 @@ def rows(root: Path, folder: Path, embedder: Kept) -> Iterator[dict[str, Any]]:
     """Yield the shares found, in each language by words and by the whole search."""
     asked = commands(root)
     known = pages(root / "usr/share/man/zh_CN")
-    texts = {f"asked-{one.name}.txt": f"{one.name}\n{one.said}" for one in asked}
+    texts = {f"asked-{one.name}.txt": f"{one.name.split('.')[0]}\n{one.said}" for one in asked}
     texts |= {f"page-{at:03}.txt": f"{one.name}\n{one.said}" for at, one in enumerate([*known, *others(known)])}
     texts |= {f"library-{at:04}.txt": f"{name}\n{said}" for at, (name, said) in enumerate(passages().items())}
     (folder / "pages").mkdir()

@@ -31,7 +31,8 @@ def pages(chinese: Path = CHINESE) -> list[Page]:
     found = []
     for path in sorted(chinese.glob("man*/*.gz")):
         english = ENGLISH / path.parent.name / path.name
-        told = re.match(r"^(\S[^-–]*?)\s+(?:\\?-|–)+\s+(.*)", " ".join(page_section(page_text(path), "名称|名字|NAME").split()))
+        line = " ".join(page_section(page_text(path), "名称|名字|NAME").split())
+        told = re.match(r"^(\S[^-–]*?)\s+(?:\\?-|–)+\s+(.*)", line)
         said = page_section(page_text(english), "DESCRIPTION|Description") if english.exists() else ""
         if told and len(re.findall("[\u4e00-\u9fff]", told.group(2))) >= 4 and len(said) >= SHORTEST:
             found.append(Page(path.name.split(".")[0], said[:LONGEST], told.group(2)))
