@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Page", "others", "pages"]
+__all__ = ["LONGEST", "SHORTEST", "Page", "others", "page_section", "page_text", "pages"]
 
 ENGLISH, CHINESE = Path("/usr/share/man"), Path("/usr/share/man/zh_CN")
 LONGEST, SHORTEST = 400, 80
@@ -31,8 +31,9 @@ def pages(chinese: Path = CHINESE) -> list[Page]:
     found = []
     for path in sorted(chinese.glob("man*/*.gz")):
         english = ENGLISH / path.parent.name / path.name
-        told = re.match(r"^(\S[^-–]*?)\s+(?:\\?-|–)+\s+(.*)", " ".join(_section(_read(path), "名称|名字|NAME").split()))
-        said = _section(_read(english), "DESCRIPTION|Description") if english.exists() else ""
+        line = " ".join(page_section(page_text(path), "名称|名字|NAME").split())
+        told = re.match(r"^(\S[^-–]*?)\s+(?:\\?-|–)+\s+(.*)", line)
+        said = page_section(page_text(english), "DESCRIPTION|Description") if english.exists() else ""
         if told and len(re.findall("[\u4e00-\u9fff]", told.group(2))) >= 4 and len(said) >= SHORTEST:
             found.append(Page(path.name.split(".")[0], said[:LONGEST], told.group(2)))
     if not found:
@@ -48,7 +49,7 @@ def others(known: list[Page], count: int = 70) -> list[Page]:
         taken = 0
         for path in there[:: max(1, len(there) // (2 * count))]:
             name = path.name.split(".")[0]
-            said = "" if name in names or taken == count else _section(_read(path), "DESCRIPTION|Description")
+            said = "" if name in names or taken == count else page_section(page_text(path), "DESCRIPTION|Description")
             if len(said) >= SHORTEST:
                 names.add(name)
                 taken += 1
@@ -56,11 +57,12 @@ def others(known: list[Page], count: int = 70) -> list[Page]:
     return found
 
 
-def _read(path: Path) -> str:
+def page_text(path: Path) -> str:
+    """Return what a page holds, with its marks."""
     return gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
 
 
-def _section(text: str, names: str) -> str:
+def page_section(text: str, names: str) -> str:
     """Return the text of a section without its marks."""
     title = re.search(rf'^\.S[Hh] "?(?:{names})"?\s*\n', text, flags=re.M)
     lines = re.split(r"^\.S[Hh] ", text[title.end() :], flags=re.M)[0].split("\n") if title else []
