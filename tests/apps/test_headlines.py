@@ -38,26 +38,6 @@ def test_what_is_said_of_the_subject_is_kept(text: str, subject: str, phrase: st
 
 TOOL = ["Foo", "is", "a", "tool", "that", "which,", "such", "as", "(b)", "provides", "this", "package", "and,", "fast"]
 WORDS = st.sampled_from([*LIMITED, *TOOL])
-    [
-        *LIMITED,
-        *[
-            "Foo",
-            "is",
-            "a",
-            "tool",
-            "that",
-            "which,",
-            "such",
-            "as",
-            "(b)",
-            "provides",
-            "this",
-            "package",
-            "and,",
-            "fast",
-        ],
-    ]
-)
 
 
 @settings(max_examples=60, deadline=None)
