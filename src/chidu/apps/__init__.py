@@ -19,6 +19,7 @@ judging/        all of these judged on pairs, beside plain baselines
 
 from chidu.apps.abstracting import Written, WrittenSummary, write_summary
 from chidu.apps.answering import Answer, Citation, Document, SetAside, answer, answer_from
+from chidu.apps.headlines import Headline, headline
 from chidu.apps.keeping import KeptPieces
 from chidu.apps.questions import question_vector
 from chidu.apps.searching import (
@@ -39,6 +40,7 @@ __all__ = [
     "Answer",
     "Citation",
     "Document",
+    "Headline",
     "Kept",
     "KeptPieces",
     "LeftAlone",
@@ -56,6 +58,7 @@ __all__ = [
     "default_index",
     "detect_language",
     "embed_all",
+    "headline",
     "make_vectors",
     "question_vector",
     "search",
