@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chidu.errors import SettingError
+from chidu.errors import SettingError, WorkFolderError
 from chidu.runs import Recipe, Run, RunConfig, Shape
 from chidu.runs.config import from_mapping
 from chidu.runs.settings import Settings, read_settings, write_settings
@@ -34,8 +34,16 @@ def test_a_config_comes_back_from_json(shape: Shape, steps: int, rows: int, deca
 
 
 def test_a_run_comes_back_from_json(make_run: Callable[..., Run]) -> None:
-    run = make_run()
-    assert Run.from_dict(json.loads(json.dumps(run.as_dict()))) == run
+    for run in (make_run(), make_run(gradient_norms=((6, 1.5, 4.0), (12, 0.9, 1.0)))):
+        assert Run.from_dict(json.loads(json.dumps(run.as_dict()))) == run
+
+
+def test_a_run_of_before_norms_were_kept_has_none(make_run: Callable[..., Run]) -> None:
+    values = make_run(gradient_norms=((6, 1.5, 4.0),)).as_dict()
+    del values["gradient_norms"]
+    assert Run.from_dict(values) == make_run()
+    with pytest.raises(WorkFolderError, match=r"run\.json is damaged"):
+        Run.from_dict({**values, "gradient_norms": [[6, 1.5]]})
 
 
 def test_an_unknown_key_names_the_nearest(tiny_config: RunConfig) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 
 from chidu.errors import TableError
 from chidu.runs.ladder import Ladder
 from chidu.studies import STUDIES, Decision
-from chidu.studies.moves import NOISE, changed, largest_rise, swapped
+from chidu.studies.moves import NOISE, changed, largest_norm_rise, largest_rise, swapped
 from chidu.studies.slopes import slope_of
 from chidu.studies.stability import gather, longest
 
@@ -126,6 +129,22 @@ def test_spikes_are_counted_by_size_and_rate() -> None:
     assert all(each["steps"] == 600 * each["runs"] for each in spikes)
 
 
+def test_the_norms_rise_is_told_by_size_and_rate_where_it_was_kept() -> None:
+    whole = table()
+    rises = np.where(whole.columns["by"] == 2, 40.0, 3.0)
+    rises[whole.columns["params"] == whole.columns["params"].min()] = np.nan
+    verdict = STUDY.verdict(Ladder({**whole.columns, "norm_rise": rises}))
+    told = [(each["params"] < 3.1e4, each["rate"], each["largest_norm_rise"]) for each in verdict.findings["spikes"]]
+    assert set(told) == {(True, 0.5, None), (True, 1, None), (True, 2, None),
+                         (False, 0.5, 3.0), (False, 1, 3.0), (False, 2, 40.0)}  # fmt: skip
+    assert "came to so many times the median of the 16 points before: 3 times" in verdict.meaning
+    assert "40 times at 57.3k params with 2 times the rates" in verdict.meaning
+    assert json.loads(json.dumps(verdict.as_dict(), allow_nan=False)) == verdict.as_dict()
+    without = STUDY.verdict(whole)
+    assert {each["largest_norm_rise"] for each in without.findings["spikes"]} == {None}
+    assert "median of the 16 points" not in without.meaning
+
+
 def test_models_that_are_only_less_sure_are_told_apart() -> None:
     """The distance falls with size as told, but not once all have one entropy: a note says so."""
     whole = table(0.3)
@@ -202,3 +221,16 @@ def test_the_largest_rise_of_a_curve() -> None:
     spiked = [(step, loss + (1.5 if step == 30 else 0)) for step, loss in falling]
     assert largest_rise(spiked) == pytest.approx(1.5 - 0.085, abs=1e-9)
     assert largest_rise(falling[:5]) == 0
+
+
+def test_the_largest_norm_over_those_before() -> None:
+    """Against the median of the means before it, so that one spike hides no later one; the warm-up is not told."""
+    steady = [(step, 1.0, 1.5) for step in range(40)]
+    assert largest_norm_rise(steady) == 1.5
+    spiked = [(step, 90.0 if step == 20 else mean, 180.0 if step == 20 else most) for step, mean, most in steady]
+    assert largest_norm_rise(spiked) == 180
+    spiked[30] = (30, 60.0, 120.0)
+    assert largest_norm_rise(spiked[21:]) == pytest.approx(1.5)
+    assert largest_norm_rise([(0, 500.0, 900.0), *steady[1:]]) == 1.5
+    assert math.isnan(largest_norm_rise(steady[:16]))
+    assert math.isnan(largest_norm_rise(()))

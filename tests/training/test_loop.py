@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from chidu.errors import TrainingError
 from chidu.model import Transformer
 from chidu.runs import RunConfig, Shape
+from chidu.runs.record import fingerprint
 from chidu.tokens import TokenFile
 from chidu.training import loop
 from chidu.training.checkpoint import checkpoint_path
@@ -180,6 +181,8 @@ def test_the_same_config_gives_the_same_bits(
     one, two = (train(config, train_tokens, tmp_path / str(i)) for i in range(2))
     assert_same(one, two)
     assert one.curve == two.curve
+    assert one.curve.norms == two.curve.norms
+    assert [step for step, _, _ in one.curve.norms] == [step for step, _ in one.curve]
     other = train(dataclasses.replace(config, seed=1), train_tokens, tmp_path / "other")
     assert other.curve != one.curve
 
@@ -201,6 +204,9 @@ def test_a_run_that_was_cut_anywhere_ends_in_the_same_bits(
     assert seen == list(range(step + 1, config.steps + 1))
     assert_same(whole, resumed)
     assert resumed.curve == whole.curve
+    assert resumed.curve.norms == whole.curve.norms
+    one, two = (fingerprint({**each.curve.as_dict(), "seconds": 0.0}) for each in (whole, resumed))
+    assert one == two
 
 
 @precisions
@@ -217,6 +223,20 @@ def test_a_branch_is_the_run_that_was_trained_by_itself(
         alone = train(config, train_tokens, tmp_path / f"alone{config.steps}")
         assert_same(branch, alone)
         assert branch.curve[-1] == alone.curve[-1]
+
+
+def test_the_norm_that_is_kept_is_the_gradients_before_it_is_clipped(
+    tiny_config: RunConfig, train_tokens: TokenFile
+) -> None:
+    config = dataclasses.replace(tiny_config, gradient_clip=0.1)
+    trainer, plain = Trainer(config), Transformer(config.shape)
+    plain.initialise(config.seed)
+    tokens = torch.from_numpy(train_tokens.batch(0, config.sequences, config.shape.context_length, config.seed))
+    F.cross_entropy(plain(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    expected = float(torch.linalg.vector_norm(torch.stack([each.grad.norm() for each in plain.parameters()])))
+    trainer.advance(train_tokens)
+    assert expected > 0.1
+    assert trainer.curve.norms == [(1, pytest.approx(expected, rel=1e-4), trainer.norm)]
 
 
 def test_a_mark_that_is_torn_is_named(tiny_config: RunConfig, train_tokens: TokenFile, tmp_path: Path) -> None:

@@ -40,7 +40,11 @@ def folder(make_run: Callable[..., Run], tmp_path_factory: pytest.TempPathFactor
         loss = 1.3 + 60 / config.shape.params_matmul**0.4 + 20 / config.tokens**0.3 + random.normal(0, 0.001)
         curve = tuple((step, float(9 / step**0.1)) for step in range(6, steps + 1, 6))
         name = f"w{width:04d}-{steps}"
-        return make_run(name=name, group=f"w{width:04d}", config=config, loss=float(loss), curve=curve, seconds=0.1)
+        norms = tuple((step, 1 + 2 / step, 3.0) for step in range(6, steps + 1, 6))
+        return make_run(
+            name=name, group=f"w{width:04d}", config=config, loss=float(loss), curve=curve, seconds=0.1,
+            gradient_norms=norms,
+        )  # fmt: skip
 
     runs = [run(width, steps) for width in (16, 24, 32) for steps in (12, 24, 48)]
     for each in runs:
@@ -98,42 +102,44 @@ def test_the_target_carries_its_forecast_and_score(exported: Any, folder: Path) 
 def test_the_curve_is_whole_as_the_trackers_own_library_reads_it(exported: Any, folder: Path) -> None:
     tracker, made = exported
     run = Run.from_dict(json.loads((folder / "ladder" / "w0024-48" / "run.json").read_text()))
-    assert READERS[tracker](made.ladder, run.name) == list(run.curve)
+    assert READERS[tracker](made.ladder, run.name, "train_loss") == list(run.curve)
+    norms = READERS[tracker](made.ladder, run.name, "grad_norm")
+    assert norms == [(step, mean) for step, mean, _ in run.gradient_norms]
 
 
-def of_tensorboard(folder: Path, name: str) -> list[tuple[int, float]]:
+def of_tensorboard(folder: Path, name: str, metric: str) -> list[tuple[int, float]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
     events = EventAccumulator(str(folder / name))
     events.Reload()
-    return [(event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors("train_loss")]
+    return [(event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors(metric)]
 
 
-def of_wandb(folder: Path, name: str) -> list[tuple[int, float]]:
+def of_wandb(folder: Path, name: str, metric: str) -> list[tuple[int, float]]:
     # Its library has no reader of its own files; the messages in them are its.
     (file,) = folder.glob(f"wandb/offline-run-*{name}/run-*.wandb")
     history = [_items(file, record.history.item) for record in _records(file) if record.HasField("history")]
-    return [(values["_step"], values["train_loss"]) for values in history if "train_loss" in values]
+    return [(values["_step"], values[metric]) for values in history if metric in values]
 
 
-def of_mlflow(folder: Path, name: str) -> list[tuple[int, float]]:
+def of_mlflow(folder: Path, name: str, metric: str) -> list[tuple[int, float]]:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("ladder")
     (run,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
     assert run.info.status == "FINISHED"
-    return [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "train_loss")]
+    return [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, metric)]
 
 
-def of_trackio(folder: Path, name: str) -> list[tuple[int, float]]:
+def of_trackio(folder: Path, name: str, metric: str) -> list[tuple[int, float]]:
     # Its library reads the place of its files once, as it loads: here the file itself.
     with sqlite3.connect(folder) as connection:
         rows = connection.execute("SELECT step, metrics FROM metrics WHERE run_name = ? ORDER BY step", [name])
         found = [(step, json.loads(metrics)) for step, metrics in rows]
     connection.close()
-    return [(step, values["train_loss"]) for step, values in found if "train_loss" in values]
+    return [(step, values[metric]) for step, values in found if metric in values]
 
 
 READERS = {"tensorboard": of_tensorboard, "wandb": of_wandb, "mlflow": of_mlflow, "trackio": of_trackio}
