@@ -178,17 +178,20 @@ def plan_seeds(
     """
 
     asked = Asked(seeds, seed, text, has)
-    # What is put to the test comes first: where it has too little without them, other batches get nothing.
-    best = _best(recipes, replace(purse, seconds=(1 - OTHERS_PART) * purse.seconds), speed, asked, ladder)
-    if not seeds.batches or best.seeds < seeds.least:
-        best = _best(recipes, purse, speed, asked, ladder)
+    if seeds.batches:
+        part = replace(purse, seconds=(1 - OTHERS_PART) * purse.seconds)
+        best = _best(recipes, part, speed, asked, ladder)
+        if best.seeds >= seeds.least and (plan := _with_others(best, purse, speed, asked)).others:
+            return plan
+    # What is put to the test comes first: it gets all where its part is too little, or where other batches need more.
+    best = _best(recipes, purse, speed, asked, ladder)
     if best.seeds < seeds.least:
         raise TextError(
             f"{max(0.0, purse.seconds) / 60:.1f} minutes of training are too few for {seeds.least} seeds of the "
             f"smallest sizes on this machine, which need about {math.ceil(best.least / 60)}: "
             "give more --minutes, or wait until other programs leave it alone"
         )
-    return _with_others(best, purse, speed, asked) if seeds.batches else best.plan
+    return best.plan
 
 
 def _best(recipes: Sequence[Recipe], purse: Purse, speed: Speed, asked: Asked, ladder: Sequence[RunConfig]) -> Offer:
