@@ -374,6 +374,7 @@ def killed_once(process: subprocess.Popen[bytes], is_time: Callable[[], bool]) -
     return False
 
 
+@pytest.mark.verify
 def test_a_killed_stability_ends_in_the_same_verdict(
     folder: Path, moved: tuple[Path, Record, list[str]], tmp_path: Path
 ) -> None:
