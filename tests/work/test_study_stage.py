@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -412,9 +413,9 @@ def test_any_kill_ends_in_the_same_verdict(folder: Path, with_tokens: Path, tmp_
         return len(list((work / POOL).rglob("*.json")))
 
     while not (work / "studies/self-averaging/record.json").exists():
-        enough = told() + 3 + kills
+        enough = told() + 3 + kills if kills < 4 else sys.maxsize
         process = started(tmp_path / "studying.py", work, "studied(Path(sys.argv[1]), 1.75)")
-        kills += killed_once(process, lambda enough=enough: kills < 4 and told() > enough)  # type: ignore[misc]
+        kills += killed_once(process, partial(lambda most: told() > most, enough))
     assert kills >= 3
     assert read_json(work / "studies/self-averaging/verdict.json") == read_json(
         folder / "studies/self-averaging/verdict.json"
