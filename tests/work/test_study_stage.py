@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,16 +242,22 @@ def test_limits_scores_are_the_saved_models_own(asked: tuple[Path, Record, list[
     assert all(len(each["points"]) == 5 * 3 for each in reach)
 
 
+def studied_moves(
+    folder: Path, place: Any = None, change: Callable[[Any, str, Any], None] = setattr
+) -> tuple[Record, list[str]]:
+    """The study of stability, of two seeds and few texts."""
+    change(moves, "TEXTS", 12)
+    chosen = replace(STUDIES["stability"], seeds=Seeds(2, 2, 2, (0.5, 2.0)), measure_seconds=0.0, measure_part=0.0)
+    return studied(folder, 1.75, place, chosen)
+
+
 @pytest.fixture(scope="module")
 def moved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record, list[str]]:
     """The work folder with the study of stability too."""
     made = tmp_path_factory.mktemp("moved") / "work"
     shutil.copytree(folder, made)
-    chosen = replace(STUDIES["stability"], seeds=Seeds(2, 2, 2, (0.5, 2.0)), measure_seconds=0.0, measure_part=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moves, "TEXTS", 12)
-        record, said = studied(made, 1.75, Here(), chosen)
-    return made, record, said
+        return made, *studied_moves(made, Here(), patch.setattr)
 
 
 def test_stability_trains_only_the_twins_of_another_rate(moved: tuple[Path, Record, list[str]]) -> None:
@@ -342,30 +349,73 @@ from pathlib import Path
 import test_study_stage
 if __name__ == "__main__":
     test_study_stage.shrink()
-    test_study_stage.studied(Path(sys.argv[1]), 1.75)
+    test_study_stage.{call}
 """
+AS_IT_IS = os.pathsep.join(
+    [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+)
+"""Where the programs that are killed find their modules."""
+
+
+def started(program: Path, work: Path, call: str) -> subprocess.Popen[bytes]:
+    """A study as a program of its own, with processes as they are."""
+    program.write_text(KILLED.format(call=call), "utf-8")
+    return subprocess.Popen([sys.executable, str(program), str(work)], env={**os.environ, "PYTHONPATH": AS_IT_IS})
+
+
+def killed_once(process: subprocess.Popen[bytes], is_time: Callable[[], bool]) -> bool:
+    """Kill (-9) a program once the time has come; False where it came to its end before."""
+    while process.poll() is None:
+        if is_time():
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.01)
+    assert process.returncode == 0
+    return False
+
+
+@pytest.mark.verify
+def test_a_killed_stability_ends_in_the_same_verdict(
+    folder: Path, moved: tuple[Path, Record, list[str]], tmp_path: Path
+) -> None:
+    """Killed (-9) among its twins' training, and as the last of them is there: while it asks the models."""
+    work, call = tmp_path / "work", "studied_moves(Path(sys.argv[1]))"
+    shutil.copytree(folder, work)
+    own = work / "studies/stability"
+
+    def runs() -> int:
+        return len(list((work / POOL).glob("*/run.json")))
+
+    before = runs()
+    assert killed_once(started(tmp_path / "studying.py", work, call), lambda: runs() >= before + 3)
+    kept = {path: path.stat().st_mtime_ns for path in (work / POOL).glob("*/run.json")}
+    plan = (own / "plan.json").read_bytes()
+    assert len(kept) < before + 10
+    assert killed_once(started(tmp_path / "studying.py", work, call), lambda: runs() == before + 10)
+    assert not (own / "record.json").exists()
+    assert not killed_once(started(tmp_path / "studying.py", work, call), lambda: False)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert (own / "plan.json").read_bytes() == plan
+    other = moved[0] / "studies/stability"
+    for name in ("verdict.json", RUNS_TABLE):
+        assert (own / name).read_bytes() == (other / name).read_bytes()
+    assert not list((work / POOL).glob("*.scratch"))
 
 
 @pytest.mark.verify
 def test_any_kill_ends_in_the_same_verdict(folder: Path, with_tokens: Path, tmp_path: Path) -> None:
     """With processes as they are; killed (-9) once a few runs are done, again and again, until it comes to its end."""
-    program, work = tmp_path / "studying.py", tmp_path / "work"
+    work, kills = tmp_path / "work", 0
     shutil.copytree(with_tokens, work)
-    program.write_text(KILLED, "utf-8")
-    paths = os.pathsep.join(
-        [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    )
-    kills = 0
+
+    def told() -> int:
+        return len(list((work / POOL).rglob("*.json")))
+
     while not (work / "studies/self-averaging/record.json").exists():
-        before = len(list((work / POOL).rglob("*.json")))
-        process = subprocess.Popen([sys.executable, str(program), str(work)], env={**os.environ, "PYTHONPATH": paths})
-        while process.poll() is None:
-            time.sleep(0.02)
-            if kills < 4 and len(list((work / POOL).rglob("*.json"))) > before + 3 + kills:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-                process.wait()
-        assert process.returncode in (0, -signal.SIGKILL)
+        enough = told() + 3 + kills if kills < 4 else sys.maxsize
+        process = started(tmp_path / "studying.py", work, "studied(Path(sys.argv[1]), 1.75)")
+        kills += killed_once(process, partial(lambda most: told() > most, enough))
     assert kills >= 3
     assert read_json(work / "studies/self-averaging/verdict.json") == read_json(
         folder / "studies/self-averaging/verdict.json"
