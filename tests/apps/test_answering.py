@@ -220,7 +220,9 @@ def test_what_turns_the_passages_around_is_marked_and_a_quotation_is_not(text: s
     assert found.answer.endswith(f"{invented} {'[无依据]' if text is MACHINE else '[not in the passages]'}")
 
 
-@pytest.mark.parametrize("question", ["How many days of leave do I have?", "谁可以生病？", "Where is the first-aid box?"])
+@pytest.mark.parametrize(
+    "question", ["How many days of leave do I have?", "谁可以生病？", "Where is the first-aid box?"]
+)
 def test_what_is_quoted_is_borne_out_when_a_model_writes_it(index: Path, e5: Embedder, question: str) -> None:
     quoted = answer_from(index, question, embedder=e5, threshold=0.0)
     found = answer_from(index, question, embedder=e5, engine=Scripted(quoted.answer), threshold=0.0)
