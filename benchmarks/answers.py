@@ -132,8 +132,8 @@ class Told(NamedTuple):
 
 def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Told]:
     """Ask all of a collection's questions, as `answer_from` does up to the quoting."""
-    judgement = judgement_for(embedder.name if embedder else None)
     for asked in one.asked:
+        judgement = judgement_for(embedder.name if embedder else None, asked.question)
         found = search(index, asked.question, embedder, top=LOOKED_AT, by_dictionary=False).found
         is_right = [Path(hit.file).name in asked.right for hit in found.hits] or [False]
         chances = judgement.probabilities(asked.question, found, found.hits)

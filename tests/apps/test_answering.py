@@ -262,10 +262,10 @@ def hit(cosine: float, rank: int) -> Hit:
     return Hit("a.md", (), 1, 1, "", "tea", 0.5, rank, 2.0 / rank, rank, cosine)
 
 
-@pytest.mark.parametrize("embedder", ["e5", None, "of another kind"])
+@pytest.mark.parametrize("embedder", ["e5", "minilm", None, "of another kind"])
 def test_probabilities_leave_a_rest_for_none(embedder: str | None) -> None:
     judgement = judgement_for(embedder)
-    assert judgement.by_vectors == (embedder == "e5")
+    assert judgement.by_vectors == (embedder in ("e5", "minilm"))
     assert len(judgement.passage) == len(FEATURES) - 2 * (not judgement.by_vectors)
     assert 0.05 < judgement.threshold < 0.95
     found = Found((), 40, 0, {"tea": 3.0}, frozenset(), 3.0)
@@ -274,7 +274,8 @@ def test_probabilities_leave_a_rest_for_none(embedder: str | None) -> None:
     assert len(chances) == 10
     assert 0 < chances.sum() < 1
     assert judgement.probabilities("tea", found, []).tolist() == []
-    if embedder == "e5":
+    assert judgement_for(embedder, "谁可以生病？").by_vectors == (embedder == "e5")
+    if judgement.by_vectors:
         nearer = judgement.probabilities("tea", found, [replace(hits[0], cosine=0.5), *hits[1:]])
         assert nearer[0] > chances[0]
 
