@@ -34,8 +34,8 @@ from results import row, tell
 from search_quality import passages, questions
 
 from chidu.apps import make_vectors, search, sentences, update
-from chidu.apps.composing import SUPPORT, support
 from chidu.apps.judgement import AGAINST, FEATURES, LOOKED_AT, WORDS, cited, features, judgement_for
+from chidu.apps.supporting import borne_out_by
 from chidu.index import Found
 from chidu.inference import open_embedder
 from chidu.inference.embedding import Embedder
@@ -132,8 +132,8 @@ class Told(NamedTuple):
 
 def ask(one: Collection, index: Path, embedder: Embedder | None) -> Iterator[Told]:
     """Ask all of a collection's questions, as `answer_from` does up to the quoting."""
-    judgement = judgement_for(embedder.name if embedder else None)
     for asked in one.asked:
+        judgement = judgement_for(embedder.name if embedder else None, asked.question)
         found = search(index, asked.question, embedder, top=LOOKED_AT, by_dictionary=False).found
         is_right = [Path(hit.file).name in asked.right for hit in found.hits] or [False]
         chances = judgement.probabilities(asked.question, found, found.hits)
@@ -336,14 +336,15 @@ def compared(what: str, found: dict[str, Array], fitted: dict[str, Array]) -> It
 
 
 def invented(name: str, source: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield how many sentences of an entry are called supported by three other entries."""
+    """Yield how many sentences of an entry three other entries are said to bear out."""
     told = entries(name)
     passed = []
     for one in told:
         said = [each.text for each in sentences(one.answer) if len(each.text) > 20]
         others = [each.answer[:1_000] for each in source.sample([each for each in told if each is not one], 3)]
         if said:
-            passed.append(support(source.choice(said), others) >= SUPPORT)
+            whole = [each for text in others for each in sentences(text)]
+            passed.append(borne_out_by(source.choice(said), whole) is not None)
     share, note = float(np.mean(passed)), f"{sum(passed)} of {len(passed)} sentences, of three other entries"
     yield row(f"{name}: sentences of elsewhere called supported", share, 1.0, 1 / max(share, 1e-9), "", "", note, "all")
 

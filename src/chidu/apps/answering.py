@@ -149,7 +149,7 @@ def _answer(
     threshold: float | None,
 ) -> Answer:
     hits, aside = _allowed(searched.found.hits, guard)
-    judgement = judgement_for(embedder.name if embedder is not None and searched.by_meaning else None)
+    judgement = judgement_for(embedder.name if embedder is not None and searched.by_meaning else None, question)
     probabilities = judgement.probabilities(question, searched.found, hits)
     order = cited(probabilities)
     confidence = float(probabilities[order].sum())

@@ -42,6 +42,7 @@ _SHARE = 0.25
 """Of the first passage's probability that a second or third must have to be cited beside it."""
 WORDS = "words"
 """What the model for words alone is called."""
+_ENGLISH = ("minilm",)
 _WEIGHTS = Path(__file__).with_name("judgement.toml")
 
 
@@ -68,9 +69,12 @@ class Judgement:
         return np.asarray(weights[:-1] / weights.sum())
 
 
-def judgement_for(embedder: str | None) -> Judgement:
-    """Return the model for passages that this embedder ranked too; for one it was not fitted for, that of words."""
+def judgement_for(embedder: str | None, question: str = "") -> Judgement:
+    """Return the model for passages that this embedder ranked too; for one it was not fitted for, that of words, and
+    for a Chinese question to an English embedder too."""
     known = _read()
+    if embedder in _ENGLISH and is_chinese(question):
+        embedder = WORDS
     return known.get(embedder or WORDS, known[WORDS])
 
 
