@@ -200,3 +200,38 @@ def test_texts_that_are_none_are_named(call: Call, handbook: Path, monkeypatch: 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert "stdin: the text has no sentence" in call("summarize").complaint
     assert call("summarize", "blank", "--sentences", "0").code == 2
+
+
+def test_bad_input_is_one_line_for_every_verb(call: Call, handbook: Path, saved: Path) -> None:
+    """What the tests of the single verbs do not hold: files that are no text, names that are no UTF-8."""
+    Path("blank").write_bytes(b"")
+    Path("blob").write_bytes(b"a\0b\xff")
+    Path("large").write_bytes(b"Some words. " * 4_200_000)
+    no_utf8 = "\udcff\udcfe"
+    pairs = ["evaluate", "--apps", "--models", "none", "--app"]
+    for words, why in (
+        (["search", "tea", "blank", "--embedder", "none"], "blank: no text to index; left out: no text in it (1)"),
+        (["search", "tea", "large", "--embedder", "none"], "left out: larger than 20.0 MB (1)"),
+        (["search", no_utf8, "handbook", "--embedder", "none"], "the query is not UTF-8"),
+        (["answer", "tea", "blank", "--embedder", "none"], "blank: no text to index; left out: no text in it (1)"),
+        (["answer", no_utf8, "handbook", "--embedder", "none"], "the question is not UTF-8"),
+        (["explain", no_utf8, "--model", saved], "prompt or answer is not UTF-8"),
+        (["explain", "the " * 9_000, "--model", saved], "the model's context holds"),
+        (["evaluate", saved, "--text", "blank"], "blank is empty"),
+        (["evaluate", saved, "--text", "blob"], "blob is binary (holds NUL bytes)"),
+        (["evaluate", saved, "--text", "large"], "large has 50.4 MB, more than 20.0 MB: cut it"),
+        ([*pairs, "search", "--pairs", "blank"], "blank: no line in it: give 4 items at the least"),
+        ([*pairs, "answer", "--pairs", "blob"], "blob is not UTF-8"),
+        ([*pairs, "summarize", "--pairs", "large"], "large, line 1 is no JSON"),
+    ):
+        assert why in call(*words).complaint
+
+
+def test_an_index_half_there_is_named_and_the_files_stay(call: Call, handbook: Path) -> None:
+    words = ["tea", "handbook", "--index", "kept", "--embedder", "none"]
+    call("search", *words)
+    database = Path("kept", "index.sqlite")
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+    for verb in ("search", "answer"):
+        assert "kept is damaged" in call(verb, *words).complaint
+    assert len(list(handbook.iterdir())) == 3

@@ -53,3 +53,11 @@ def test_complaints(call: Callable[..., Any], saved: Path, tmp_path: Path) -> No
         (("explain", "a b c"), "there is no model"),
     ):
         assert complaint in call(*words).complaint
+
+
+def test_a_character_of_several_tokens_is_named(call: Callable[..., Any], saved: Path) -> None:
+    told = call("explain", "the work of 是", "--answer", "柏", "--model", saved, "--steps", 2)
+    assert told.code == 0
+    assert "  part of ‘柏’ " in told.out
+    assert "‘’" not in told.out
+    assert call("explain", "the work of", "--model", saved, "--seed", -1).code == 2

@@ -498,3 +498,27 @@ def test_the_description_names_the_routes() -> None:
         assert {"200", "400", "401", "413", "429", "501", "503"} <= set(route["responses"])
         assert {"application/json", "text/event-stream"} == set(route["responses"]["200"]["content"])
     assert "/" not in document["paths"]
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "summarize": {"text": COFFEE},
+    "translate": {"text": "The lamp blinks.", "target": "zh", "source": "en"},
+    "search": {"query": "descaler", "documents": DOCUMENTS},
+    "answer": {"question": "Where do the keys hang?", "documents": DOCUMENTS},
+    "explain": {"prompt": "the work of the", "answer": " people"},
+}
+TEXT = {"summarize": "text", "translate": "text", "search": "query", "answer": "question", "explain": "prompt"}
+
+
+@pytest.mark.parametrize("route", list(BODIES))
+def test_bad_bodies_are_refused_by_every_route(route: str, saved: Path) -> None:
+    engine = OwnEngine(saved) if route == "explain" else Bilingual()
+    asked = client(engine, look_into=partial(look_into, engine, str(saved)))
+    body, name = BODIES[route], TEXT[route]
+    for text in ("", "PK\x03\x04\0\0\x08", 3, None):
+        error_of(asked.post(f"/v1/{route}", json={**body, name: text}), 400)
+    headers = {"Content-Type": "application/json"}
+    large = json.dumps({**body, name: "a " * 25_000_000})
+    assert error_of(asked.post(f"/v1/{route}", content=large, headers=headers), 413)["code"] == "request_too_large"
+    error_of(asked.post(f"/v1/{route}", content=b"\x89PNG\0\xff", headers=headers), 400)
+    assert asked.post(f"/v1/{route}", json=body).status_code == 200

@@ -35,7 +35,7 @@ def command(
     ] = DEFAULT_FOLDER,
     max_tokens: Annotated[int, typer.Option(help="Tokens to write at the most, where no answer is named.")] = 12,
     steps: Annotated[int, typer.Option(help="Places at which integrated gradients are taken.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of the random choices of the deletion test.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random choices of the deletion test.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Say which words of a prompt carried an answer, what each layer would have said, and where it may come from."""

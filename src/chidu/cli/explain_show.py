@@ -60,25 +60,25 @@ def _carried(found: Explanation) -> Iterator[Text]:
         "  (50×: without this word alone the token would have been 50 times less likely;\n"
         "  gradients: the words with the largest shares by integrated gradients)",
     )
-    for each in found.tokens:
-        yield _token(found, each)
+    names = _names(found.inputs)
+    for each, name in zip(found.tokens, names[found.prompt_tokens :], strict=True):
+        yield _token(each, names, name)
     told = f"  The gradients' shares miss {percent(found.missed)} of what they should add up to"
     yield Text(told + (": here, go by leaving out." if found.missed > MUCH else "."))
 
 
-def _token(found: Explanation, each: Explained) -> Text:
-    texts = found.inputs
+def _token(each: Explained, names: Sequence[str], name: str) -> Text:
     strongest = [place for place in _highest(each.left_out) if each.left_out[place] >= LEAST]
     by_gradients = [place for place in _highest(each.gradients.shares) if each.gradients.shares[place] > 0]
-    line = Text.assemble("  ", (_quoted(each.text), "bold"), f" {percent(math.exp(each.log_probability))} likely: ")
+    line = Text.assemble("  ", (name, "bold"), f" {percent(math.exp(each.log_probability))} likely: ")
     for place in strongest:
         if place != strongest[0]:
             line.append(", ")
-        line.append(_quoted(texts[place]), _shade(each.left_out[place], each.left_out))
+        line.append(names[place], _shade(each.left_out[place], each.left_out))
         line.append(f" {times(math.exp(min(each.left_out[place], 300)))}")
     if not strongest:
         line.append("no word alone")
-    line.append(". Gradients: " + (", ".join(_quoted(texts[place]) for place in by_gradients) or "none"))
+    line.append(". Gradients: " + (", ".join(names[place] for place in by_gradients) or "none"))
     return line
 
 
@@ -130,8 +130,8 @@ def _layers(found: Explanation) -> Iterator[Text]:
     if found.without_layers:
         yield Text(f"  {found.without_layers}")
         return
-    for each in found.tokens:
-        yield Text.assemble("  ", (_quoted(each.text), "bold"), f" {_path(each)}")
+    for each, name in zip(found.tokens, _names(found.inputs)[found.prompt_tokens :], strict=True):
+        yield Text.assemble("  ", (name, "bold"), f" {_path(each)}")
 
 
 def _path(each: Explained) -> str:
@@ -199,6 +199,18 @@ def _places(origin: Origin) -> Iterator[Text]:
 def _limits(found: Explanation) -> Iterator[Text]:
     yield _title("What this can't tell")
     yield Text("  " + " ".join(found.limits.values()))
+
+
+def _names(texts: Sequence[str]) -> list[str]:
+    """Return what each token is called: its text, or the character that it is a part of, which stands with the last."""
+    names, behind = list[str](), ""
+    for text in reversed(texts):
+        if text:
+            names.append(_quoted(text))
+        else:
+            names.append(f"part of {_quoted(behind[0])}" if behind[:1] > "\x7f" else "part of no whole character")
+        behind = text or behind
+    return names[::-1]
 
 
 def _quoted(text: str) -> str:

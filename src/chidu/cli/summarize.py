@@ -12,6 +12,7 @@ import typer
 
 from chidu.cli.output import check_output, kept_beside
 from chidu.cli.plain import json_text, plain, plain_on_terminal
+from chidu.units import count_of
 
 if TYPE_CHECKING:
     from chidu.apps import KeptPieces, Sentence, Summary, WrittenSummary
@@ -149,10 +150,11 @@ def _counted(summary: Summary | WrittenSummary) -> str:
     from chidu.apps import Summary
 
     if isinstance(summary, Summary):
-        return f"{len(summary.kept)} of {summary.sentences:,} sentences"
+        return f"{len(summary.kept)} of {count_of(summary.sentences, 'sentence')}"
     before = f" ({summary.kept_parts:,} of them kept from before)" if summary.kept_parts else ""
     return (
-        f"{len(summary.written)} sentences written of {summary.sentences:,} in {summary.parts:,} parts{before}; "
+        f"{count_of(len(summary.written), 'sentence')} written of {summary.sentences:,} in "
+        f"{count_of(summary.parts, 'part')}{before}; "
         f"not borne out, and marked: {len(summary.unsupported)}"
     )
 

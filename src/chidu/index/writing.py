@@ -23,6 +23,7 @@ from chidu.index.reading import MOST_BYTES, File, digest, find_files, read_passa
 from chidu.index.store import FORMAT, Store, hold, without_vectors
 from chidu.index.words import stemmer
 from chidu.runs.record import Record, fingerprint, machine, now, versions
+from chidu.units import count_of
 
 __all__ = ["Updated", "update_index"]
 
@@ -60,8 +61,8 @@ class Updated:
     def __str__(self) -> str:
         left = "".join(f"; left out: {reason} ({count})" for reason, count in self.left_out.items())
         return (
-            f"{self.files:,} files, {self.passages:,} passages ({self.read:,} files read, {self.unchanged:,} unchanged,"
-            f" {self.removed:,} removed){left}"
+            f"{count_of(self.files, 'file')}, {count_of(self.passages, 'passage')} ({count_of(self.read, 'file')} read,"
+            f" {self.unchanged:,} unchanged, {self.removed:,} removed){left}"
         )
 
 

@@ -85,8 +85,9 @@ class Record:
 
 def fingerprint(value: Any) -> str:
     """Return the sha256 of a JSON value, in a form that does not depend on the order of its keys."""
+    # Names of files may be bytes that are no UTF-8.
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -81,6 +81,8 @@ def read_pairs(app: str, path: Path | None = None) -> Pairs:
     place = path or _FOLDER / f"{app}.jsonl"
     name = str(path) if path else "the package's own pairs"
     rows = list(_rows(place, name))
+    if not rows:
+        raise TextError(f"{name}: no line in it: give {_LEAST} items at the least")
     made = _MADE[app](rows)
     found = Pairs(app, name, **made, digest=fingerprint([row for _, row in rows]))
     if len(found) < _LEAST:
@@ -168,7 +170,7 @@ def _questions(rows: Sequence[Row], wants: str) -> dict[str, Any]:
         else:
             raise TextError(f"{where}: neither 'document' nor 'question' is in it")
     if not documents:
-        raise TextError(f"{rows[0][0] if rows else 'the file'}: no line has a document: questions are asked of some")
+        raise TextError(f"{rows[0][0]}: no line has a document: write some, of which the questions are asked")
     for (where, _), one in questions:
         if wants == "documents" and not one.documents:
             raise TextError(f"{where}: 'documents' is empty: name the documents that are right")

@@ -17,7 +17,7 @@ export async function explain(into, asked) {
   into.replaceChildren(
     said("p", "explain_lead", { count: found.explained, of: found.of }),
     tokens(explanation),
-    ...(explanation.gradients ? [said("p", `explain_${explanation.gradients.verdict}`)] : []),
+    ...(explanation.left_out ? [said("p", `explain_${explanation.left_out.verdict}`)] : []),
     ...origin(explanation.origin),
     said("p", "limits", {}, { class: "quiet" }),
     element("ul", { class: "quiet" }, ...Object.entries(explanation.limits).map(([name, text]) => limit(name, text))),
@@ -29,15 +29,19 @@ function limit(name, text) {
   return said("li", `limit_${name}`, { message: text });
 }
 
-/** The tokens of prompt and answer; those of the prompt each as dark as its part in the answer, the darkest in full. */
+/**
+ * The tokens of prompt and answer; those of the prompt each as dark as what the answer loses without it, the darkest in
+ * full. A token without text is a part of the character behind it, and what it carried counts there.
+ */
 function tokens(explanation) {
   const weights = explanation.inputs
     .slice(0, explanation.prompt_tokens)
-    .map((_text, at) => explanation.tokens.reduce((sum, each) => sum + Math.max(0, each.gradients.shares[at] ?? 0), 0));
+    .map((_text, at) => explanation.tokens.reduce((sum, each) => sum + Math.max(0, each.left_out[at] ?? 0), 0));
+  for (let at = 0; at + 1 < weights.length; at++) if (!explanation.inputs[at]) weights[at + 1] += weights[at];
   const most = Math.max(...weights, 1e-9);
   const shown = explanation.inputs.map((text, at) => {
     const weight = (weights[at] ?? 0) / most;
-    if (weight < LEAST) return text;
+    if (weight < LEAST || !text) return text;
     const mark = element("mark", {}, text);
     mark.style.setProperty("--weight", String(Math.round(10 + 45 * weight)));
     return mark;
