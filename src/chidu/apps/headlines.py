@@ -10,7 +10,7 @@ opinion it is: where it would, the words stay. Where the subject holds one, or t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chidu.apps.sentences import Sentence, sentences
 from chidu.corpus import is_chinese
@@ -91,7 +91,15 @@ def headline(text: str) -> Headline:
     found = sentences(text)
     if not found:
         raise TextError("the text has no sentence: there is nothing to summarise")
-    return Headline(*_cut(found[0].text), found[0], len(found))
+    first = _whole(found)
+    return Headline(*_cut(first.text), first, len(found))
+
+
+def _whole(found: list[Sentence]) -> Sentence:
+    """Return the first sentence, with those behind it from which a full stop inside a name tore it."""
+    end = next(number for number, one in enumerate(found) if not one.torn)
+    said = "".join(one.text for one in found[: end + 1])
+    return replace(found[0], text=said, last_line=found[end].last_line, torn=False)
 
 
 def _cut(sentence: str) -> tuple[str, str]:

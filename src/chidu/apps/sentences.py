@@ -24,6 +24,7 @@ _NO_PROSE = re.compile(r"\s*(\||<!--|[-=*_]{3,}\s*$|\[[^\]]+\]:|!\[[^\]]*\]\([^)
 WIDE_ENDS = "，。；：、！？”’）》】」』"
 """Marks of Chinese behind which no blank follows."""
 _WORD = re.compile(r"\w")
+_TORN = re.compile(r"\.[^\W一-鿿]")
 _WINDOW = 10_000
 """Characters that sentencex is given at once: on Chinese its time grows with their square."""
 
@@ -41,6 +42,8 @@ class Sentence:
     """The headings above it with their marks, the highest first."""
     paragraph: int
     """Number of its paragraph in the text, from 0."""
+    torn: bool = False
+    """Whether its full stop touches the next letter: it may end inside a name ("http.FileSystem")."""
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -94,7 +97,8 @@ def _cut(paragraph: int, lines: list[Line], headings: tuple[str, ...]) -> Iterat
         said = whole[start:end]
         if _WORD.search(said):
             begin, last = start + len(said) - len(said.lstrip()), start + len(said.rstrip()) - 1
-            yield Sentence(said.strip(), _line(starts, begin), _line(starts, last), headings, paragraph)
+            torn = _TORN.match(whole, end - 1) is not None
+            yield Sentence(said.strip(), _line(starts, begin), _line(starts, last), headings, paragraph, torn)
 
 
 def boundaries(text: str, language: str) -> list[tuple[int, int]]:
