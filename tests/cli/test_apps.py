@@ -180,11 +180,42 @@ def test_texts_are_summarised_from_files_and_pipes(call: Call, handbook: Path, m
     assert call("summarize", "--sentences", "1").out in ("第一句说茶。\n", "第二句也说茶。\n")
 
 
+def test_a_headline_is_cut_from_the_first_sentence(call: Call) -> None:
+    Path("foo.md").write_text("# Foo\n\nFoo is a fast text editor for programmers, written in C. It is small.\n")
+    Path("甲.md").write_text("甲乙是一款快速的文本编辑器，用C语言写成。\n", encoding="utf-8")
+    told = call("summarize", "foo.md", "--headline")
+    assert (told.code, told.out) == (0, "Foo: fast text editor for programmers\n")
+    assert "foo.md: cut from the first of 2 sentences" in told.err
+    both = call("summarize", "foo.md", "甲.md", "--headline").out
+    assert both == "foo.md: Foo: fast text editor for programmers\n甲.md: 甲乙：快速的文本编辑器\n"
+    assert call("summarize", "foo.md", "--headline", "--output", "all.txt").out == ""
+    assert Path("all.txt").read_text() == told.out
+    document = json.loads(call("summarize", "foo.md", "--headline", "--json").out)
+    (found,) = document.pop("summaries")
+    assert document == {"headline": True}
+    assert (found["subject"], found["phrase"], found["of"]) == ("Foo", "fast text editor for programmers", 2)
+    assert found["summary"] == "Foo: fast text editor for programmers"
+    (sentence,) = found["sentences"]
+    assert (sentence["first_line"], sentence["headings"]) == (3, ["Foo"])
+    assert sentence["text"] == "Foo is a fast text editor for programmers, written in C."
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--sentences", "3"), ("--percent", "5"), ("--model", "smollm2"), ("--embedder", "e5")]
+)
+def test_a_headline_takes_no_choice_of_sentences(call: Call, option: str, value: str) -> None:
+    Path("foo.md").write_text("Foo is a fast text editor, written in C.\n")
+    complaint = call("summarize", "foo.md", "--headline", option, value).complaint
+    assert f"--headline cuts the first sentence alone, by rules: leave {option} out" in complaint
+
+
 def test_texts_that_are_none_are_named(call: Call, handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("blob").write_bytes(b"a\0b")
     Path("latin").write_bytes("café".encode("latin-1"))
     Path("blank").write_text(" \n")
     Path("large").write_bytes(b"a. " * 7_000_000)
+    Path("code").write_text("```python\nprint('A sentence.')\n```\n")
+    Path("table").write_text("| a | b |\n|---|---|\n| A sentence. | B. |\n")
     for words, why in (
         (["nowhere"], "nowhere is no file"),
         (["handbook"], "handbook is no file: name a file of text; for a folder see chidu search"),
@@ -192,6 +223,11 @@ def test_texts_that_are_none_are_named(call: Call, handbook: Path, monkeypatch: 
         (["latin"], "latin is not UTF-8 (unexpected end of data at byte 3): convert it"),
         (["blank"], "blank: the text has no sentence"),
         (["large"], "large has 21.0 MB, more than 20.0 MB: cut it"),
+        (["large", "--headline"], "large has 21.0 MB, more than 20.0 MB: cut it"),
+        (["blob", "--headline"], "blob is binary (holds NUL bytes)"),
+        (["blank", "--headline"], "blank: the text has no sentence"),
+        (["code", "--headline"], "code: the text has no sentence"),
+        (["table", "--headline"], "table: the text has no sentence"),
         (["handbook/leave.md", "--percent", "0"], "percent is 0.0: above 0 and at most 100 is needed"),
         (["handbook/leave.md", "--percent", "5", "--sentences", "2"], "name one"),
         (["handbook/leave.md", "--embedder", "./none"], "no such folder"),

@@ -120,6 +120,18 @@ def test_a_text_is_summarized(tmp_path: Path) -> None:
     assert "guard" not in client().post("/v1/summarize", json={"text": COFFEE}).json()
 
 
+def test_a_headline_is_cut_and_leaves_as_an_answer_does() -> None:
+    text = "# Mail\n\nFoo is a fast mail reader for jane@example.com, written in C. It is small."
+    found = client().post("/v1/summarize", json={"text": text, "headline": True}).json()
+    assert (found["summary"], found["of"]) == ("Foo: fast mail reader for jane@example.com", 2)
+    assert found["sentences"] == [{"first_line": 3, "last_line": 3}]
+    judged = client(guard=Guard()).post("/v1/summarize", json={"text": text, "headline": True}).json()
+    assert judged["summary"] == "Foo: fast mail reader for <EMAIL>"
+    assert ("answer", "redact") in [(each["side"], each["action"]) for each in judged["guard"]]
+    streamed = events_of(client().post("/v1/summarize", json={"text": text, "headline": True, "stream": True}))
+    assert streamed[-1]["summary"] == found["summary"]
+
+
 def test_chinese_is_summarized_and_by_vectors() -> None:
     asked = client(embedder=Letters())
     found = asked.post(
@@ -143,6 +155,10 @@ def test_chinese_is_summarized_and_by_vectors() -> None:
         ({"text": ["a"]}, "text", "string_type"),
         ({"sentences": 0}, "sentences", "greater_than_equal"),
         ({"sentences": 2, "percent": 5}, "percent", None),
+        ({"headline": True, "sentences": 3}, "sentences", None),
+        ({"headline": True, "percent": 3}, "percent", None),
+        ({"headline": True, "model": "letters"}, "model", None),
+        ({"headline": "yes"}, "headline", "bool_type"),
         ({"url": "http://127.0.0.1/"}, "url", "extra_forbidden"),
         ({"path": "/etc/passwd"}, "path", "extra_forbidden"),
         ({"text": "…—…"}, None, "invalid_text"),
@@ -497,6 +513,9 @@ def test_the_description_names_the_routes() -> None:
         assert set(document["components"]["schemas"][schema]["required"]) == needed
         assert {"200", "400", "401", "413", "429", "501", "503"} <= set(route["responses"])
         assert {"application/json", "text/event-stream"} == set(route["responses"]["200"]["content"])
+    headline = document["components"]["schemas"]["SummarizeAsked"]["properties"]["headline"]
+    assert (headline["type"], headline["default"]) == ("boolean", False)
+    assert "first sentence" in headline["description"]
     assert "/" not in document["paths"]
 
 

@@ -10,7 +10,7 @@ opinion it is: where it would, the words stay. Where the subject holds one, or t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chidu.apps.sentences import Sentence, sentences
 from chidu.corpus import is_chinese
@@ -75,7 +75,9 @@ class Headline:
     subject: str
     """Of what it is said, in the sentence's words; empty where the phrase holds it, or it is a word like "it"."""
     sentence: Sentence
-    """It was cut from."""
+    """It was cut from: the first."""
+    sentences: int
+    """That the text has."""
 
     @property
     def text(self) -> str:
@@ -89,21 +91,31 @@ def headline(text: str) -> Headline:
     found = sentences(text)
     if not found:
         raise TextError("the text has no sentence: there is nothing to summarise")
-    return _cut(found[0])
+    first = _whole(found)
+    return Headline(*_cut(first.text), first, len(found))
 
 
-def _cut(sentence: Sentence) -> Headline:
-    whole = _ITEM.sub("", sentence.text).strip()
+def _whole(found: list[Sentence]) -> Sentence:
+    """Return the first sentence, with those behind it from which a full stop inside a name tore it."""
+    end = next(number for number, one in enumerate(found) if not one.torn)
+    said = "".join(one.text for one in found[: end + 1])
+    return replace(found[0], text=said, last_line=found[end].last_line, torn=False)
+
+
+def _cut(sentence: str) -> tuple[str, str]:
+    """Return the phrase of a sentence, and its subject."""
+    # Runs of blanks would each be tried from every place in them.
+    whole = " ".join(_ITEM.sub("", sentence).split())
     if whole.endswith(("?", "？")):
-        return Headline(whole, "", sentence)
+        return whole, ""
     chinese = is_chinese(whole)
     limits = _LIMITS_CHINESE if chinese else _LIMITS
     plain = _BRACKETS.sub(lambda one: one.group() if limits.search(one.group()) else "", whole).strip()
     subject, said = _split_chinese(plain) if chinese else _split(plain)
     phrase = _ended(_trimmed(said, _SEAM_CHINESE if chinese else _SEAM, limits))
     if len(phrase) < 4 if chinese else len(phrase.split()) < _LEAST_WORDS:
-        return Headline(_ended(whole), "", sentence)
-    return Headline(phrase, subject, sentence)
+        return _ended(whole), ""
+    return phrase, subject
 
 
 def _split(said: str) -> tuple[str, str]:
@@ -132,10 +144,13 @@ def _split_chinese(said: str) -> tuple[str, str]:
 
 def _trimmed(said: str, seam: re.Pattern[str], limits: re.Pattern[str]) -> str:
     """Cut what follows the first seam behind which nothing limits what was said."""
-    for found in seam.finditer(said):
+    # Looked for once, not from every seam: a sentence may be a megabyte of seams.
+    last_limit = max((found.start() for found in limits.finditer(said)), default=-1)
+    verb = _VERB.search(said)
+    for found in seam.finditer(said, max(last_limit, 0)):
         # Examples within a clause may have its end behind them ("makes working with files such as these easy").
-        is_open = found.group()[:1].isspace() and _VERB.search(said, 0, found.start()) is not None
-        if found.start() and not is_open and not limits.search(said, found.start()):
+        is_open = found.group()[:1].isspace() and verb is not None and verb.end() <= found.start()
+        if found.start() > last_limit and not is_open and found.start():
             return said[: found.start()]
     return said
 

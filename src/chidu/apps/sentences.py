@@ -7,6 +7,7 @@ rows of tables, rules, comments. An item of a list is a paragraph of its own.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ _NO_PROSE = re.compile(r"\s*(\||<!--|[-=*_]{3,}\s*$|\[[^\]]+\]:|!\[[^\]]*\]\([^)
 WIDE_ENDS = "，。；：、！？”’）》】」』"
 """Marks of Chinese behind which no blank follows."""
 _WORD = re.compile(r"\w")
+_TORN = re.compile(r"\.[^\W一-鿿]")
+_WINDOW = 10_000
+"""Characters that sentencex is given at once: on Chinese its time grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Sentence:
     """The headings above it with their marks, the highest first."""
     paragraph: int
     """Number of its paragraph in the text, from 0."""
+    torn: bool = False
+    """Whether its full stop touches the next letter: it may end inside a name ("http.FileSystem")."""
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -91,7 +97,8 @@ def _cut(paragraph: int, lines: list[Line], headings: tuple[str, ...]) -> Iterat
         said = whole[start:end]
         if _WORD.search(said):
             begin, last = start + len(said) - len(said.lstrip()), start + len(said.rstrip()) - 1
-            yield Sentence(said.strip(), _line(starts, begin), _line(starts, last), headings, paragraph)
+            torn = _TORN.match(whole, end - 1) is not None
+            yield Sentence(said.strip(), _line(starts, begin), _line(starts, last), headings, paragraph, torn)
 
 
 def boundaries(text: str, language: str) -> list[tuple[int, int]]:
@@ -100,8 +107,18 @@ def boundaries(text: str, language: str) -> list[tuple[int, int]]:
         from sentencex import get_sentence_boundaries
     except ImportError as error:
         raise MissingPackageError("sentencex", "search", "telling sentences apart") from error
-    return [(each["start_index"], each["end_index"]) for each in get_sentence_boundaries(language, text)]
+    found: list[tuple[int, int]] = []
+    begin, width = 0, _WINDOW
+    while begin < len(text):
+        told = get_sentence_boundaries(language, text[begin : begin + width])
+        ends = [(begin + each["start_index"], begin + each["end_index"]) for each in told]
+        if begin + width >= len(text):
+            return found + ends
+        # The last one may go on behind the window: it is read again, at the head of the next.
+        found += ends[:-1]
+        begin, width = (ends[-1][0], _WINDOW) if len(ends) > 1 else (begin, 2 * width)
+    return found
 
 
 def _line(starts: list[tuple[int, int]], place: int) -> int:
-    return max(number for start, number in starts if start <= place)
+    return starts[bisect_right(starts, place, key=lambda one: one[0]) - 1][1]

@@ -1,4 +1,4 @@
-"""`chidu summarize`: the sentences of a text that say most of it, or what a model writes of it."""
+"""`chidu summarize`: the sentences of a text that say most of it, its headline, or what a model writes of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from chidu.cli.plain import json_text, plain, plain_on_terminal
 from chidu.units import count_of
 
 if TYPE_CHECKING:
-    from chidu.apps import KeptPieces, Sentence, Summary, WrittenSummary
+    from chidu.apps import Headline, KeptPieces, Sentence, Summary, WrittenSummary
+
+    Made = Headline | Summary | WrittenSummary
 
 __all__ = ["command"]
 
@@ -42,13 +44,16 @@ def command(
             "sentence that the text does not bear out is marked."
         ),
     ] = None,
+    headline: Annotated[
+        bool, typer.Option("--headline", help="Cut the first sentence of each text to a phrase instead.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(help="A file to write instead; with --model what is done is kept beside it, and gone on from."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Keep the sentences that say most of a text, as they stand; or with --model have them written, and checked."""
+    """Keep the sentences that say most of a text; with --headline cut the first one; with --model have it written."""
     from chidu.errors import SettingError
     from chidu.runs.record import write_atomic
 
@@ -57,11 +62,18 @@ def command(
         check_output(output, *(files or []))
     if model is not None and embedder != "none":
         raise SettingError("--embedder chooses among the text's own sentences: give it or --model, not both")
-    found: Sequence[tuple[str, Summary | WrittenSummary]]
+    others = {"--sentences": sentences, "--percent": percent, "--model": model}
+    given = [name for name, value in others.items() if value is not None] + ["--embedder"] * (embedder != "none")
+    if headline and given:
+        raise SettingError(f"--headline cuts the first sentence alone, by rules: leave {given[0]} out")
+    found: Sequence[tuple[str, Made]]
     kept = None
-    if model is None:
+    if headline:
+        found = _cut(texts)
+        told: dict[str, Any] = {"headline": True}
+    elif model is None:
         found = _keep(texts, sentences, percent, embedder)
-        told: dict[str, Any] = {"embedder": embedder}
+        told = {"embedder": embedder}
     else:
         kept = kept_beside(output)
         found = _write(texts, sentences, percent, model, kept)
@@ -70,8 +82,9 @@ def command(
         documents = [_document(name, summary) for name, summary in found]
         shown = json_text({**told, "summaries": documents})
     else:
-        parts = [f"{name}:\n\n{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
-        shown = "\n\n".join(parts)
+        between, below = ("\n", " ") if headline else ("\n\n", "\n\n")
+        parts = [f"{name}:{below}{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
+        shown = between.join(parts)
     if output is not None:
         write_atomic(output, f"{shown}\n")
         if kept is not None:
@@ -104,6 +117,12 @@ def _keep(texts: Texts, sentences: int | None, percent: float | None, embedder: 
             )
             for name, text in texts
         ]  # fmt: skip
+
+
+def _cut(texts: Texts) -> list[tuple[str, Headline]]:
+    from chidu.apps import headline
+
+    return [(name, _named(name, partial(headline, text))) for name, text in texts]
 
 
 def _write(
@@ -146,9 +165,11 @@ def _named(name: str, make: Callable[[], Found]) -> Found:
         raise TextError(f"{name}: {error}") from error
 
 
-def _counted(summary: Summary | WrittenSummary) -> str:
-    from chidu.apps import Summary
+def _counted(summary: Made) -> str:
+    from chidu.apps import Headline, Summary
 
+    if isinstance(summary, Headline):
+        return f"cut from the first of {summary.sentences:,} sentences"
     if isinstance(summary, Summary):
         return f"{len(summary.kept)} of {count_of(summary.sentences, 'sentence')}"
     before = f" ({summary.kept_parts:,} of them kept from before)" if summary.kept_parts else ""
@@ -159,10 +180,13 @@ def _counted(summary: Summary | WrittenSummary) -> str:
     )
 
 
-def _document(name: str, summary: Summary | WrittenSummary) -> dict[str, Any]:
-    from chidu.apps import Summary
+def _document(name: str, summary: Made) -> dict[str, Any]:
+    from chidu.apps import Headline, Summary
 
-    told = {"source": name, "summary": summary.text, "of": summary.sentences}
+    told: dict[str, Any] = {"source": name, "summary": summary.text, "of": summary.sentences}
+    if isinstance(summary, Headline):
+        parts = {"subject": summary.subject, "phrase": summary.phrase}
+        return {**told, **parts, "sentences": [_placed(summary.sentence)]}
     if isinstance(summary, Summary):
         rows = [{**_placed(each.sentence), "score": round(each.score, 4)} for each in summary.kept]
         return {**told, "sentences": rows}

@@ -47,6 +47,7 @@ from chidu.serving.streams import Stream, event
 from chidu.serving.working import WatchedEmbedder, WatchedEngine, Work
 
 if TYPE_CHECKING:
+    from chidu.apps import Headline, Sentence, Summary
     from chidu.evaluation.tracing import CorpusTrace
     from chidu.evaluation.white_box import WhiteBox
 
@@ -140,21 +141,26 @@ class Applications:
         return {"id": work.told.id, "object": name, "created": begun, **found, "usage": tokens, **guard}
 
     async def _summarize(self, work: Work, asked: SummarizeAsked) -> dict[str, Any]:
-        """The sentences that say most of a text. `model` names the embedder that tells what is alike; else words do."""
-        from chidu.apps import summarize
+        """The sentences that say most of a text, or its headline.
+
+        `model` names the embedder that tells what is alike; else words do.
+        """
+        from chidu.apps import headline, summarize
 
         embedder = self._vectors(asked.model) if asked.model else None
-        text = await self._guarding.text(work.told, asked.text, "text")
-        found = await work.run(summarize, as_written(text), asked.sentences, asked.percent, embedder, work.tell)
-        places = ("first_line", "last_line")
+        text = as_written(await self._guarding.text(work.told, asked.text, "text"))
+        found: Headline | Summary
+        if asked.headline:
+            found = cut = await work.run(headline, text)
+            rows: list[dict[str, Any]] = [_lines(cut.sentence)]
+        else:
+            found = kept = await work.run(summarize, text, asked.sentences, asked.percent, embedder, work.tell)
+            rows = [_lines(each.sentence) | {"score": round(each.score, 4)} for each in kept.kept]
         return {
             "model": asked.model,
             "summary": await self._guarding.whole_answer(work.told, found.text),
             "of": found.sentences,
-            "sentences": [
-                {name: getattr(each.sentence, name) for name in places} | {"score": round(each.score, 4)}
-                for each in found.kept
-            ],
+            "sentences": rows,
         }
 
     async def _translate(self, work: Work, asked: TranslateAsked) -> dict[str, Any]:
@@ -325,6 +331,10 @@ class Applications:
             message = f"there is no index {name!r} here; there are {there}"
             raise RequestError(404, message, param="index", code="index_not_found")
         return found
+
+
+def _lines(sentence: Sentence) -> dict[str, Any]:
+    return {"first_line": sentence.first_line, "last_line": sentence.last_line}
 
 
 async def _events(steps: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None]:

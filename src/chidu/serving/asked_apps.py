@@ -77,11 +77,17 @@ class SummarizeAsked(TaskAsked):
     text: Readable
     sentences: int | None = Field(default=None, ge=1, le=MOST_SENTENCES)
     percent: float | None = Field(default=None, gt=0, le=100)
+    headline: bool = Field(
+        default=False, description="Cut the first sentence to a phrase instead; not with sentences, percent or model."
+    )
 
     @model_validator(mode="after")
     def _says_how_much_once(self) -> SummarizeAsked:
         if self.sentences is not None and self.percent is not None:
             raise RequestError(400, "sentences and percent are both given: leave one out", param="percent")
+        for name in ("sentences", "percent", "model"):
+            if self.headline and getattr(self, name) is not None:
+                raise RequestError(400, f"a headline is cut from the first sentence: leave {name} out", param=name)
         return self
 
     @property

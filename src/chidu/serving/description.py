@@ -68,7 +68,10 @@ def _application(**required: Any) -> dict[str, Any]:
     return found
 
 
-PLACES = {"first_line": NUMBER, "last_line": NUMBER, "score": {"type": "number"}}
+LINES = {"first_line": NUMBER, "last_line": NUMBER}
+PLACES = {**LINES, "score": {"type": "number"}}
+KEPT = {**_object(PLACES), "required": list(LINES)}
+"""The sentence of a headline was not ranked, and has no score."""
 PASSAGE = _object({"file": TEXT, "heading": TEXT, "text": TEXT, **PLACES})
 BOOLEAN = {"type": "boolean"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -85,7 +88,7 @@ ANSWERS = {
     "/v1/indexes": ("application/json", _object({"data": {"type": "array", "items": _object({"id": TEXT})}})),
     "/v1/summarize": (
         "application/json",
-        _application(summary=TEXT, of=NUMBER, sentences={"type": "array", "items": _object(PLACES)}),
+        _application(summary=TEXT, of=NUMBER, sentences={"type": "array", "items": KEPT}),
     ),
     "/v1/translate": (
         "application/json",

@@ -53,16 +53,19 @@ function below(found, text, reasons) {
 function summarizing() {
   const files = new Files(by("summarize-files"));
   application("summarize", async function* (ask) {
-    const sentences = Number(by("summarize-sentences").value);
+    const wanted = by("summarize-sentences").value;
+    const headline = wanted === "headline";
+    const how = headline ? { headline } : { sentences: Number(wanted) };
+    const heads = headline ? ["headline_of", "headline_of_file"] : ["summary_of", "summary_of_file"];
     for (const { name, text } of texts(by("summarize-text"), files)) {
-      const found = await ask("/v1/summarize", { text, sentences });
+      const found = await ask("/v1/summarize", { text, ...how });
       const values = { name, kept: found.sentences.length, of: found.of };
-      const why = () => [
+      const why = () => headline ? [said("p", "headline_why", { line: found.sentences[0].first_line })] : [
         said("p", "summary_why"),
         element("ul", {}, ...found.sentences.map((each) => said("li", "line_score", { line: each.first_line, score: each.score.toFixed(2) }))),
       ];
       yield element(
-        "article", {}, said("h2", name ? "summary_of_file" : "summary_of", values), prose(found.summary),
+        "article", {}, said("h2", heads[name ? 1 : 0], values), prose(found.summary),
         ...below(found, found.summary, why),
       );
     }
