@@ -72,8 +72,10 @@ PUBLISHED = {
     ("tatoeba-test-v2021-08-07", "zh"): (30.7, None),
     ("tatoeba-test-v2021-08-07", "en"): (55.2, 36.4),
 }
-"""chrF and BLEU of Marian opus-2020-07-17 into a language, whole sets, simplified Chinese: opus-2020-07-17.scores.txt in
-models/eng-zho and models/zho-eng of Helsinki-NLP/Tatoeba-Challenge. Their BLEU into Chinese is cut otherwise: left out.
+"""chrF and BLEU of Marian opus-2020-07-17 into a language, whole sets, simplified Chinese.
+
+From opus-2020-07-17.scores.txt in models/eng-zho and models/zho-eng of Helsinki-NLP/Tatoeba-Challenge. Their BLEU into
+Chinese is cut otherwise: left out.
 """
 
 Way = tuple[str, str]

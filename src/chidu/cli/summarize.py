@@ -15,6 +15,7 @@ from chidu.cli.plain import json_text, plain, plain_on_terminal
 
 if TYPE_CHECKING:
     from chidu.apps import KeptPieces, Sentence, Summary, WrittenSummary
+    from chidu.cli.voice import BarVoice, LineVoice
 
 __all__ = ["command"]
 
@@ -48,6 +49,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Keep the sentences that say most of a text, as they stand; or with --model have them written, and checked."""
+    from chidu.cli.voice import open_voice
     from chidu.errors import SettingError
     from chidu.runs.record import write_atomic
 
@@ -57,25 +59,24 @@ def command(
     if model is not None and embedder != "none":
         raise SettingError("--embedder chooses among the text's own sentences: give it or --model, not both")
     found: Sequence[tuple[str, Summary | WrittenSummary]]
-    kept = None
-    if model is None:
-        found = _keep(texts, sentences, percent, embedder)
-        told: dict[str, Any] = {"embedder": embedder}
-    else:
-        kept = kept_beside(output)
-        found = _write(texts, sentences, percent, model, kept)
-        told = {"model": model}
-    if as_json:
-        documents = [_document(name, summary) for name, summary in found]
-        shown = json_text({**told, "summaries": documents})
-    else:
-        parts = [f"{name}:\n\n{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
-        shown = "\n\n".join(parts)
-    if output is not None:
-        write_atomic(output, f"{shown}\n")
-        if kept is not None:
+    # What is chosen and not written takes no time that would be worth keeping.
+    with open_voice() as voice, kept_beside(None if model is None else output, "part", voice) as kept:
+        if model is None:
+            found = _keep(texts, sentences, percent, embedder, voice)
+            told: dict[str, Any] = {"embedder": embedder}
+        else:
+            found = _write(texts, sentences, percent, model, voice, kept)
+            told = {"model": model}
+        if as_json:
+            documents = [_document(name, summary) for name, summary in found]
+            shown = json_text({**told, "summaries": documents})
+        else:
+            parts = [f"{name}:\n\n{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
+            shown = "\n\n".join(parts)
+        if output is not None:
+            write_atomic(output, f"{shown}\n")
             kept.forget()
-    else:
+    if output is None:
         # Not by echo, which takes colours out of what goes to a file.
         sys.stdout.write(plain_on_terminal(f"{shown}\n"))
     if not as_json:
@@ -83,32 +84,36 @@ def command(
             sys.stderr.write(plain(f"{name}: {_counted(summary)}\n"))
 
 
-def _keep(texts: Texts, sentences: int | None, percent: float | None, embedder: str) -> list[tuple[str, Summary]]:
+def _keep(
+    texts: Texts, sentences: int | None, percent: float | None, embedder: str, voice: BarVoice | LineVoice
+) -> list[tuple[str, Summary]]:
     from chidu.apps import summarize
     from chidu.cli.own_files import open_named
-    from chidu.cli.voice import open_voice
 
     model = open_named(embedder)
-    with open_voice() as voice:
-        return [
-            (
+    return [
+        (
+            name,
+            _named(
                 name,
-                _named(
-                    name,
-                    partial(
-                        summarize, text, sentences, percent, model,
-                        lambda done, words: voice.progress("sentences", done, words, None),
-                    ),
+                partial(
+                    summarize, text, sentences, percent, model,
+                    lambda done, words: voice.progress("sentences", done, words, None),
                 ),
-            )
-            for name, text in texts
-        ]  # fmt: skip
+            ),
+        )
+        for name, text in texts
+    ]  # fmt: skip
 
 
 def _write(
-    texts: Texts, sentences: int | None, percent: float | None, model: str, kept: KeptPieces
+    texts: Texts,
+    sentences: int | None,
+    percent: float | None,
+    model: str,
+    voice: BarVoice | LineVoice,
+    kept: KeptPieces,
 ) -> list[tuple[str, WrittenSummary]]:
-    from chidu.cli.voice import open_voice
     from chidu.errors import MissingPackageError
 
     try:
@@ -119,20 +124,19 @@ def _write(
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "search", "having a summary written") from error
     identity = model_identity(model)
-    with open_voice() as voice:
-        return [
-            (
+    return [
+        (
+            name,
+            _named(
                 name,
-                _named(
-                    name,
-                    partial(
-                        write_summary, text, engine, sentences, percent, model=identity, kept=kept,
-                        progress=lambda done, words: voice.progress("summarize", done, words, None),
-                    ),
+                partial(
+                    write_summary, text, engine, sentences, percent, model=identity, kept=kept,
+                    progress=lambda done, words: voice.progress("summarize", done, words, None),
                 ),
-            )
-            for name, text in texts
-        ]  # fmt: skip
+            ),
+        )
+        for name, text in texts
+    ]  # fmt: skip
 
 
 def _named(name: str, make: Callable[[], Found]) -> Found:
