@@ -14,6 +14,10 @@ made from the same pairs. Models of other people's that lie on this machine are 
     chidu train --pairs pairs --work w --minutes 60
     OMP_NUM_THREADS=1 python benchmarks/translation.py --pairs pairs --handbook x/usr/share/doc/debian-handbook/html \\
         --model w/translation/model --prompted smollm2 [--beams 1 4] [--sentences 200] [--said said] [--json]
+    OMP_NUM_THREADS=1 python benchmarks/translation.py --sets sets --model w/translation/model --sentences 150
+
+The folder of --sets has test sets that others publish scores of, tico19-test.en beside tico19-test.zh and so on, a
+sentence a line, from Helsinki-NLP/OPUS-MT-testsets. Ours is judged on a part of each, in the order of a hash.
 """
 
 from __future__ import annotations
@@ -60,6 +64,19 @@ MARIAN = (
     "published: 31.4 BLEU, 26.8 chrF (en to zh), 36.1 and 54.8 (zh to en), on Tatoeba's short sentences, not on these"
 )
 """Helsinki-NLP's cards of opus-mt-en-zh and opus-mt-zh-en of 2020-07-17, test sets Tatoeba-test."""
+PUBLISHED = {
+    ("tico19-test", "zh"): (33.0, None),
+    ("tico19-test", "en"): (56.1, 25.0),
+    ("flores101-devtest", "zh"): (30.3, None),
+    ("flores101-devtest", "en"): (52.2, 22.5),
+    ("tatoeba-test-v2021-08-07", "zh"): (30.7, None),
+    ("tatoeba-test-v2021-08-07", "en"): (55.2, 36.4),
+}
+"""chrF and BLEU of Marian opus-2020-07-17 into a language, whole sets, simplified Chinese.
+
+From opus-2020-07-17.scores.txt in models/eng-zho and models/zho-eng of Helsinki-NLP/Tatoeba-Challenge. Their BLEU into
+Chinese is cut otherwise: left out.
+"""
 
 Way = tuple[str, str]
 Translate = Callable[[str, Way], str]
@@ -336,6 +353,36 @@ def judge(
                 print(f"  {source}\n  → {ours}\n  = {people}", file=sys.stderr)
 
 
+def set_rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield what our models score on a part of each test set, beside what Marian is said to score on all of it."""
+    keep = Kept(options.said)
+    for name in dict.fromkeys(name for name, _ in PUBLISHED):
+        path = options.sets / f"{name}.en"
+        if not path.is_file():
+            continue
+        lines = [path.with_suffix(end).read_text(encoding="utf-8").splitlines() for end in (".en", ".zh")]
+        pairs = sorted(zip(*lines, strict=True), key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())
+        book = pairs[: options.sentences]
+        for way in WAYS:
+            first, second = (0, 1) if way[0] == "en" else (1, 0)
+            sources, wanted = [pair[first] for pair in book], [pair[second] for pair in book]
+            theirs, their_bleu = PUBLISHED[name, way[1]]
+            copied = scores(sources, wanted, way[1])
+            for model in options.model:
+                short = Path(model).parent.parent.name or model
+                for beams in options.beams:
+                    label = f"{name}-{short}-{beams}"
+                    said = keep.said(label, way, sources, partial(by_model, model, beams))
+                    chrf, bleu = scores(said, wanted, way[1])
+                    nothing = [""] * len(said)
+                    note = (
+                        f"{len(book)} of {len(pairs):,} sentences, 90% {interval(said, nothing, wanted)}; BLEU "
+                        f"{bleu:.1f} (theirs {their_bleu}); copied {copied[0]:.1f}"
+                    )
+                    what = f"{name}, {way[0]} to {way[1]}: {short}, beams {beams}, chrF"
+                    yield row(what, chrf, theirs, chrf / theirs, "", "", note, "Marian, published, the whole set")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
@@ -348,6 +395,7 @@ if __name__ == "__main__":
     parser.add_argument("--held-out", type=Path, help="pairs/held_out.jsonl of the work folder: judged too")
     parser.add_argument("--model", nargs="*", default=[], help="models that translate")
     parser.add_argument("--prompted", nargs="*", default=[], help="models that chat, or go on from a text")
+    parser.add_argument("--sets", type=Path, help="folder of test sets that others publish scores of")
     parser.add_argument("--prompted-sentences", type=int, default=60)
     parser.add_argument("--beams", type=int, nargs="*", default=[4], help="of our own models")
     parser.add_argument("--said", type=Path, help="folder where translations are kept between calls")
@@ -356,6 +404,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.write is not None:
         write_pairs(given)
+    elif given.sets is not None:
+        tell(set_rows(given), as_json=given.json)
     elif not given.pairs or given.handbook is None:
         parser.error("name --pairs and --handbook, or --write")
     else:

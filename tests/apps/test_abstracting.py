@@ -123,6 +123,12 @@ def long_text(paragraphs: int = 400) -> str:
     return "\n\n".join(told)
 
 
+def progress_of(text: str, path: Path, model: str) -> list[float]:
+    told: list[float] = []
+    summary_of(text, Teller(), model=model, kept=KeptPieces(path), progress=lambda done, _words: told.append(done))
+    return told
+
+
 def test_a_long_text_is_read_in_parts_that_fit() -> None:
     told: list[tuple[float, str]] = []
     engine = Teller(context_length=512)
@@ -145,11 +151,16 @@ def test_what_was_kept_is_not_asked_again(tmp_path: Path) -> None:
     idle = Teller()
     again = summary_of(text, idle, percent=5, model="a", kept=KeptPieces(path))
     assert (again.written, again.kept_parts, idle.asked) == (whole.written, whole.parts, [])
+    assert progress_of(text, path, "a") == [1.0]
     other = summary_of(text, Teller(), percent=5, model="b", kept=KeptPieces(path))
     assert other.kept_parts == 0
     text = text.replace("Paragraph 399", "The last")
     changed = summary_of(text, Teller(), percent=5, model="a", kept=KeptPieces(path))
     assert changed.kept_parts == changed.parts - 1
+    # Two changed parts with kept ones between them: what is kept counts from the first call on.
+    text = text.replace("Paragraph 9 ", "Page 9 ").replace("Paragraph 200", "Page 200")
+    parts = changed.parts
+    assert progress_of(text, path, "a") == [(parts - 2) / parts, (parts - 1) / parts, 1.0]
 
 
 def test_a_torn_line_costs_its_part_alone(tmp_path: Path) -> None:

@@ -58,6 +58,26 @@ def test_a_killed_translation_ends_as_one_that_was_not(tmp_path: Path, dies_at: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_kept_goes_by_before_the_first_word_of_progress(tmp_path: Path) -> None:
+    def first_told(path: Path) -> float:
+        told: list[float] = []
+        engine: Any = None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chidu.inference, "translator_of", lambda _engine: Numbered())
+            translate(
+                TEXT, target="zh", source="en", engine=engine, model="m", kept=KeptPieces(path),
+                progress=lambda done, _words: told.append(done),
+            )  # fmt: skip
+        return told[0] if told else 1.0
+
+    path = tmp_path / "out.part"
+    assert first_told(path) == 0.0
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:8]))
+    assert first_told(path) > 0.4
+    assert first_told(path) == 1.0
+
+
 @given(st.integers(0, 2000), st.binary(max_size=6))
 @settings(max_examples=40)
 def test_a_torn_file_costs_work_and_nothing_else(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import chidu.inference
 from chidu.cli import summarize as verb
 from chidu.evaluation import bias
+from chidu.inference import Piece
 
 Call = Any
 
@@ -102,6 +106,7 @@ def test_a_written_summary_is_kept_until_its_output_is_there(
     assert (tmp_path / "short.md.part").read_bytes().count(b"\n") > 0
     told = call(*words)
     assert told.code == 0
+    assert "1 part in short.md.part: going on behind them" in told.err
     assert "kept from before" in told.err
     assert not (tmp_path / "short.md.part").exists()
     assert (tmp_path / "short.md").read_text("utf-8").startswith("# One\n")
@@ -117,3 +122,32 @@ def test_without_a_model_the_flag_is_named_as_it_is(call: Call) -> None:
     Path("empty").mkdir()
     for words in (["evaluate", "--work", "empty"], ["evaluate", "--apps", "--work", "empty"]):
         assert "--model " not in call(*words).complaint
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("flags", "is_kept"), [(["--output", "short.md"], True), (["--output=short.md"], True), ([], False)]
+)
+def test_who_stops_a_written_summary_is_told_whether_it_goes_on(
+    call: Call, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, flags: list[str], is_kept: bool
+) -> None:
+    class Stopped:
+        name, context_length, asked = "stopped", 64, 0
+
+        def write(self, *_: object) -> Iterator[Piece]:
+            self.asked += 1
+            if self.asked == 2:
+                signal.raise_signal(number)
+            return iter([Piece("The boat is red.", "stop")])
+
+    monkeypatch.setattr(chidu.inference, "open_engine", lambda _name: Stopped())
+    Path("long.md").write_text("".join(f"The boat {number} is red.\n\n" for number in range(20)), "utf-8")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        told = call("summarize", "long.md", "--model=m", *flags)
+    finally:
+        # Once stopped, the program heeds Ctrl-C no more.
+        signal.signal(signal.SIGINT, before)
+    hint = "; run the same command again to go on from here" if is_kept else ""
+    assert (told.code, told.err.splitlines()[-1]) == (code, f"chidu: interrupted{hint}")
+    assert Path("short.md.part").exists() == is_kept

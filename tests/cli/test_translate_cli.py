@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,48 @@ def test_pairs_go_with_few_other_flags(call: Call) -> None:
         (["--pairs", "a.jsonl"], "fewer than two pairs are left (none read)"),
     ):
         assert why in call("train", "--work", "w", *words).complaint
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C as it was before: once stopped, the program heeds it no more."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("flags", "is_kept"),
+    [(["--output", "b.md"], True), (["--output=b.md"], True), (["--output", "/dev/null"], False), ([], False)],
+)
+def test_who_stops_a_translation_is_told_whether_it_goes_on(
+    call: Call, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, flags: list[str], is_kept: bool
+) -> None:
+    class Stopped(Shouter):
+        def __call__(self, sentence: str, source: str, target: str) -> str:
+            if sentence == "Two.":
+                signal.raise_signal(number)
+            return sentence.upper()
+
+    monkeypatch.setattr(chidu.inference, "open_engine", lambda _name: Stopped())
+    monkeypatch.setattr(chidu.inference, "translator_of", lambda engine: engine)
+    Path("a.md").write_text("One.\n\nTwo.\n")
+    told = call("translate", "a.md", "--to", "de", "--from", "en", "--model", "m", *flags)
+    hint = "; run the same command again to go on from here" if is_kept else ""
+    assert (told.code, told.err.splitlines()[-1]) == (code, f"chidu: interrupted{hint}")
+    assert Path("b.md.part").exists() == is_kept
+
+
+@pytest.mark.usefixtures("heeded")
+def test_nothing_goes_on_where_nothing_was_done(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(Shouter):
+        def __call__(self, sentence: str, source: str, target: str) -> str:
+            signal.raise_signal(signal.SIGTERM)
+            return sentence
+
+    monkeypatch.setattr(chidu.inference, "open_engine", lambda _name: Stopped())
+    monkeypatch.setattr(chidu.inference, "translator_of", lambda engine: engine)
+    told = call("translate", "One.", "--to", "de", "--from", "en", "--model", "m", "--output", "b.md")
+    assert told.err.splitlines()[-1] == "chidu: interrupted"

@@ -113,17 +113,19 @@ def write_summary(
         raise TextError("the text has no sentence: there is nothing to summarise")
     kept = KeptPieces() if kept is None else kept
     parts = list(_parts(found, _room(engine)))
+    keys = [fingerprint([model, _ORDER, _ORDER_CHINESE, _MOST_TOKENS, _said(part)]) for part in parts]
+    before = sum(kept.get(key) is not None for key in keys)
     written: list[Written] = []
-    before = 0
-    for number, part in enumerate(parts):
-        if progress is not None:
-            progress(number / len(parts), f"part {number + 1:,} of {len(parts):,}")
-        key = fingerprint([model, _ORDER, _ORDER_CHINESE, _MOST_TOKENS, _said(part)])
+    done = before
+    for number, (part, key) in enumerate(zip(parts, keys, strict=True)):
         said = kept.get(key)
-        before += said is not None
         if said is None:
+            # What was kept counts from the first call on: it takes no time, and says nothing of the time that is left.
+            if progress is not None:
+                progress(done / len(parts), f"part {number + 1:,} of {len(parts):,}")
             said = _ask(engine, _said(part))
             kept.put(key, said)
+            done += 1
         written += _held_against(said, part, number)
     if not written:
         raise TextError(f"{engine.name} wrote no sentence: name another model, or none for the text's own sentences")

@@ -81,6 +81,8 @@ class KeptTranslator:
 
     def __init__(self, translator: Translator, kept: KeptPieces, model: str) -> None:
         self.translator, self.kept, self.name = translator, kept, translator.name
+        self.is_at_work = not kept
+        """Whether anything is new by now; until then what is kept goes by, in no time."""
         self._told = [model, versions(("chidu",))]
 
     def check(self, source: str, target: str) -> None:
@@ -93,5 +95,6 @@ class KeptTranslator:
         said = self.kept.get(key)
         if said is None:
             said = self.translator(sentence, source, target)
+            self.is_at_work = True
             self.kept.put(key, said)
         return said

@@ -114,8 +114,14 @@ def translate(
         raise SettingError(f"the text is in {target!r}, the language it should be translated into: name another")
     translator = translator_of(engine)
     translator.check(known, target)
-    tell = progress or (lambda _part, _words: None)
-    work = _Work(translator if kept is None else KeptTranslator(translator, kept, model), known, target)
+    keeper = None if kept is None else KeptTranslator(translator, kept, model)
+
+    def tell(done: float, words: str) -> None:
+        # Where work goes on, its first word comes behind what is kept: the time that is left is reckoned from there.
+        if progress is not None and (keeper is None or keeper.is_at_work):
+            progress(done, words)
+
+    work = _Work(keeper or translator, known, target)
     written = "".join(work.parts(text, tell))
     return Translation(written, known, target, tuple(work.pairs), tuple(work.left), source is None)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -45,6 +43,7 @@ from chidu.cli import (
     watch,
 )
 from chidu.cli.plain import plain
+from chidu.cli.stopping import Stopped, orderly_stops
 from chidu.errors import ChiduError
 
 __all__ = ["main"]
@@ -106,39 +105,13 @@ VERBS: dict[str, Callable[..., None]] = {
 GROUPS = {"ladder": ladder.app, "models": models.app}
 """Verbs with a verb of their own: `chidu ladder design`, `chidu models get`."""
 RESUMED = {"demo", "build", "corpus", "tokenize", "ladder", "train", "tune", "study", "evaluate"}
-"""Verbs that keep what they have done."""
+"""Verbs that keep what they have done, whatever their flags; others may keep it beside their output."""
 for _name, _command in VERBS.items():
     if _name in GROUPS:
         app.add_typer(GROUPS[_name], name=_name)
     else:
         app.command(_name)(_command)
 app.add_typer(audit.app, name="audit")
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM. No Exception, and no KeyboardInterrupt, which typer would end without a word."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
-
-
-def stop(number: int, _frame: FrameType | None) -> None:
-    """End what is under way in an orderly manner: runs finish their step and save; a second call ends all at once."""
-    # Past Python's buffer, which the signal may have come in the middle of.
-    os.write(2, b"\nchidu: stopping (once more to leave at once)\n")
-    raise Stopped(number)
-
-
-@contextlib.contextmanager
-def orderly_stops() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into `Stopped`."""
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def print_whatever_comes() -> None:
@@ -160,8 +133,7 @@ def main() -> None:
     except Stopped as stopped:
         # We are on our way out: a second Ctrl-C would only end that in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # A summary that a model writes is kept beside its output, where that has a name.
-        is_kept = set(sys.argv[1:2]) & RESUMED or {"summarize", "--model", "--output"} <= set(sys.argv)
+        is_kept = stopped.is_kept or bool(RESUMED.intersection(sys.argv[1:2]))
         more = "; run the same command again to go on from here" if is_kept else ""
         sys.stderr.write(f"chidu: interrupted{more}\n")
         raise SystemExit(stopped.exit_code) from None

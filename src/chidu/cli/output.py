@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chidu.cli.stopping import Stopped
+from chidu.units import count_of
+
 if TYPE_CHECKING:
     from chidu.apps import KeptPieces
+    from chidu.cli.voice import BarVoice, LineVoice
 
 __all__ = ["check_output", "check_page", "kept_beside"]
 
@@ -32,15 +38,24 @@ def check_output(output: Path, *read: Path) -> None:
             raise SettingError(f"--output is the text itself, {output}: name another file")
 
 
-def kept_beside(output: Path | None) -> KeptPieces:
-    """Return what an earlier call that was stopped left beside a file; this call adds to it.
+@contextlib.contextmanager
+def kept_beside(output: Path | None, piece: str, voice: BarVoice | LineVoice) -> Iterator[KeptPieces]:
+    """Yield what an earlier call that was stopped left beside a file, and say so; this call adds to it.
 
-    Beside a device or a pipe, and where there is no output, nothing is kept. Raises TextError for somebody's own file.
+    Where this one is stopped too, what ends it knows whether something is kept. Beside a device or a pipe, and where
+    there is no output, nothing is. ``piece`` is what one of them is called. Raises TextError for somebody's own file.
     """
     from chidu.apps import KeptPieces
 
     is_file = output is not None and (output.is_file() or not output.exists())
-    return KeptPieces(output.with_name(f"{output.name}.part") if output is not None and is_file else None)
+    kept = KeptPieces(output.with_name(f"{output.name}.part") if output is not None and is_file else None)
+    if kept:
+        voice.say(f"{count_of(len(kept), piece)} in {kept.path}: going on behind them")
+    try:
+        yield kept
+    except Stopped as stopped:
+        stopped.is_kept = kept.path is not None and kept.path.is_file()
+        raise
 
 
 def check_page(page: Path) -> None:

@@ -16,6 +16,7 @@ from chidu.units import count_of
 
 if TYPE_CHECKING:
     from chidu.apps import Headline, KeptPieces, Sentence, Summary, WrittenSummary
+    from chidu.cli.voice import BarVoice, LineVoice
 
     Made = Headline | Summary | WrittenSummary
 
@@ -54,6 +55,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Keep the sentences that say most of a text; with --headline cut the first one; with --model have it written."""
+    from chidu.cli.voice import open_voice
     from chidu.errors import SettingError
     from chidu.runs.record import write_atomic
 
@@ -67,29 +69,28 @@ def command(
     if headline and given:
         raise SettingError(f"--headline cuts the first sentence alone, by rules: leave {given[0]} out")
     found: Sequence[tuple[str, Made]]
-    kept = None
-    if headline:
-        found = _cut(texts)
-        told: dict[str, Any] = {"headline": True}
-    elif model is None:
-        found = _keep(texts, sentences, percent, embedder)
-        told = {"embedder": embedder}
-    else:
-        kept = kept_beside(output)
-        found = _write(texts, sentences, percent, model, kept)
-        told = {"model": model}
-    if as_json:
-        documents = [_document(name, summary) for name, summary in found]
-        shown = json_text({**told, "summaries": documents})
-    else:
-        between, below = ("\n", " ") if headline else ("\n\n", "\n\n")
-        parts = [f"{name}:{below}{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
-        shown = between.join(parts)
-    if output is not None:
-        write_atomic(output, f"{shown}\n")
-        if kept is not None:
+    # What is chosen and not written takes no time that would be worth keeping.
+    with open_voice() as voice, kept_beside(None if model is None else output, "part", voice) as kept:
+        if headline:
+            found = _cut(texts)
+            told: dict[str, Any] = {"headline": True}
+        elif model is None:
+            found = _keep(texts, sentences, percent, embedder, voice)
+            told = {"embedder": embedder}
+        else:
+            found = _write(texts, sentences, percent, model, voice, kept)
+            told = {"model": model}
+        if as_json:
+            documents = [_document(name, summary) for name, summary in found]
+            shown = json_text({**told, "summaries": documents})
+        else:
+            between, below = ("\n", " ") if headline else ("\n\n", "\n\n")
+            parts = [f"{name}:{below}{summary.text}" if len(found) > 1 else summary.text for name, summary in found]
+            shown = between.join(parts)
+        if output is not None:
+            write_atomic(output, f"{shown}\n")
             kept.forget()
-    else:
+    if output is None:
         # Not by echo, which takes colours out of what goes to a file.
         sys.stdout.write(plain_on_terminal(f"{shown}\n"))
     if not as_json:
@@ -97,26 +98,26 @@ def command(
             sys.stderr.write(plain(f"{name}: {_counted(summary)}\n"))
 
 
-def _keep(texts: Texts, sentences: int | None, percent: float | None, embedder: str) -> list[tuple[str, Summary]]:
+def _keep(
+    texts: Texts, sentences: int | None, percent: float | None, embedder: str, voice: BarVoice | LineVoice
+) -> list[tuple[str, Summary]]:
     from chidu.apps import summarize
     from chidu.cli.own_files import open_named
-    from chidu.cli.voice import open_voice
 
     model = open_named(embedder)
-    with open_voice() as voice:
-        return [
-            (
+    return [
+        (
+            name,
+            _named(
                 name,
-                _named(
-                    name,
-                    partial(
-                        summarize, text, sentences, percent, model,
-                        lambda done, words: voice.progress("sentences", done, words, None),
-                    ),
+                partial(
+                    summarize, text, sentences, percent, model,
+                    lambda done, words: voice.progress("sentences", done, words, None),
                 ),
-            )
-            for name, text in texts
-        ]  # fmt: skip
+            ),
+        )
+        for name, text in texts
+    ]  # fmt: skip
 
 
 def _cut(texts: Texts) -> list[tuple[str, Headline]]:
@@ -126,9 +127,13 @@ def _cut(texts: Texts) -> list[tuple[str, Headline]]:
 
 
 def _write(
-    texts: Texts, sentences: int | None, percent: float | None, model: str, kept: KeptPieces
+    texts: Texts,
+    sentences: int | None,
+    percent: float | None,
+    model: str,
+    voice: BarVoice | LineVoice,
+    kept: KeptPieces,
 ) -> list[tuple[str, WrittenSummary]]:
-    from chidu.cli.voice import open_voice
     from chidu.errors import MissingPackageError
 
     try:
@@ -139,20 +144,19 @@ def _write(
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "search", "having a summary written") from error
     identity = model_identity(model)
-    with open_voice() as voice:
-        return [
-            (
+    return [
+        (
+            name,
+            _named(
                 name,
-                _named(
-                    name,
-                    partial(
-                        write_summary, text, engine, sentences, percent, model=identity, kept=kept,
-                        progress=lambda done, words: voice.progress("summarize", done, words, None),
-                    ),
+                partial(
+                    write_summary, text, engine, sentences, percent, model=identity, kept=kept,
+                    progress=lambda done, words: voice.progress("summarize", done, words, None),
                 ),
-            )
-            for name, text in texts
-        ]  # fmt: skip
+            ),
+        )
+        for name, text in texts
+    ]  # fmt: skip
 
 
 def _named(name: str, make: Callable[[], Found]) -> Found:
@@ -169,7 +173,7 @@ def _counted(summary: Made) -> str:
     from chidu.apps import Headline, Summary
 
     if isinstance(summary, Headline):
-        return f"cut from the first of {summary.sentences:,} sentences"
+        return f"cut from the first of {count_of(summary.sentences, 'sentence')}"
     if isinstance(summary, Summary):
         return f"{len(summary.kept)} of {count_of(summary.sentences, 'sentence')}"
     before = f" ({summary.kept_parts:,} of them kept from before)" if summary.kept_parts else ""

@@ -60,20 +60,17 @@ def command(
         engine = open_engine(name)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "translating") from error
-    with open_voice() as voice:
-        kept = kept_beside(output)
-        if kept:
-            voice.say(f"{count_of(len(kept), 'sentence')} in {kept.path}: going on behind them")
+    with open_voice() as voice, kept_beside(output, "sentence", voice) as kept:
         found = translate(
             said, target=target, source=known, engine=engine, model=model_identity(name), kept=kept,
             progress=lambda done, words: voice.progress("translate", done, words, None),
         )  # fmt: skip
         voice.progress("translate", 1.0, "", None)
-    shown = json_text(_document(engine.name, found)) if as_json else found.translation
-    if output is not None:
-        write_atomic(output, shown)
-        kept.forget()
-    else:
+        shown = json_text(_document(engine.name, found)) if as_json else found.translation
+        if output is not None:
+            write_atomic(output, shown)
+            kept.forget()
+    if output is None:
         sys.stdout.write(plain_on_terminal(shown if shown.endswith("\n") else f"{shown}\n"))
     left = sum(each.sentences for each in found.left)
     others = sum(not each.sentences for each in found.left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -39,14 +40,18 @@ def _left(seconds: float | None) -> str:
 
 
 class LineVoice:
-    """Plain lines, a progress line every 15 seconds at the most."""
+    """Plain lines; of a stage's progress one after two seconds, then one every 15 seconds at the most."""
 
+    FIRST = 2.0
     EVERY = 15.0
 
     def __init__(self) -> None:
         self.stage = ""
-        self.told = 0.0
+        self.line = ""
+        self.due = 0.0
         self.remaining = Remaining()
+        self.lock = threading.RLock()
+        self.timer: threading.Timer | None = None
 
     def say(self, text: str) -> None:
         """Tell one line."""
@@ -55,15 +60,37 @@ class LineVoice:
 
     def progress(self, stage: str, fraction: float, words: str, seconds: float | None) -> None:
         """Tell how far a stage is."""
-        if stage != self.stage:
-            self.stage, self.remaining, self.told = stage, Remaining(), time.monotonic()
-        left = self.remaining.seconds(fraction, seconds)
-        if fraction < 1 and time.monotonic() - self.told >= self.EVERY:
-            self.told = time.monotonic()
-            self.say(f"{stage}: {fraction:.0%} {words}" + _left(left))
+        with self.lock:
+            if stage != self.stage:
+                self.stage, self.remaining, self.due = stage, Remaining(), time.monotonic() + self.FIRST
+                self._wake()
+            left = self.remaining.seconds(fraction, seconds)
+            self.line = f"{stage}: {fraction:.0%} {words}" + _left(left)
+            if fraction >= 1:
+                self.close()
+            else:
+                self._tell()
+
+    def _wake(self) -> None:
+        """Have the first line told even if nothing comes by: a model may be at its first answer for a minute."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = threading.Timer(self.FIRST, self._tell)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def _tell(self) -> None:
+        with self.lock:
+            if self.stage and time.monotonic() >= self.due:
+                self.due = time.monotonic() + self.EVERY
+                self.say(self.line)
 
     def close(self) -> None:
-        """End."""
+        """End the stage."""
+        with self.lock:
+            self.stage = ""
+            if self.timer is not None:
+                self.timer.cancel()
 
 
 class BarVoice:
