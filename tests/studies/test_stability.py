@@ -143,6 +143,8 @@ def test_the_norms_rise_is_told_by_size_and_rate_where_it_was_kept() -> None:
     without = STUDY.verdict(whole)
     assert {each["largest_norm_rise"] for each in without.findings["spikes"]} == {None}
     assert "median of the 16 points" not in without.meaning
+    with pytest.raises(TableError, match="norm_rise"):
+        STUDY.verdict(Ladder({**whole.columns, "norm_rise": np.full(len(whole), "much")}))
 
 
 def test_models_that_are_only_less_sure_are_told_apart() -> None:

@@ -250,7 +250,9 @@ def spikes(table: Ladder) -> list[dict[str, float | None]]:
         table.numbers(name, positive=False) for name in ("params", "seed", "steps", "passed_over", "rollbacks", "rise")
     ]
     # Runs made before norms were kept have none, and a row of NaN is like no other: so they stand as -1.
-    norms = table.columns["norm_rise"].astype(np.float64) if "norm_rise" in table else np.full(len(table), np.nan)
+    norms = table.columns["norm_rise"] if "norm_rise" in table else np.full(len(table), np.nan)
+    if norms.dtype.kind not in "fiub":
+        norms = table.numbers("norm_rise", positive=False)
     told.append(np.where(np.isfinite(norms), norms, -1.0))
     runs = np.unique(np.column_stack([told[0], rate, *told[1:]]), axis=0)
     found: list[dict[str, float | None]] = []
