@@ -86,7 +86,7 @@ LINES = {
         ("summarize", ["{"], "line 1 is no JSON"),
         ("summarize", ["[]"], "line 1 is no JSON object"),
         ("summarize", ["[" * 100_000], "line 1 is no JSON"),
-        ("summarize", [LINES["summarize"]], "1 items; summarize needs 4"),
+        ("summarize", [LINES["summarize"]], "1 item; summarize needs 4"),
         ("summarize", [], "0 items"),
         ("summarize", [{"text": "a"}], "line 1: 'summary' must be a text"),
         ("summarize", [{"text": " ", "summary": "b"}], "line 1: 'text' must be a text"),

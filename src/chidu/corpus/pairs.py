@@ -51,8 +51,8 @@ NO_PROSE = re.compile(
     re.ASCII,
 )
 """Places for values, tags, addresses, flags, paths (those that begin with /, ~, . or .., and those that end in a file's
-name with a dot; a line's number behind one too): what a translation leaves as it is. A
-Chinese character is no part of any."""
+name with a dot; a line's number behind one too): what a translation leaves as it is. A Chinese character is no part of
+any."""
 _ACCELERATOR = re.compile(r"\s?\((?:_|&|~)[A-Za-z0-9]\)|(?<!\w)[_&~](?=\w)|(?<=[A-Za-z])[_&~](?=[a-z])")
 """Marks of the key that opens an entry of a menu."""
 

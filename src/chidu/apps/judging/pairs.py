@@ -17,6 +17,7 @@ from chidu.corpus import check_language
 from chidu.errors import ChiduError, TextError
 from chidu.index import Document
 from chidu.runs.record import fingerprint, parse_json
+from chidu.units import count_of
 
 __all__ = ["APPS", "Pairs", "Question", "SentencePair", "TextPair", "read_pairs"]
 
@@ -81,12 +82,10 @@ def read_pairs(app: str, path: Path | None = None) -> Pairs:
     place = path or _FOLDER / f"{app}.jsonl"
     name = str(path) if path else "the package's own pairs"
     rows = list(_rows(place, name))
-    if not rows:
-        raise TextError(f"{name}: no line in it: give {_LEAST} items at the least")
-    made = _MADE[app](rows)
+    made = _MADE[app](rows) if rows else {}
     found = Pairs(app, name, **made, digest=fingerprint([row for _, row in rows]))
     if len(found) < _LEAST:
-        raise TextError(f"{name}: {len(found)} items; {app} needs {_LEAST} at the least: give more")
+        raise TextError(f"{name}: {count_of(len(found), 'item')}; {app} needs {_LEAST} at the least: give more")
     return found
 
 
