@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,17 @@ from chidu.runs import Run, RunConfig, Shape
 # The same examples each time, and no example fails for being slow.
 settings.register_profile("chidu", derandomize=True, deadline=None, database=None)
 settings.load_profile("chidu")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Start each test from the same state of the generators that a library draws from when it is given none."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
 
 ENGLISH = re.findall(
     r"\w+",

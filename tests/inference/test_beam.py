@@ -21,10 +21,11 @@ def drawn(seed: int, layout: str = "qwen3", sharp: float = 60.0) -> Transformer:
     """A model of random weights, whose head is large enough for it to have opinions."""
     model = Transformer(Recipe(vocabulary=WORDS, context_length=16, layout=layout).shape(16)).eval()
     model.initialise(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.head.weight.mul_(sharp)
         for block in model.blocks:
-            torch.nn.init.normal_(block.attention.out.weight, std=0.5)
+            block.attention.out.weight.normal_(std=0.5, generator=generator)
     return model
 
 

@@ -100,6 +100,7 @@ def test_the_form_of_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
 def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Marian model of random weights, with a real tokenizer."""
     import sentencepiece
+    import torch
     from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
     made = tmp_path_factory.mktemp("marian")
@@ -118,6 +119,7 @@ def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=64,
         pad_token_id=len(vocabulary) - 1, eos_token_id=0, decoder_start_token_id=len(vocabulary) - 1, bos_token_id=0,
     )  # fmt: skip
+    torch.manual_seed(0)
     MarianMTModel(config).save_pretrained(made / "opus-mt-en-zh")
     tokenizer.save_pretrained(made / "opus-mt-en-zh")
     return made / "opus-mt-en-zh"
