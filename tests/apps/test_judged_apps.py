@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chidu.apps.judging import APPS, judge_apps, read_pairs
+from chidu.apps.judging import APPS, asking, judge_apps, read_pairs
 from chidu.apps.judging import judged as judging
 from chidu.apps.judging.asking import Subject
 from chidu.apps.judging.judged import AppsJudged, Score
@@ -114,7 +114,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Models by name: `right` says what is right, `wrong` nothing of it, `other` can't."""
     opened: dict[str, int] = {}
 
-    def ask(pairs: Any, subject: Subject, _progress: Any) -> list[dict[str, Any]]:
+    def ask(pairs: Any, subject: Subject, _progress: Any, _kept: Any) -> list[dict[str, Any]]:
         if subject.name == "other":
             raise InputError("other can't do\nthat")
         is_right = subject.name == "right"
@@ -157,6 +157,36 @@ def test_what_was_asked_is_not_asked_again(planted: dict[str, int], tmp_path: Pa
         path.write_text("{", "utf-8")
     with pytest.raises(WorkFolderError, match="delete it"):
         judge_apps(["right"], pairs, tmp_path)
+
+
+def test_items_made_before_a_stop_are_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pairs = read_pairs("summarize")
+    whole = judge_apps(["none"], [pairs], None)
+    made: list[str] = []
+    plain = asking.summarize
+
+    def stopped_at_four(text: str, *given: Any, **named: Any) -> Any:
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        made.append(text)
+        return plain(text, *given, **named)
+
+    monkeypatch.setattr(asking, "summarize", stopped_at_four)
+    with pytest.raises(KeyboardInterrupt):
+        judge_apps(["none"], [pairs], tmp_path)
+    (left,) = tmp_path.iterdir()
+    # What a crash tears is made anew.
+    left.write_bytes(left.read_bytes()[:-5])
+    later: list[str] = []
+
+    def counted(text: str, *given: Any, **named: Any) -> Any:
+        later.append(text)
+        return plain(text, *given, **named)
+
+    monkeypatch.setattr(asking, "summarize", counted)
+    assert judge_apps(["none"], [pairs], tmp_path) == whole
+    assert later == [one.text for one in pairs.texts[3:]]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
 
 def made_up(errors: dict[int, float], wide: float = 0.01, measure: str = "bits_per_byte") -> list[Score]:

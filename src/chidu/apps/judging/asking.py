@@ -9,6 +9,7 @@ Beside that, how likely a model holds the right text to be after what it was giv
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from chidu.apps.abstracting import go_on_from, write_summary
 from chidu.apps.answering import answer
 from chidu.apps.judging.pairs import Pairs, Question
+from chidu.apps.keeping import KeptPieces
 from chidu.apps.searching import search_texts
 from chidu.apps.sentences import sentences
 from chidu.apps.summarizing import summarize
@@ -95,15 +97,23 @@ def _short(name: str) -> str:
     return f"{resolved.parent.name}/{resolved.name}" if resolved.name == "model" else resolved.name
 
 
-def asked(pairs: Pairs, subject: Subject, progress: Progress) -> Iterator[Item]:
-    """Yield what an application makes of each pair. Raises InputError where the model can't do that at all."""
+def asked(pairs: Pairs, subject: Subject, progress: Progress, kept: KeptPieces) -> Iterator[Item]:
+    """Yield what an application makes of each pair, each kept as soon as it is made, and none made again that is kept.
+
+    Raises InputError where the model can't do that at all.
+    """
     if subject.translates_alone and pairs.app != "translate":
         raise InputError(f"{subject.name} was made to translate")
     if subject.embedder is not None and pairs.app == "translate":
         raise InputError(f"{subject.name} makes vectors, and writes nothing")
     for number, make in enumerate(_made(pairs, subject)):
-        progress(number / len(pairs), f"{number + 1:,} of {len(pairs):,}")
-        yield make()
+        key = str(number)
+        made = kept.get(key)
+        if made is None:
+            progress(number / len(pairs), f"{number + 1:,} of {len(pairs):,}")
+            made = json.dumps(make())
+            kept.put(key, made)
+        yield json.loads(made)
 
 
 def _made(pairs: Pairs, subject: Subject) -> Iterator[Callable[[], Item]]:
@@ -125,7 +135,7 @@ def ask_baseline(pairs: Pairs) -> list[Item]:
     if pairs.app == "search":
         given = GivenTexts(pairs.documents)
         return [_names(given.search(one.question, most=_TOP)) for one in pairs.questions]
-    return list(asked(pairs, nobody, lambda _done, _words: None))
+    return list(asked(pairs, nobody, lambda _done, _words: None, KeptPieces()))
 
 
 def _summary(text: str, reference: str, subject: Subject) -> Item:

@@ -20,6 +20,7 @@ from chidu.apps.judging.asking import BASELINES, Subject, ask_baseline, asked, o
 from chidu.apps.judging.metrics import bleu, chrf, exact_and_f1, ranking_scores, rouge_l
 from chidu.apps.judging.pairs import Pairs
 from chidu.apps.judging.size_law import SizeLaw, size_law
+from chidu.apps.keeping import KeptPieces
 from chidu.errors import InputError
 from chidu.evaluation.resampling import interval, resampled
 from chidu.inference.identity import model_identity
@@ -175,7 +176,8 @@ def judge_apps(
 ) -> AppsJudged:
     """Judge applications with each model, on these pairs; what each model made of them is kept in ``folder``.
 
-    A model's part that is kept there, of the same model and pairs, is not made again. ``seed`` is that of the
+    Nothing that is kept there, of the same model and pairs, is made again: not a whole part, and not a single item of
+    one that was stopped. ``seed`` is that of the
     intervals. Raises what opening a model raises, when its turn comes (what others made is kept by then); a model that
     can't do an application is told under `refused`.
     """
@@ -190,9 +192,11 @@ def judge_apps(
             kept = read_json(place) if place is not None and place.exists() else None
             if kept is None:
                 subject = subject or open_subject(name)
-                kept = _cell(each, subject, tell)
+                items = KeptPieces(place and place.with_suffix(".jsonl"))
+                kept = _cell(each, subject, items, tell)
                 if place is not None:
                     write_json(place, kept)
+                items.forget()
             if kept["refused"]:
                 refused.append(Refused(kept["model"], each.app, kept["refused"]))
             else:
@@ -209,12 +213,12 @@ def _place(folder: Path | None, name: str, pairs: Pairs) -> Path | None:
     return folder / f"{pairs.app}-{key[:16]}.json"
 
 
-def _cell(pairs: Pairs, subject: Subject, tell: Progress) -> dict[str, Any]:
+def _cell(pairs: Pairs, subject: Subject, kept: KeptPieces, tell: Progress) -> dict[str, Any]:
     """Return what a model made of an application's pairs, or why it can't."""
     what = f"{subject.name}: {pairs.app}"
     made: dict[str, Any] = {"model": subject.name, "params": subject.params, "refused": "", "items": []}
     try:
-        made["items"] = list(asked(pairs, subject, lambda done, words: tell(what, done, words)))
+        made["items"] = list(asked(pairs, subject, lambda done, words: tell(what, done, words), kept))
     except InputError as error:
         made["refused"] = " ".join(str(error).split())
     tell(what, 1.0, "")
