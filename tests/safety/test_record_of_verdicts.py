@@ -61,6 +61,14 @@ def test_a_record_holds_and_has_no_text(tmp_path: Path) -> None:
     assert hashlib.sha256(body).hexdigest() == json.loads(raw)["hash"]
 
 
+def test_a_folder_is_no_record_and_gets_no_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(RecordError, match="folder is a folder: name a file in it"):
+        AuditRecord(folder)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_the_key_is_ones_own_and_names_the_texts(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path)

@@ -358,7 +358,7 @@ def test_a_text_is_translated() -> None:
         ({"source": "klingon"}, 400, "source", "unknown_language"),
         ({"target": "t" * 17}, 400, "target", "string_too_long"),
         ({"target": None}, 400, "target", "string_type"),
-        ({"target": "en"}, 400, None, "invalid_text"),
+        ({"target": "en"}, 400, "target", "same_language"),
         ({"target": "fi"}, 501, "model", "model_not_able"),
         ({"source": "zh", "target": "en"}, 501, "model", "model_not_able"),
         ({"text": " "}, 400, "text", "empty_text"),

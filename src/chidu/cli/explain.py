@@ -49,9 +49,10 @@ def command(
         raise SettingError("prompt or answer is not UTF-8: write them in that encoding") from error
     name = model or default_model(work)
     try:
-        from chidu.evaluation.explanation import explain
+        from chidu.evaluation.explanation import check_numbers, explain
         from chidu.evaluation.white_box import open_white_box
 
+        check_numbers(max_tokens, steps)
         box = open_white_box(name)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "torch", "lab", "giving reasons") from error

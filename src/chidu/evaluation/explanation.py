@@ -25,7 +25,7 @@ from chidu.evaluation.tracing import CorpusTrace, Origin
 from chidu.evaluation.white_box import WhiteBox, texts_of
 from chidu.inference import Prompt
 
-__all__ = ["LIMITS", "MAX_TOKENS", "Explained", "Explanation", "explain"]
+__all__ = ["LIMITS", "MAX_TOKENS", "Explained", "Explanation", "check_numbers", "explain"]
 
 MAX_TOKENS = 12
 """Tokens of an answer that is written here."""
@@ -103,6 +103,14 @@ class Explanation:
         return found
 
 
+def check_numbers(max_tokens: int, steps: int) -> None:
+    """Raise SettingError where a number that `explain` is asked with is out of range: before a model is opened."""
+    if max_tokens < 1:
+        raise SettingError(f"max_tokens is {max_tokens}; it must be at least 1")
+    if not 2 <= steps <= MOST_STEPS:
+        raise SettingError(f"steps is {steps}; it must be from 2 to {MOST_STEPS}")
+
+
 def explain(
     box: WhiteBox,
     prompt: Prompt,
@@ -123,8 +131,7 @@ def explain(
     Raises InputError where the prompt has fewer than two tokens, the answer none, or the model writes none;
     ContextError where both are longer than the context; SettingError for numbers out of range.
     """
-    if max_tokens < 1 or not 2 <= steps <= MOST_STEPS:
-        raise SettingError(f"max_tokens is {max_tokens} and steps {steps}: 1 at least, and 2 to {MOST_STEPS}")
+    check_numbers(max_tokens, steps)
     read = box.read(prompt)
     if len(read) < 2:
         raise InputError("the prompt has fewer than two tokens: there is nothing to choose among; write more of it")

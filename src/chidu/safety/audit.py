@@ -180,6 +180,8 @@ class AuditRecord:
         self.path, self.most_bytes, self.sync = path, most_bytes, sync
         self._mutex = threading.Lock()
         self._file = -1
+        if path.is_dir():
+            raise RecordError(f"{path} is a folder: name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock")
         try:

@@ -178,7 +178,9 @@ class Applications:
         how = {"target": asked.target, "source": asked.source, "engine": self._engine, "progress": work.tell}
         try:
             found = await work.run(translate, text, **how)
-        except (TextError, SettingError, ContextError):
+        except SettingError as error:  # both languages are known by here: the text is in the one it should go into
+            raise RequestError(400, str(error), param="target", code="same_language") from error
+        except (TextError, ContextError):
             raise
         except InputError as error:  # of the model: it was not taught this, or gets it wrong
             raise RequestError(501, str(error), param="model", code="model_not_able") from error

@@ -273,6 +273,7 @@ const TEXTS = {
     code_server_failed: "服务器出错了。",
     code_no_reasons: "无法查看这个模型的内部（{message}）。",
     code_unknown_language: "不认识这种语言。",
+    code_same_language: "原文已经是要译成的语言：请另选一种。",
     code_model_not_able: "服务器上的模型做不了这件事：{message}",
     category_email: "电子邮箱", category_phone: "电话号码", category_card: "银行卡号", category_iban: "银行账号",
     category_id: "证件号码", category_passport: "护照号码", category_ip: "IP 地址", category_private_key: "私钥",
