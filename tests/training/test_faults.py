@@ -226,7 +226,7 @@ def test_runs_on_a_cluster_save_when_the_driver_is_stopped(
     assert [bool(said.fullmatch(end)) for end in ends] == [True, True], ends
     assert ladder.train(fault_work.Faulty(entered, fault_work.notes_its_begin, notes)) == undisturbed
     # One node may be through with its trunk, and at the run that follows, before the other begins.
-    first = {name: step for name, step in reversed(begun(notes))}
+    first = dict(reversed(begun(notes)))
     assert first["w16-trunk.scratch"] > 0
     assert first["w24-trunk.scratch"] > 0
 
