@@ -61,3 +61,11 @@ def test_a_character_of_several_tokens_is_named(call: Callable[..., Any], saved:
     assert "  part of ‘柏’ " in told.out
     assert "‘’" not in told.out
     assert call("explain", "the work of", "--model", saved, "--seed", -1).code == 2
+
+
+def test_numbers_out_of_range_are_told_before_a_model_is_opened(call: Callable[..., Any]) -> None:
+    told = call("explain", "the work of", "--model", "no-such-model", "--steps", -1)
+    assert told.code == 1
+    assert "steps is -1; it must be from 2 to" in told.err
+    told = call("explain", "the work of", "--model", "no-such-model", "--max-tokens", 0)
+    assert "max_tokens is 0; it must be at least 1" in told.err

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chidu.apps.keeping import KeptPieces
-from chidu.apps.sentences import Sentence, sentences
+from chidu.apps.sentences import Sentence, sentences, some_sentences
 from chidu.apps.summarizing import in_sections, keep, wanted
 from chidu.apps.supporting import borne_out_by
 from chidu.corpus import is_chinese
@@ -108,9 +108,7 @@ def write_summary(
     context holds no sentence, and what the engine raises.
     """
     how_many = wanted(count, percent)
-    found = sentences(text)
-    if not found:
-        raise TextError("the text has no sentence: there is nothing to summarise")
+    found = some_sentences(text)
     kept = KeptPieces() if kept is None else kept
     parts = list(_parts(found, _room(engine)))
     keys = [fingerprint([model, _ORDER, _ORDER_CHINESE, _MOST_TOKENS, _said(part)]) for part in parts]

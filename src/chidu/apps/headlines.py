@@ -12,9 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from chidu.apps.sentences import Sentence, sentences
+from chidu.apps.sentences import Sentence, some_sentences
 from chidu.corpus import is_chinese
-from chidu.errors import TextError
 
 __all__ = ["Headline", "headline"]
 
@@ -88,9 +87,7 @@ class Headline:
 
 def headline(text: str) -> Headline:
     """Cut the first sentence of a text to a phrase. Raises TextError where the text has no sentence."""
-    found = sentences(text)
-    if not found:
-        raise TextError("the text has no sentence: there is nothing to summarise")
+    found = some_sentences(text)
     first = _whole(found)
     return Headline(*_cut(first.text), first, len(found))
 

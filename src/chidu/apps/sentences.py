@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chidu.corpus import is_chinese
-from chidu.errors import MissingPackageError
+from chidu.errors import MissingPackageError, TextError
 from chidu.index.markup import markdown_lines
 from chidu.index.passage import Line
 
-__all__ = ["WIDE_ENDS", "Sentence", "boundaries", "sentences"]
+__all__ = ["WIDE_ENDS", "Sentence", "boundaries", "sentences", "some_sentences"]
 
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")
 _ITEM = re.compile(r"\s*([-*+•]|\d{1,3}[.)])\s+")
@@ -49,6 +49,14 @@ class Sentence:
 def sentences(text: str) -> list[Sentence]:
     """Return the sentences of a text in their order. Raises MissingPackageError without sentencex."""
     return [one for number, paragraph in enumerate(_paragraphs(text)) for one in _cut(number, *paragraph)]
+
+
+def some_sentences(text: str) -> list[Sentence]:
+    """Return the sentences of a text that is to be summarised. Raises TextError where it has none."""
+    found = sentences(text)
+    if not found:
+        raise TextError("the text has no sentence: there is nothing to summarise")
+    return found
 
 
 def _paragraphs(text: str) -> Iterator[tuple[list[Line], tuple[str, ...]]]:

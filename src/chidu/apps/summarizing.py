@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chidu.apps.sentences import WIDE_ENDS, Sentence, sentences
+from chidu.apps.sentences import WIDE_ENDS, Sentence, some_sentences
 from chidu.apps.vectors import embed_all
-from chidu.errors import SettingError, TextError
+from chidu.errors import SettingError
 from chidu.index import words
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def summarize(
     TextError where the text has no sentence, SettingError where both are named or one is out of range.
     """
     how_many = wanted(count, percent)
-    found = sentences(text)
-    if not found:
-        raise TextError("the text has no sentence: there is nothing to summarise")
+    found = some_sentences(text)
     total = how_many(len(found))
     if total == 1 and embedder is None and len(found) <= _SHORT:
         first = Kept(found[0], float(_ranked(_alike_by_words(found))[0]))

@@ -134,12 +134,12 @@ def _write(
     voice: BarVoice | LineVoice,
     kept: KeptPieces,
 ) -> list[tuple[str, WrittenSummary]]:
-    from chidu.errors import MissingPackageError, TextError
+    from chidu.apps.sentences import some_sentences
+    from chidu.errors import MissingPackageError
 
     for name, text in texts:
         # Before a model is opened, which may take minutes.
-        if not text.strip():
-            raise TextError(f"{name}: the text has no sentence: there is nothing to summarise")
+        _named(name, partial(some_sentences, text))
     try:
         from chidu.apps import write_summary
         from chidu.inference import model_identity, open_engine

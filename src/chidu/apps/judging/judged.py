@@ -177,9 +177,8 @@ def judge_apps(
     """Judge applications with each model, on these pairs; what each model made of them is kept in ``folder``.
 
     Nothing that is kept there, of the same model and pairs, is made again: not a whole part, and not a single item of
-    one that was stopped. ``seed`` is that of the
-    intervals. Raises what opening a model raises, when its turn comes (what others made is kept by then); a model that
-    can't do an application is told under `refused`.
+    one that was stopped. ``seed`` is that of the intervals. Raises what opening a model raises, when its turn comes
+    (what others made is kept by then); a model that can't do an application is told under `refused`.
     """
     tell = progress or (lambda _what, _done, _words: None)
     scores: list[Score] = []
